@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Copies that survive a fault, and the one place that owns our SIGSEGV and SIGBUS handler.
+ *
+ * The handler is installed only when the first trapped BAR mapping is made (or by a library user who asks):
+ * User Mode Linux and others own SIGSEGV, so a process that maps no BAR never sees a handler of ours. While it is
+ * installed, copy_nofault() is a plain memcpy with a recovery point; until then it asks the kernel to copy
+ * (process_vm_readv/writev on ourselves), which is slower and just as safe.
+ *
+ * Anything that is not ours goes to the program's own action, kept here by the interposed sigaction().
+ */
+#ifndef UVFIO_BASE_FAULT_H
+#define UVFIO_BASE_FAULT_H
+
+#include "base/base.h"
+
+#include <signal.h>
+
+/*
+ * Called in the signal handler for a SIGSEGV: true when the fault was ours and the instruction has been carried
+ * out (the context's registers are updated). sig_out: set to SIGBUS to have the program get that signal instead
+ * of resuming (device in D3hot).
+ */
+typedef bool (*fault_trap_fn)(siginfo_t *info, void *ucontext);
+
+/* Install the handlers (idempotent, thread-safe). 0 or -errno. */
+int fault_handler_install(fault_trap_fn trap);
+bool fault_handler_installed(void);
+
+/*
+ * The program's view of its own action for SIGSEGV or SIGBUS while ours is installed: what the interposed
+ * sigaction() stores and returns. Either pointer may be NULL. signum is SIGSEGV or SIGBUS. 0 or -EINVAL.
+ */
+int fault_program_action(int signum, const struct sigaction *act, struct sigaction *old);
+
+/*
+ * memcpy(dst, src, len) where one side is memory that the program may have unmapped or protected.
+ * Returns 0 or -EFAULT; a part may have been copied then.
+ */
+int copy_nofault(void *dst, const void *src, size_t len);
+
+/*
+ * copy_nofault for a short argument (at most a few KiB) of the calling thread's own ioctl. foreign is the side
+ * that the program gave. Memory just above our own frame on the same stack needs no precaution at all.
+ */
+int copy_arg_nofault(void *dst, const void *src, size_t len, const void *foreign);
+
+#endif

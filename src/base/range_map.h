@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An ordered map of disjoint ranges [start, last] of 64-bit numbers to pointers: a B+ tree.
+ *
+ * No locking: the owner's lock protects it. Memory: about 24 to 48 bytes per range.
+ * "last" is inclusive, so that a range may end at 2^64 - 1.
+ */
+#ifndef UVFIO_BASE_RANGE_MAP_H
+#define UVFIO_BASE_RANGE_MAP_H
+
+#include "base/base.h"
+
+struct range_node;
+
+struct range_map {
+	struct range_node *root;
+	unsigned int height; /* 0: empty */
+	uint64_t count;
+};
+
+struct range {
+	uint64_t start;
+	uint64_t last;
+	void *value;
+};
+
+void range_map_init(struct range_map *map);
+void range_map_destroy(struct range_map *map); /* frees the nodes, not the values */
+
+/* 0; -EEXIST when it overlaps a range that is there; -ENOMEM, map unchanged. */
+int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void *value);
+
+/* Remove the range that starts exactly at start. Returns its value, or NULL. Cannot fail for lack of memory. */
+void *range_map_remove(struct range_map *map, uint64_t start);
+
+/* The first range that has any number in [start, last]: true and *out, or false. */
+bool range_map_first(const struct range_map *map, uint64_t start, uint64_t last, struct range *out);
+
+/* The range that contains at: true and *out, or false. */
+bool range_map_find(const struct range_map *map, uint64_t at, struct range *out);
+
+/* The last range that ends before at (out->last < at), and the first that starts after it (out->start > at). */
+bool range_map_before(const struct range_map *map, uint64_t at, struct range *out);
+bool range_map_after(const struct range_map *map, uint64_t at, struct range *out);
+
+#endif

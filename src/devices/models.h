@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The built-in device models. */
+#ifndef UVFIO_DEVICES_MODELS_H
+#define UVFIO_DEVICES_MODELS_H
+
+#include "pci/pci.h"
+
+extern const struct pci_model nvme_model;
+
+/* All of them, ended by NULL. */
+extern const struct pci_model *const builtin_models[];
+
+#endif

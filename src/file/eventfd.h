@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Client eventfds. A reference is a duplicate of the client's descriptor, as the kernel holds a reference of its
+ * own: a client may close its descriptor at any time.
+ */
+#ifndef UVFIO_FILE_EVENTFD_H
+#define UVFIO_FILE_EVENTFD_H
+
+#include "file/caller.h"
+
+struct eventfd_ctx;
+
+/* 0; -EBADF: no such descriptor; -EINVAL: not an eventfd; -ENOMEM. */
+int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ctx);
+void eventfd_ctx_put(struct eventfd_ctx *ctx); /* NULL is fine */
+
+/* Add n to the counter. Never blocks: at the counter's limit the signal is already pending. Async-signal-safe. */
+void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n);
+
+/* Do two references stand for the same eventfd? */
+bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b);
+
+/*
+ * Call fn(arg) on a helper thread each time the client signals the eventfd (and read it): resampling, virqfd.
+ * The watch is taken off by eventfd_unwatch, which returns when no callback is running (do not call it from fn).
+ */
+struct eventfd_watch;
+int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **watch);
+void eventfd_unwatch(struct eventfd_watch *watch);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * VFIO's own objects: devices, groups, containers, and the tables between them.
+ *
+ *   container file --> struct vfio_container --> back end (type1, no-IOMMU) through vfio_iommu_driver
+ *   group file     --> struct vfio_group     --> the devices of one IOMMU group
+ *   device file    --> struct vfio_device    --> pci (or another bus) through vfio_device_ops
+ *
+ * All hang off a struct vfio (one per machine). VFIO knows no PCI: a bus registers devices with an ops table.
+ *
+ * Lock order: vfio_group.lock, then vfio_container.lock, then vfio_device.lock; a back end's own lock is innermost.
+ * No lock of VFIO is held while a device operation runs, except vfio_device.lock around open_device/close_device.
+ */
+#ifndef UVFIO_VFIO_VFIO_H
+#define UVFIO_VFIO_VFIO_H
+
+#include "base/base.h"
+#include "file/file.h"
+#include "iommu/dma.h"
+#include "iommu/domain.h"
+
+#include <pthread.h>
+#include <urcu/list.h>
+
+struct kvm; /* an opaque pointer for VFIO */
+struct vfio;
+struct vfio_device;
+struct vfio_group;
+struct vfio_container;
+
+/* ---- devices: what a bus (pci, mdev) defines */
+
+struct vfio_device_ops {
+	const char *name; /* "vfio-pci" */
+	/* First open and last close of the device: reset, interrupts off. Device lock held. */
+	int (*open_device)(struct vfio_device *vdev);
+	void (*close_device)(struct vfio_device *vdev);
+	/* As in struct file_ops, for a device file. */
+	long (*ioctl)(struct vfio_device *vdev, struct file *file, const struct caller *caller, uint32_t cmd,
+		      uint64_t arg);
+	ssize_t (*read)(struct vfio_device *vdev, const struct caller *caller, uint64_t buf, size_t len,
+			uint64_t off);
+	ssize_t (*write)(struct vfio_device *vdev, const struct caller *caller, uint64_t buf, size_t len,
+			 uint64_t off);
+	int (*mmap)(struct vfio_device *vdev, struct mmap_plan *plan);
+	int (*mmio)(struct vfio_device *vdev, uint64_t off, void *data, unsigned int len, bool write);
+	/* GET_DEVICE_FD's string: 1 this device, 0 another, -errno (-EINVAL: wrong options behind the name). */
+	int (*match)(struct vfio_device *vdev, const char *name);
+	/* The device is to be removed: ask its user to let go (REQ interrupt). count: how often asked. */
+	void (*request)(struct vfio_device *vdev, unsigned int count);
+};
+
+struct vfio_device {
+	const struct vfio_device_ops *ops;
+	struct vfio *vfio;
+	struct vfio_group *group;
+	char name[64]; /* "0000:00:01.0" */
+	struct iommu_dev *iommu_dev;
+	unsigned int index; /* N of vfio-dev/vfioN */
+	/* private to vfio/ */
+	pthread_mutex_t lock;
+	unsigned int open_count; /* device files; under lock */
+	struct cds_list_head group_node; /* under group->lock */
+	struct cds_list_head node;	 /* under vfio->lock */
+};
+
+/* A struct vfio and its end. params must outlive it. noiommu: groups without an IOMMU are allowed (vfio parameter). */
+struct vfio *vfio_new(const struct iommu_params *params, bool noiommu);
+void vfio_free(struct vfio *vfio); /* every device unregistered, every file closed */
+
+/*
+ * Register a device: ops, name and iommu_dev are set. group_id: its IOMMU group, made when it is the first;
+ * noiommu: the group has no IOMMU (/dev/vfio/noiommu-N). -EEXIST: the name; -EINVAL: group mixes kinds.
+ */
+int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu);
+/* Ask the user to let go, then wait until the last file is closed, as the kernel does. */
+void vfio_unregister_device(struct vfio_device *vdev);
+
+struct vfio_device *vfio_find_device(struct vfio *vfio, const char *name);
+
+/* ---- opening the nodes: what the machine's /dev offers. *file has one reference. */
+
+int vfio_container_open(struct vfio *vfio, int oflags, struct file **file);
+int vfio_group_open(struct vfio *vfio, unsigned int group_id, bool noiommu, int oflags,
+		    struct file **file); /* -ENODEV, -EBUSY, -EPERM */
+
+/*
+ * One group is opened by one process of a session at a time: called with the group's number when it is opened
+ * (claim) and finally closed; -EBUSY from claim. NULL: no check. Set by the interception layer.
+ */
+extern int (*vfio_group_claim)(unsigned int group_id, bool noiommu, bool claim);
+
+/* ---- groups, for hot reset: which group a file stands for, or NULL */
+
+struct vfio_group *vfio_file_group(struct file *file);
+unsigned int vfio_group_id(const struct vfio_group *group);
+struct vfio_device *vfio_file_device(struct file *file); /* NULL when it is no device file */
+bool vfio_group_is_noiommu(const struct vfio_group *group);
+
+/* ---- containers and their back ends */
+
+struct vfio_iommu_driver {
+	const char *name;
+	/* Is type (VFIO_TYPE1_IOMMU, ...) ours in a container that has (no)iommu groups? CHECK_EXTENSION without an IOMMU. */
+	long (*check_extension)(struct vfio_container *container, void *data, uint64_t ext); /* data NULL: not set */
+	int (*open)(struct vfio_container *container, uint64_t type, void **data); /* -EINVAL: not a type of ours */
+	void (*release)(void *data);
+	int (*attach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
+	void (*detach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
+	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
+	bool noiommu; /* serves containers of no-IOMMU groups only */
+};
+
+extern const struct vfio_iommu_driver vfio_type1_driver;   /* vfio/container_type1.c */
+extern const struct vfio_iommu_driver vfio_noiommu_driver; /* vfio/container_noiommu.c */
+
+const struct iommu_params *vfio_iommu_params(const struct vfio *vfio);
+const struct iommu_params *vfio_container_params(const struct vfio_container *container);
+
+#endif
