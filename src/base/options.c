@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "base/options.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int parse_size(const char *text, uint64_t *bytes)
+{
+	static const char suffixes[] = "KMGT";
+	unsigned int shift = 0;
+	char *end;
+	uint64_t v;
+
+	if (*text < '0' || *text > '9')
+		return -EINVAL;
+	errno = 0;
+	v = strtoull(text, &end, 0);
+	if (errno == ERANGE)
+		return -ERANGE;
+	if (*end) {
+		const char *s = strchr(suffixes, *end >= 'a' && *end <= 'z' ? *end - 32 : *end);
+
+		if (!s || end[1])
+			return -EINVAL;
+		shift = 10 * (unsigned int)(s - suffixes + 1);
+	}
+	if (shift && v > UINT64_MAX >> shift)
+		return -ERANGE;
+	*bytes = v << shift;
+	return 0;
+}
+
+static void *field(const struct option_desc *opt, void *opts)
+{
+	return (char *)opts + opt->offset;
+}
+
+/* Is value one of "a|b|c"? The words are numbers in the option's notation. */
+static bool among(const char *choices, uint64_t value)
+{
+	while (*choices) {
+		size_t len = strcspn(choices, "|");
+		char word[32];
+		uint64_t v;
+
+		snprintf(word, sizeof(word), "%.*s", (int)len, choices);
+		if (!parse_size(word, &v) && v == value)
+			return true;
+		choices += len + (choices[len] == '|');
+	}
+	return false;
+}
+
+static int bad_number(const struct option_desc *opt, const char *what, const char *value, char *err, size_t len)
+{
+	const char *kind = opt->type == OPTION_SIZE ? "a size like 4096, 512K, 64M or 1G" : "a number";
+
+	if (opt->choices)
+		snprintf(err, len, "%s: %s=%s is not possible: use one of %s", what, opt->key, value, opt->choices);
+	else if (opt->max)
+		snprintf(err, len, "%s: %s=%s is not possible: use %s from %" PRIu64 " to %" PRIu64, what, opt->key, value,
+			 kind, opt->min, opt->max);
+	else
+		snprintf(err, len, "%s: %s=%s is not possible: use %s", what, opt->key, value, kind);
+	return -EINVAL;
+}
+
+static int set_number(const struct option_desc *opt, const char *what, const char *value, void *opts, char *err,
+		      size_t len)
+{
+	bool suffix = opt->type == OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
+	uint64_t v;
+
+	if (suffix || parse_size(value, &v) || (opt->max && (v < opt->min || v > opt->max)) ||
+	    (opt->choices && !among(opt->choices, v)))
+		return bad_number(opt, what, value, err, len);
+	*(uint64_t *)field(opt, opts) = v;
+	return 0;
+}
+
+static int set_option(const struct option_desc *opt, const char *what, const char *value, void *opts, char *err,
+		      size_t len)
+{
+	switch (opt->type) {
+	case OPTION_STRING: {
+		char **p = field(opt, opts);
+		char *copy = strdup(value);
+
+		if (!copy) {
+			snprintf(err, len, "out of memory");
+			return -ENOMEM;
+		}
+		free(*p);
+		*p = copy;
+		return 0;
+	}
+	case OPTION_BOOL:
+		if (strcmp(value, "on") && strcmp(value, "off")) {
+			snprintf(err, len, "%s: %s=%s is not possible: use on or off", what, opt->key, value);
+			return -EINVAL;
+		}
+		*(bool *)field(opt, opts) = !strcmp(value, "on");
+		return 0;
+	case OPTION_SIZE:
+	case OPTION_UINT:
+		return set_number(opt, what, value, opts, err, len);
+	}
+	return -EINVAL;
+}
+
+static int unknown_option(const struct option_desc *table, const char *what, const char *key, char *err, size_t len)
+{
+	size_t n = (size_t)snprintf(err, len, "%s: there is no option %s: known are", what, key);
+
+	for (; table->key && n < len; table++)
+		n += (size_t)snprintf(err + n, len - n, " %s%s", table->key, table[1].key ? "," : "");
+	return -EINVAL;
+}
+
+/* Split off the next "key=value" of *text into word, undoing doubled commas. False at the end. */
+static bool next_word(const char **text, char *word, size_t size, bool *too_long)
+{
+	const char *s = *text;
+	size_t n = 0;
+
+	*too_long = false;
+	if (!*s)
+		return false;
+	for (; *s; s++) {
+		if (*s == ',') {
+			if (s[1] != ',')
+				break;
+			s++;
+		}
+		if (n + 1 < size)
+			word[n++] = *s;
+		else
+			*too_long = true;
+	}
+	word[n] = 0;
+	*text = *s ? s + 1 : s;
+	return true;
+}
+
+static int parse_word(const struct option_desc *table, const char *what, char *word, void *opts, char *err, size_t len)
+{
+	char *eq = strchr(word, '=');
+	const struct option_desc *opt;
+
+	if (!eq) {
+		snprintf(err, len, "%s: \"%s\" has no value: write it as key=value", what, word);
+		return -EINVAL;
+	}
+	*eq = 0;
+	for (opt = table; opt->key; opt++)
+		if (!strcmp(opt->key, word))
+			return set_option(opt, what, eq + 1, opts, err, len);
+	return unknown_option(table, what, word, err, len);
+}
+
+int options_parse(const struct option_desc *table, const char *what, const char *text, void *opts, char *err,
+		  size_t err_len)
+{
+	char word[4352]; /* a path and its key */
+	bool too_long;
+	int rc = 0;
+
+	for (const struct option_desc *opt = table; opt->key; opt++)
+		if (opt->type == OPTION_STRING)
+			*(char **)field(opt, opts) = NULL;
+	for (const struct option_desc *opt = table; opt->key && !rc; opt++) {
+		if (opt->preset)
+			rc = set_option(opt, what, opt->preset, opts, err, err_len);
+		else if (opt->type == OPTION_BOOL)
+			*(bool *)field(opt, opts) = false;
+		else if (opt->type != OPTION_STRING)
+			*(uint64_t *)field(opt, opts) = 0;
+	}
+	while (!rc && text && next_word(&text, word, sizeof(word), &too_long)) {
+		if (too_long) {
+			snprintf(err, err_len, "%s: an option is longer than %zu characters", what, sizeof(word) - 1);
+			rc = -EINVAL;
+		} else if (*word) {
+			rc = parse_word(table, what, word, opts, err, err_len);
+		}
+	}
+	if (rc)
+		options_free(table, opts);
+	return rc;
+}
+
+void options_free(const struct option_desc *table, void *opts)
+{
+	for (; table->key; table++) {
+		if (table->type == OPTION_STRING) {
+			char **p = field(table, opts);
+
+			free(*p);
+			*p = NULL;
+		}
+	}
+}

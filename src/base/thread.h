@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Helper threads in someone else's process: all signals blocked, a small stack, a name. */
+#ifndef UVFIO_BASE_THREAD_H
+#define UVFIO_BASE_THREAD_H
+
+#include "base/base.h"
+
+#include <pthread.h>
+
+/* Start a joinable thread. name: at most 15 characters. 0 or -EAGAIN, -ENOMEM. */
+int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg);
+
+#endif

@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Trace sinks and counters.
+ *
+ * Each event is formatted on the stack and written by one write(2) per sink, so events of several threads and
+ * processes never mix within a line; the JSON file is opened with O_APPEND for the same reason. The sinks are set up once,
+ * before the first event, and never change: no lock is needed.
+ */
+#include "base/trace.h"
+
+#include "base/private_fd.h"
+
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+_Atomic uint32_t trace_mask;
+
+static uint32_t text_categories, json_categories;
+static int json_fd = -1;
+static uint64_t trace_epoch;
+
+static _Atomic uint64_t private_stats[STAT_COUNT];
+_Atomic uint64_t *stats = private_stats;
+
+static const struct {
+	const char *name;
+	uint32_t cat;
+} category_names[] = {
+	{ "ioctl", TRACE_IOCTL }, { "file", TRACE_FILE }, { "config", TRACE_CONFIG }, { "bar", TRACE_BAR },
+	{ "dma", TRACE_DMA },	  { "irq", TRACE_IRQ },	  { "cmd", TRACE_CMD },	      { "fault", TRACE_FAULT },
+	{ "all", TRACE_ALL },
+};
+
+uint64_t trace_now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
+}
+
+static const char *category_name(uint32_t cat)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(category_names); i++)
+		if (category_names[i].cat == cat)
+			return category_names[i].name;
+	return "?";
+}
+
+int trace_parse_categories(const char *list, uint32_t *mask, const char **bad)
+{
+	*mask = 0;
+	while (*list) {
+		size_t len = strcspn(list, ",");
+		size_t i;
+
+		for (i = 0; i < ARRAY_SIZE(category_names); i++)
+			if (strlen(category_names[i].name) == len && !strncmp(category_names[i].name, list, len))
+				break;
+		if (i == ARRAY_SIZE(category_names)) {
+			*bad = list;
+			return -EINVAL;
+		}
+		*mask |= category_names[i].cat;
+		list += len + (list[len] == ',');
+	}
+	return 0;
+}
+
+int trace_start(uint32_t text_mask, uint32_t json_mask, const char *json_path)
+{
+	if (json_path) {
+		int fd = private_fd(open(json_path, O_WRONLY | O_APPEND | O_CLOEXEC));
+
+		if (fd < 0)
+			return -errno;
+		json_fd = fd;
+		json_categories = json_mask;
+	}
+	text_categories = text_mask;
+	trace_epoch = trace_now();
+	atomic_store(&trace_mask, text_mask | (json_path ? json_mask : 0));
+	return 0;
+}
+
+int trace_json_create(const char *path)
+{
+	static const char opening[] = "[\n";
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, opening, sizeof(opening) - 1) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+int trace_json_finish(const char *path)
+{
+	static const char closing[] =
+		"{\"ph\":\"M\",\"pid\":0,\"tid\":0,\"name\":\"process_name\",\"args\":{\"name\":\"uvfio\"}}\n]\n";
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (write(fd, closing, sizeof(closing) - 1) < 0)
+		rc = -errno;
+	close(fd);
+	return rc;
+}
+
+static size_t append(char *buf, size_t len, size_t size, const char *fmt, ...) __printf(4, 5);
+static size_t append(char *buf, size_t len, size_t size, const char *fmt, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(buf + len, size - len, fmt, ap);
+	va_end(ap);
+	return n < 0 ? len : MIN(len + (size_t)n, size - 1);
+}
+
+static size_t append_json_string(char *buf, size_t len, size_t size, const char *s)
+{
+	for (; *s && len + 8 < size; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (c == '"' || c == '\\')
+			len = append(buf, len, size, "\\%c", c);
+		else if (c < 0x20)
+			len = append(buf, len, size, "\\u%04x", c);
+		else
+			buf[len++] = (char)c;
+	}
+	return len;
+}
+
+static void write_all_or_nothing(int fd, const char *buf, size_t len)
+{
+	if (write(fd, buf, len) < 0) {
+		/* the sink is gone; the program must not notice */
+	}
+}
+
+static void emit_text(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
+		      const char *details)
+{
+	char line[640];
+	uint64_t us = ((start ? start : now) - trace_epoch) / 1000;
+	size_t n = append(line, 0, sizeof(line) - 1, "[%5u.%06u] %-6s ", (unsigned int)(us / 1000000),
+			  (unsigned int)(us % 1000000), category_name(cat));
+
+	if (track)
+		n = append(line, n, sizeof(line) - 1, "%s ", track);
+	n = append(line, n, sizeof(line) - 1, "%s %s", name, details);
+	if (start)
+		n = append(line, n, sizeof(line) - 1, " (%u.%u us)", (unsigned int)((now - start) / 1000),
+			   (unsigned int)((now - start) % 1000 / 100));
+	line[n++] = '\n';
+	write_all_or_nothing(STDERR_FILENO, line, n);
+}
+
+/* A track of its own for each device: a thread number made from its name, outside of the kernel's range of ids. */
+static uint32_t track_id(const char *track)
+{
+	uint32_t h = 2166136261u;
+
+	for (; *track; track++)
+		h = (h ^ (uint32_t)(unsigned char)*track) * 16777619u;
+	return 0x40000000u | (h & 0x3fffffffu);
+}
+
+static size_t append_track_name(char *buf, size_t n, size_t size, const char *track)
+{
+	static _Atomic uint32_t named[64];
+	uint32_t id = track_id(track);
+
+	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+		uint32_t old = 0;
+
+		if (atomic_load(&named[i]) == id)
+			return n;
+		if (atomic_compare_exchange_strong(&named[i], &old, id))
+			break;
+	}
+	return append(buf, n, size,
+		      "{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}},\n", (int)getpid(),
+		      id, track);
+}
+
+static void emit_json(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
+		      const char *details)
+{
+	char line[1536];
+	size_t size = sizeof(line) - 16;
+	uint64_t begin = start ? start : now;
+	uint32_t tid = track ? track_id(track) : (uint32_t)syscall(SYS_gettid);
+	size_t n = track ? append_track_name(line, 0, size, track) : 0;
+
+	n = append(line, n, size, "{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u", name,
+		   category_name(cat), start ? "X" : "i", (int)getpid(), tid, (unsigned long long)(begin / 1000),
+		   (unsigned int)(begin % 1000));
+	if (start)
+		n = append(line, n, size, ",\"dur\":%llu.%03u", (unsigned long long)((now - start) / 1000),
+			   (unsigned int)((now - start) % 1000));
+	else
+		n = append(line, n, size, ",\"s\":\"t\"");
+	n = append(line, n, size, ",\"args\":{\"details\":\"");
+	n = append_json_string(line, n, size, details);
+	memcpy(line + n, "\"}},\n", 5);
+	write_all_or_nothing(json_fd, line, n + 5);
+}
+
+void trace_emit(enum trace_category cat, const char *track, const char *name, uint64_t start_ns, const char *fmt,
+		...)
+{
+	int saved_errno = errno;
+	uint64_t now = trace_now();
+	char details[400];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(details, sizeof(details), fmt, ap);
+	va_end(ap);
+	if (text_categories & (uint32_t)cat)
+		emit_text((uint32_t)cat, track, name, start_ns, now, details);
+	if (json_fd >= 0 && (json_categories & (uint32_t)cat))
+		emit_json((uint32_t)cat, track, name, start_ns, now, details);
+	errno = saved_errno;
+}
+
+int stats_attach(const char *path)
+{
+	size_t size = STAT_COUNT * sizeof(*stats);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	void *p;
+	int rc = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, (off_t)size) < 0) {
+		rc = -errno;
+	} else {
+		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		if (p == MAP_FAILED)
+			rc = -errno;
+		else
+			stats = p;
+	}
+	close(fd);
+	return rc;
+}
