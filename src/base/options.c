@@ -53,22 +53,24 @@ static bool among(const char *choices, uint64_t value)
 	return false;
 }
 
-static int bad_number(const struct option_desc *opt, const char *what, const char *value, char *err, size_t len)
+static int bad_number(const struct option_desc *opt, const char *what, const char *value, char *err,
+		      size_t len)
 {
 	const char *kind = opt->type == OPTION_SIZE ? "a size like 4096, 512K, 64M or 1G" : "a number";
 
 	if (opt->choices)
-		snprintf(err, len, "%s: %s=%s is not possible: use one of %s", what, opt->key, value, opt->choices);
+		snprintf(err, len, "%s: %s=%s is not possible: use one of %s", what, opt->key, value,
+			 opt->choices);
 	else if (opt->max)
-		snprintf(err, len, "%s: %s=%s is not possible: use %s from %" PRIu64 " to %" PRIu64, what, opt->key, value,
-			 kind, opt->min, opt->max);
+		snprintf(err, len, "%s: %s=%s is not possible: use %s from %" PRIu64 " to %" PRIu64, what,
+			 opt->key, value, kind, opt->min, opt->max);
 	else
 		snprintf(err, len, "%s: %s=%s is not possible: use %s", what, opt->key, value, kind);
 	return -EINVAL;
 }
 
-static int set_number(const struct option_desc *opt, const char *what, const char *value, void *opts, char *err,
-		      size_t len)
+static int set_number(const struct option_desc *opt, const char *what, const char *value, void *opts,
+		      char *err, size_t len)
 {
 	bool suffix = opt->type == OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
 	uint64_t v;
@@ -80,8 +82,8 @@ static int set_number(const struct option_desc *opt, const char *what, const cha
 	return 0;
 }
 
-static int set_option(const struct option_desc *opt, const char *what, const char *value, void *opts, char *err,
-		      size_t len)
+static int set_option(const struct option_desc *opt, const char *what, const char *value, void *opts,
+		      char *err, size_t len)
 {
 	switch (opt->type) {
 	case OPTION_STRING: {
@@ -110,7 +112,8 @@ static int set_option(const struct option_desc *opt, const char *what, const cha
 	return -EINVAL;
 }
 
-static int unknown_option(const struct option_desc *table, const char *what, const char *key, char *err, size_t len)
+static int unknown_option(const struct option_desc *table, const char *what, const char *key, char *err,
+			  size_t len)
 {
 	size_t n = (size_t)snprintf(err, len, "%s: there is no option %s: known are", what, key);
 
@@ -144,7 +147,8 @@ static bool next_word(const char **text, char *word, size_t size, bool *too_long
 	return true;
 }
 
-static int parse_word(const struct option_desc *table, const char *what, char *word, void *opts, char *err, size_t len)
+static int parse_word(const struct option_desc *table, const char *what, char *word, void *opts, char *err,
+		      size_t len)
 {
 	char *eq = strchr(word, '=');
 	const struct option_desc *opt;
@@ -180,7 +184,8 @@ int options_parse(const struct option_desc *table, const char *what, const char 
 	}
 	while (!rc && text && next_word(&text, word, sizeof(word), &too_long)) {
 		if (too_long) {
-			snprintf(err, err_len, "%s: an option is longer than %zu characters", what, sizeof(word) - 1);
+			snprintf(err, err_len, "%s: an option is longer than %zu characters", what,
+				 sizeof(word) - 1);
 			rc = -EINVAL;
 		} else if (*word) {
 			rc = parse_word(table, what, word, opts, err, err_len);

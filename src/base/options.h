@@ -18,7 +18,7 @@ enum option_type {
 struct option_desc {
 	const char *key;
 	enum option_type type;
-	size_t offset;	     /* of the field in the options structure */
+	size_t offset;       /* of the field in the options structure */
 	const char *preset;  /* the default, as one would write it; NULL: none (zero) */
 	uint64_t min, max;   /* for SIZE and UINT; max 0: no bounds */
 	const char *choices; /* for SIZE and UINT: "512|4096", or NULL */

@@ -3,8 +3,8 @@
  * Trace sinks and counters.
  *
  * Each event is formatted on the stack and written by one write(2) per sink, so events of several threads and
- * processes never mix within a line; the JSON file is opened with O_APPEND for the same reason. The sinks are set up once,
- * before the first event, and never change: no lock is needed.
+ * processes never mix within a line; the JSON file is opened with O_APPEND for the same reason. The sinks are
+ * set up once, before the first event, and never change: no lock is needed.
  */
 #include "base/trace.h"
 
@@ -33,9 +33,9 @@ static const struct {
 	const char *name;
 	uint32_t cat;
 } category_names[] = {
-	{ "ioctl", TRACE_IOCTL }, { "file", TRACE_FILE }, { "config", TRACE_CONFIG }, { "bar", TRACE_BAR },
-	{ "dma", TRACE_DMA },	  { "irq", TRACE_IRQ },	  { "cmd", TRACE_CMD },	      { "fault", TRACE_FAULT },
-	{ "all", TRACE_ALL },
+	{ "ioctl", TRACE_IOCTL }, { "file", TRACE_FILE },   { "config", TRACE_CONFIG },
+	{ "bar", TRACE_BAR },     { "dma", TRACE_DMA },     { "irq", TRACE_IRQ },
+	{ "cmd", TRACE_CMD },     { "fault", TRACE_FAULT }, { "all", TRACE_ALL },
 };
 
 uint64_t trace_now(void)
@@ -62,7 +62,8 @@ int trace_parse_categories(const char *list, uint32_t *mask, const char **bad)
 		size_t i;
 
 		for (i = 0; i < ARRAY_SIZE(category_names); i++)
-			if (strlen(category_names[i].name) == len && !strncmp(category_names[i].name, list, len))
+			if (strlen(category_names[i].name) == len &&
+			    !strncmp(category_names[i].name, list, len))
 				break;
 		if (i == ARRAY_SIZE(category_names)) {
 			*bad = list;
@@ -106,8 +107,8 @@ int trace_json_create(const char *path)
 
 int trace_json_finish(const char *path)
 {
-	static const char closing[] =
-		"{\"ph\":\"M\",\"pid\":0,\"tid\":0,\"name\":\"process_name\",\"args\":{\"name\":\"uvfio\"}}\n]\n";
+	static const char closing[] = "{\"ph\":\"M\",\"pid\":0,\"tid\":0,\"name\":\"process_name\",\"args\":{"
+				      "\"name\":\"uvfio\"}}\n]\n";
 	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
 	int rc = 0;
 
@@ -171,7 +172,8 @@ static void emit_text(uint32_t cat, const char *track, const char *name, uint64_
 	write_all_or_nothing(STDERR_FILENO, line, n);
 }
 
-/* A track of its own for each device: a thread number made from its name, outside of the kernel's range of ids. */
+/* A track of its own for each device: a thread number made from its name, outside of the kernel's range of
+ * ids. */
 static uint32_t track_id(const char *track)
 {
 	uint32_t h = 2166136261u;
@@ -194,9 +196,10 @@ static size_t append_track_name(char *buf, size_t n, size_t size, const char *tr
 		if (atomic_compare_exchange_strong(&named[i], &old, id))
 			break;
 	}
-	return append(buf, n, size,
-		      "{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}},\n", (int)getpid(),
-		      id, track);
+	return append(
+		buf, n, size,
+		"{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}},\n",
+		(int)getpid(), id, track);
 }
 
 static void emit_json(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
@@ -208,9 +211,10 @@ static void emit_json(uint32_t cat, const char *track, const char *name, uint64_
 	uint32_t tid = track ? track_id(track) : (uint32_t)syscall(SYS_gettid);
 	size_t n = track ? append_track_name(line, 0, size, track) : 0;
 
-	n = append(line, n, size, "{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u", name,
-		   category_name(cat), start ? "X" : "i", (int)getpid(), tid, (unsigned long long)(begin / 1000),
-		   (unsigned int)(begin % 1000));
+	n = append(line, n, size,
+		   "{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u",
+		   name, category_name(cat), start ? "X" : "i", (int)getpid(), tid,
+		   (unsigned long long)(begin / 1000), (unsigned int)(begin % 1000));
 	if (start)
 		n = append(line, n, size, ",\"dur\":%llu.%03u", (unsigned long long)((now - start) / 1000),
 			   (unsigned int)((now - start) % 1000));
@@ -222,8 +226,8 @@ static void emit_json(uint32_t cat, const char *track, const char *name, uint64_
 	write_all_or_nothing(json_fd, line, n + 5);
 }
 
-void trace_emit(enum trace_category cat, const char *track, const char *name, uint64_t start_ns, const char *fmt,
-		...)
+void trace_emit(enum trace_category cat, const char *track, const char *name, uint64_t start_ns,
+		const char *fmt, ...)
 {
 	int saved_errno = errno;
 	uint64_t now = trace_now();

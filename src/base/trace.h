@@ -60,7 +60,7 @@ enum stat_id {
 	STAT_MAPS,
 	STAT_UNMAPS,
 	STAT_MAPPED_BYTES, /* now mapped */
-	STAT_MAPPINGS,	   /* now existing */
+	STAT_MAPPINGS,     /* now existing */
 	STAT_MMIO_TRAPS,
 	STAT_CONFIG_ACCESSES,
 	STAT_BAR_ACCESSES,

@@ -19,9 +19,11 @@ struct caller_ops {
 	int (*copy_out)(const struct caller *caller, uint64_t dst, const void *src, size_t len);
 	/* A duplicate (close-on-exec) of the caller's descriptor, to be closed by us. -EBADF. */
 	int (*dup_fd)(const struct caller *caller, int fd);
-	/* Our file behind the caller's descriptor, with a reference: 0, -EBADF (no descriptor), -EBADFD (not ours). */
+	/* Our file behind the caller's descriptor, with a reference: 0, -EBADF (no descriptor), -EBADFD (not
+	 * ours). */
 	int (*get_file)(const struct caller *caller, int fd, struct file **file);
-	/* Give the caller a descriptor for file; consumes the reference also on failure. oflags: O_CLOEXEC.. -EMFILE. */
+	/* Give the caller a descriptor for file; consumes the reference also on failure. oflags: O_CLOEXEC..
+	 * -EMFILE. */
 	int (*install)(const struct caller *caller, struct file *file, int oflags);
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Client eventfds. A reference is a duplicate of the client's descriptor, as the kernel holds a reference of its
- * own: a client may close its descriptor at any time.
+ * Client eventfds. A reference is a duplicate of the client's descriptor, as the kernel holds a reference of
+ * its own: a client may close its descriptor at any time.
  */
 #ifndef UVFIO_FILE_EVENTFD_H
 #define UVFIO_FILE_EVENTFD_H
@@ -14,7 +14,8 @@ struct eventfd_ctx;
 int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ctx);
 void eventfd_ctx_put(struct eventfd_ctx *ctx); /* NULL is fine */
 
-/* Add n to the counter. Never blocks: at the counter's limit the signal is already pending. Async-signal-safe. */
+/* Add n to the counter. Never blocks: at the counter's limit the signal is already pending.
+ * Async-signal-safe. */
 void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n);
 
 /* Do two references stand for the same eventfd? */
@@ -22,10 +23,14 @@ bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b);
 
 /*
  * Call fn(arg) on a helper thread each time the client signals the eventfd (and read it): resampling, virqfd.
- * The watch is taken off by eventfd_unwatch, which returns when no callback is running (do not call it from fn).
+ * The watch is taken off by eventfd_unwatch, which returns when no callback is running (do not call it from
+ * fn).
  */
 struct eventfd_watch;
 int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **watch);
 void eventfd_unwatch(struct eventfd_watch *watch);
+
+/* This is the child of a fork: the helper thread is gone; start it again if it is needed. */
+void eventfd_forked(void);
 
 #endif

@@ -2,9 +2,9 @@
 /*
  * The descriptors of this process that belong to our files.
  *
- * Every open file has a real descriptor (a memfd), so that poll, dup, fork and close-on-exec keep their meaning.
- * The table maps descriptor numbers to files. fdtable_get() costs an array load for a foreign descriptor.
- * The interposed calls keep the table true: each names the system call that it follows.
+ * Every open file has a real descriptor (a memfd), so that poll, dup, fork and close-on-exec keep their
+ * meaning. The table maps descriptor numbers to files. fdtable_get() costs an array load for a foreign
+ * descriptor. The interposed calls keep the table true: each names the system call that it follows.
  */
 #ifndef UVFIO_FILE_FDTABLE_H
 #define UVFIO_FILE_FDTABLE_H
@@ -20,10 +20,12 @@ bool fdtable_is_ours(int fd);
 /* A new descriptor for file; consumes the reference, also on failure. oflags: O_CLOEXEC. -EMFILE, -ENOMEM. */
 int fdtable_install(struct file *file, int oflags);
 
-/* newfd now is another descriptor of oldfd's file (dup, dup2, F_DUPFD): call after the real call succeeded. */
+/* newfd now is another descriptor of oldfd's file (dup, dup2, F_DUPFD): call after the real call succeeded.
+ */
 void fdtable_dup(int oldfd, int newfd);
 
-/* A descriptor arrived from elsewhere (SCM_RIGHTS, pidfd_getfd): recognise it by its inode. True when ours. */
+/* A descriptor arrived from elsewhere (SCM_RIGHTS, pidfd_getfd): recognise it by its inode. True when ours.
+ */
 bool fdtable_adopt(int fd);
 
 /* The number is being closed: forget it and drop its reference. Call before the real close. */

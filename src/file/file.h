@@ -18,32 +18,35 @@ struct file;
 struct mmap_segment {
 	uint64_t offset; /* from the start of the request, bytes, page aligned */
 	uint64_t length;
-	int fd;		 /* plain memory: a descriptor that belongs to the file, to be mapped shared; -1: trapped */
+	int fd; /* plain memory: a descriptor that belongs to the file, to be mapped shared; -1: trapped */
 	uint64_t fd_offset;
 };
 
 #define MMAP_MAX_SEGMENTS 16
 
 struct mmap_plan {
-	uint64_t offset; /* in: file offset of the request */
-	uint64_t length; /* in: bytes, page aligned */
-	int prot, flags; /* in: as given to mmap() */
-	unsigned int nr; /* out */
-	struct mmap_segment segments[MMAP_MAX_SEGMENTS];
-	/* out: the file offset that corresponds to the start, for mmio(); and the file that is to be held */
+	uint64_t offset;                                 /* in: file offset of the request */
+	uint64_t length;                                 /* in: bytes, page aligned */
+	int prot, flags;                                 /* in: as given to mmap() */
+	unsigned int nr;                                 /* out */
+	struct mmap_segment segments[MMAP_MAX_SEGMENTS]; /* out: ascending, without gaps */
 };
 
 struct file_ops {
 	const char *name;
 	void (*release)(struct file *file); /* last reference gone; cannot fail */
-	/* cmd is the low 32 bits. The result is what ioctl() returns, or a negative errno. NULL: -ENOTTY. */
+	/* cmd: the low 32 bits of the request. The result is what ioctl() returns, or a negative errno. NULL:
+	 * -ENOTTY. */
 	long (*ioctl)(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
 	/* pread/pwrite at off. buf is the caller's address. NULL: -EINVAL. */
-	ssize_t (*read)(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off);
-	ssize_t (*write)(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off);
+	ssize_t (*read)(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
+			uint64_t off);
+	ssize_t (*write)(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
+			 uint64_t off);
 	/* Fill plan->segments. 0 or -errno. NULL: -ENODEV. */
 	int (*mmap)(struct file *file, struct mmap_plan *plan);
-	/* A trapped load or store of 1..64 bytes at file offset off. 0, or -EIO for a bus error. Runs in a signal handler. */
+	/* A trapped load or store of 1..64 bytes at file offset off. 0, or -EIO for a bus error. Runs in a
+	 * signal handler. */
 	int (*mmio)(struct file *file, uint64_t off, void *data, unsigned int len, bool write);
 };
 
@@ -52,13 +55,28 @@ struct file {
 	int oflags; /* O_ACCMODE | O_NONBLOCK ... as opened */
 	const struct file_ops *ops;
 	void *priv;
-	char path[64]; /* what readlink(/proc/self/fd/N) must say, e.g. "/dev/vfio/vfio" or "anon_inode:[vfio-device]" */
+	uint64_t dev, ino; /* of its descriptor: its identity, set once when it is installed */
+	struct file *next; /* all files, or the free ones; under the pool's lock */
+	char path[64];     /* what readlink(/proc/self/fd/N) must say, e.g. "/dev/vfio/vfio" or
+			      "anon_inode:[vfio-device]" */
 };
 
 /* A new file with one reference, or NULL. */
 struct file *file_alloc(const struct file_ops *ops, void *priv, int oflags, const char *path);
 void file_get(struct file *file);
 void file_put(struct file *file); /* may run release */
+
+/*
+ * Files are type-stable memory: file_get_if_live() may be called with a pointer that was a file a moment ago.
+ * False when its last reference is gone; the caller must then check again that the file is the one it wanted.
+ */
+bool file_get_if_live(struct file *file);
+
+/* The live file with this identity, with a reference, or NULL. */
+struct file *file_by_inode(uint64_t dev, uint64_t ino);
+
+/* This is the child of a fork. */
+void file_forked(void);
 
 /* The calls, as the system calls have them, once a descriptor has been looked up. */
 long file_ioctl(struct file *file, const struct caller *caller, unsigned long cmd, uint64_t arg);

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ioctl engine: one table row per ioctl. A row says what is copied in, which size and flags are legal, and what
- * is copied out; the handler sees only arguments that passed. This is the one place that checks argsz and flags.
+ * The ioctl engine: one table row per ioctl. A row says what is copied in, which size and flags are legal,
+ * and what is copied out; the handler sees only arguments that passed. This is the one place that checks
+ * argsz and flags.
  *
- * Order of the checks, as the kernel's handlers have it: copy in minsz bytes (EFAULT); argsz < minsz (EINVAL);
- * unknown flags (EINVAL); handler; copy out. Where a handler of the kernel deviates, the row has IOC_NO_FLAGS
- * and the handler checks its flags at the right place.
+ * Order of the checks, as the kernel's handlers have it: copy in minsz bytes (EFAULT); argsz < minsz
+ * (EINVAL); unknown flags (EINVAL); handler; copy out. Where a handler of the kernel deviates, the row has
+ * IOC_NO_FLAGS and the handler checks its flags at the right place.
  */
 #ifndef UVFIO_FILE_IOCTL_H
 #define UVFIO_FILE_IOCTL_H
@@ -18,28 +19,30 @@
 struct ioctl_call {
 	struct file *file;
 	const struct caller *caller;
-	uint64_t arg;  /* the raw third argument: a number, or the caller's address */
+	uint64_t arg;   /* the raw third argument: a number, or the caller's address */
 	uint32_t argsz; /* as given; 0 for rows without a structure */
 	const struct ioctl_row *row;
 };
 
 enum ioctl_row_flags {
-	IOC_VALUE = 1 << 0,    /* the argument is a number (or ignored): nothing is copied */
-	IOC_OUT = 1 << 1,      /* on success copy out min(argsz, outsz) bytes */
+	IOC_VALUE = 1 << 0,     /* the argument is a number (or ignored): nothing is copied */
+	IOC_OUT = 1 << 1,       /* on success copy out min(argsz, outsz) bytes */
 	IOC_OUT_FIXED = 1 << 2, /* on success copy out outsz bytes, whatever argsz says */
 };
 
 struct ioctl_row {
-	uint32_t cmd;	    /* the request number */
-	const char *name;   /* for traces: "VFIO_IOMMU_MAP_DMA" */
-	uint16_t minsz;	    /* copied in, and the least argsz */
+	uint32_t cmd;     /* the request number */
+	const char *name; /* for traces: "VFIO_IOMMU_MAP_DMA" */
+	uint16_t minsz;   /* copied in, and the least argsz */
 	uint16_t outsz;
 	uint16_t row_flags;
-	bool check_flags;   /* structure is { u32 argsz, u32 flags, ... } and flags outside known_flags are EINVAL */
+	bool check_flags; /* structure is { u32 argsz, u32 flags, ... } and flags outside known_flags are
+			     EINVAL */
 	uint32_t known_flags;
 	/* arg: IOC_ARG_MAX zeroed bytes, the first minsz copied in; NULL for IOC_VALUE. */
 	long (*handler)(struct ioctl_call *call, void *arg);
-	/* Decoded arguments for the trace, "iova=0x1000 size=0x1000 READ|WRITE"; after the handler, may be NULL. */
+	/* Decoded arguments for the trace, "iova=0x1000 size=0x1000 READ|WRITE"; after the handler, may be
+	 * NULL. */
 	void (*describe)(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 };
 

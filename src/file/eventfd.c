@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * References to client eventfds, and the helper thread that watches some of them.
+ *
+ * All references to one eventfd share a context, found by the number that the kernel gives each eventfd
+ * ("eventfd-id" in fdinfo), so that a thousand uses of one eventfd cost one descriptor.
+ *
+ * lock protects the list of contexts, their counts and watches, and what the helper thread is running now.
+ * Callbacks run without it. eventfd_signal() takes no lock.
+ */
+#include "file/eventfd.h"
+
+#include "base/private_fd.h"
+#include "base/thread.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+#include <urcu/list.h>
+
+struct eventfd_ctx {
+	int fd;
+	bool blocking; /* the client's description lacks O_NONBLOCK */
+	uint64_t id;
+	unsigned int refs;
+	struct cds_list_head node;
+	struct cds_list_head watches;
+};
+
+struct eventfd_watch {
+	struct eventfd_ctx *ctx;
+	void (*fn)(void *arg);
+	void *arg;
+	bool due; /* to be called in the round that the thread is in */
+	struct cds_list_head node;
+};
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
+static CDS_LIST_HEAD(contexts);
+static struct eventfd_watch *running;
+static int epoll_fd = -1;
+
+/* The number of the eventfd behind fd: true, or false when it is none. */
+static bool eventfd_id(int fd, uint64_t *id)
+{
+	char path[48], text[512];
+	const char *line;
+	ssize_t n;
+	int info;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	info = open(path, O_RDONLY | O_CLOEXEC);
+	if (info < 0)
+		return false;
+	n = read(info, text, sizeof(text) - 1);
+	close(info);
+	if (n < 0)
+		return false;
+	text[n] = 0;
+	line = strstr(text, "eventfd-id:");
+	if (!strstr(text, "eventfd-count:") || !line)
+		return false;
+	*id = strtoull(line + strlen("eventfd-id:"), NULL, 10);
+	return true;
+}
+
+static struct eventfd_ctx *find_context(uint64_t id)
+{
+	struct eventfd_ctx *ctx;
+
+	cds_list_for_each_entry (ctx, &contexts, node)
+		if (ctx->id == id)
+			return ctx;
+	return NULL;
+}
+
+int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **out)
+{
+	struct eventfd_ctx *ctx, *have;
+	int rc;
+
+	ctx = calloc(1, sizeof(*ctx));
+	if (!ctx)
+		return -ENOMEM;
+	ctx->fd = caller->ops->dup_fd(caller, fd);
+	if (ctx->fd < 0) {
+		rc = ctx->fd;
+		goto free_ctx;
+	}
+	if (!eventfd_id(ctx->fd, &ctx->id)) {
+		rc = -EINVAL;
+		goto close_fd;
+	}
+	pthread_mutex_lock(&lock);
+	have = find_context(ctx->id);
+	if (have) {
+		have->refs++;
+		pthread_mutex_unlock(&lock);
+		*out = have;
+		rc = 0;
+		goto close_fd;
+	}
+	ctx->blocking = !(fcntl(ctx->fd, F_GETFL) & O_NONBLOCK);
+	ctx->refs = 1;
+	CDS_INIT_LIST_HEAD(&ctx->watches);
+	cds_list_add(&ctx->node, &contexts);
+	pthread_mutex_unlock(&lock);
+	*out = ctx;
+	return 0;
+
+close_fd:
+	private_fd_close(ctx->fd);
+free_ctx:
+	free(ctx);
+	return rc;
+}
+
+void eventfd_ctx_put(struct eventfd_ctx *ctx)
+{
+	bool last;
+
+	if (!ctx)
+		return;
+	pthread_mutex_lock(&lock);
+	last = --ctx->refs == 0;
+	if (last)
+		cds_list_del(&ctx->node);
+	pthread_mutex_unlock(&lock);
+	if (last) {
+		private_fd_close(ctx->fd);
+		free(ctx);
+	}
+}
+
+static bool ready(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	return poll(&p, 1, 0) == 1 && (p.revents & events);
+}
+
+void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n)
+{
+	int saved_errno = errno;
+
+	if (!ctx->blocking || ready(ctx->fd, POLLOUT)) {
+		if (write(ctx->fd, &n, sizeof(n)) < 0) {
+			/* at its limit: a signal is pending already */
+		}
+	}
+	errno = saved_errno;
+}
+
+bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b)
+{
+	return a == b;
+}
+
+static struct eventfd_watch *next_due(struct eventfd_ctx *ctx)
+{
+	struct eventfd_watch *watch;
+
+	cds_list_for_each_entry (watch, &ctx->watches, node)
+		if (watch->due)
+			return watch;
+	return NULL;
+}
+
+/* Called with the lock held; drops it around the callbacks. The context is found anew each time: it may go.
+ */
+static void run_watches(uint64_t id)
+{
+	struct eventfd_ctx *ctx = find_context(id);
+	struct eventfd_watch *watch;
+	uint64_t count;
+
+	if (!ctx || !ready(ctx->fd, POLLIN) || read(ctx->fd, &count, sizeof(count)) != sizeof(count))
+		return;
+	cds_list_for_each_entry (watch, &ctx->watches, node)
+		watch->due = true;
+	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {
+		void (*fn)(void *) = watch->fn;
+		void *arg = watch->arg;
+
+		watch->due = false;
+		running = watch;
+		pthread_mutex_unlock(&lock);
+		fn(arg);
+		pthread_mutex_lock(&lock);
+		running = NULL;
+		pthread_cond_broadcast(&idle);
+	}
+}
+
+static void *watch_thread(void *arg)
+{
+	int fd = (int)(intptr_t)arg;
+	struct epoll_event event;
+
+	for (;;) {
+		if (epoll_wait(fd, &event, 1, -1) != 1)
+			continue;
+		pthread_mutex_lock(&lock);
+		run_watches(event.data.u64);
+		pthread_mutex_unlock(&lock);
+	}
+	return NULL;
+}
+
+/* Called with the lock held. */
+static int start_watching(void)
+{
+	pthread_t thread;
+	int fd, rc;
+
+	if (epoll_fd >= 0)
+		return 0;
+	fd = private_fd(epoll_create1(EPOLL_CLOEXEC));
+	if (fd < 0)
+		return -errno;
+	rc = thread_start(&thread, "uvfio-eventfd", watch_thread, (void *)(intptr_t)fd);
+	if (rc) {
+		private_fd_close(fd);
+		return rc;
+	}
+	pthread_detach(thread);
+	epoll_fd = fd;
+	return 0;
+}
+
+int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
+	struct eventfd_watch *watch = calloc(1, sizeof(*watch));
+	int rc;
+
+	if (!watch)
+		return -ENOMEM;
+	*watch = (struct eventfd_watch){ .ctx = ctx, .fn = fn, .arg = arg };
+	pthread_mutex_lock(&lock);
+	rc = start_watching();
+	if (!rc && cds_list_empty(&ctx->watches) && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event) < 0)
+		rc = -errno;
+	if (!rc) {
+		ctx->refs++;
+		cds_list_add_tail(&watch->node, &ctx->watches);
+	}
+	pthread_mutex_unlock(&lock);
+	if (rc)
+		free(watch);
+	else
+		*out = watch;
+	return rc;
+}
+
+void eventfd_unwatch(struct eventfd_watch *watch)
+{
+	struct eventfd_ctx *ctx = watch->ctx;
+
+	pthread_mutex_lock(&lock);
+	cds_list_del(&watch->node);
+	if (cds_list_empty(&ctx->watches))
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ctx->fd, NULL);
+	while (running == watch)
+		pthread_cond_wait(&idle, &lock);
+	pthread_mutex_unlock(&lock);
+	free(watch);
+	eventfd_ctx_put(ctx);
+}
+
+void eventfd_forked(void)
+{
+	struct eventfd_ctx *ctx;
+
+	pthread_mutex_init(&lock, NULL);
+	pthread_cond_init(&idle, NULL);
+	running = NULL;
+	private_fd_close(epoll_fd);
+	epoll_fd = -1;
+	cds_list_for_each_entry (ctx, &contexts, node) {
+		struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
+
+		if (!cds_list_empty(&ctx->watches) && !start_watching())
+			epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event);
+	}
+}
