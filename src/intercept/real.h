@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The functions that we interpose, as the next library (the C library, or another preloaded one) has them.
+ *
+ * REAL(name) is the function pointer. It may be used at any time: before our constructor has run, and by the
+ * constructors of other libraries, the first use looks all of them up. A symbol that the C library does not
+ * have is NULL; the few for which that can happen say so at their hook.
+ */
+#ifndef UVFIO_INTERCEPT_REAL_H
+#define UVFIO_INTERCEPT_REAL_H
+
+#include "base/base.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <glob.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+/* Entry points of the C library's binary interface that its headers do not declare. */
+int __open_2(const char *path, int flags);
+int __open64_2(const char *path, int flags);
+int __openat_2(int dirfd, const char *path, int flags);
+int __openat64_2(int dirfd, const char *path, int flags);
+ssize_t __read_chk(int fd, void *buf, size_t len, size_t buf_len);
+ssize_t __pread_chk(int fd, void *buf, size_t len, off_t off, size_t buf_len);
+ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t off, size_t buf_len);
+ssize_t __readlink_chk(const char *path, char *buf, size_t len, size_t buf_len);
+ssize_t __readlinkat_chk(int dirfd, const char *path, char *buf, size_t len, size_t buf_len);
+char *__realpath_chk(const char *path, char *resolved, size_t resolved_len);
+char *__getcwd_chk(char *buf, size_t len, size_t buf_len);
+int __xstat(int version, const char *path, struct stat *st);
+int __xstat64(int version, const char *path, struct stat64 *st);
+int __lxstat(int version, const char *path, struct stat *st);
+int __lxstat64(int version, const char *path, struct stat64 *st);
+int __fxstat(int version, int fd, struct stat *st);
+int __fxstat64(int version, int fd, struct stat64 *st);
+int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags);
+int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st, int flags);
+
+/* X(name): one line per group of vfio-style entry points; memory and signals at the end. */
+/* clang-format off */
+#define REAL_FUNCTIONS(X)                                                                                    \
+	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)      \
+	X(creat) X(creat64) X(fopen) X(fopen64) X(freopen) X(freopen64)                                      \
+	X(close) X(close_range) X(closefrom) X(fclose)                                                       \
+	X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(ioctl)                                                  \
+	X(read) X(write) X(pread) X(pread64) X(pwrite) X(pwrite64) X(__read_chk) X(__pread_chk)              \
+	X(__pread64_chk) X(readv) X(writev) X(preadv) X(preadv64) X(pwritev) X(pwritev64)                    \
+	X(preadv2) X(preadv64v2) X(pwritev2) X(pwritev64v2) X(lseek) X(lseek64)                              \
+	X(opendir) X(readdir) X(readdir64) X(scandir) X(scandir64) X(glob) X(glob64)                         \
+	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk) X(realpath) X(__realpath_chk)        \
+	X(canonicalize_file_name) X(getcwd) X(__getcwd_chk) X(get_current_dir_name) X(chdir) X(fchdir)       \
+	X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(statx)           \
+	X(__xstat) X(__xstat64) X(__lxstat) X(__lxstat64) X(__fxstat) X(__fxstat64) X(__fxstatat)            \
+	X(__fxstatat64) X(access) X(faccessat) X(euidaccess) X(eaccess)                                      \
+	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
+	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(madvise)                                         \
+	X(sigaction) X(signal) X(sigprocmask) X(pthread_sigmask)
+/* clang-format on */
+
+#define X(name) extern __typeof__(name) *real_##name;
+REAL_FUNCTIONS(X)
+#undef X
+
+/* Look all of them up. Idempotent; called by REAL() when needed. */
+void real_resolve(void);
+
+#define REAL(name) (*(likely(real_##name) ? real_##name : (real_resolve(), real_##name)))
+
+#endif
