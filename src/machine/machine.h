@@ -24,7 +24,12 @@ struct uvfio_machine;
 struct uvfio_machine *machine_new(const char *description, const char *state_dir, char *err, size_t err_len);
 void machine_free(struct uvfio_machine *machine); /* every file closed */
 
-/* Write the tree of /dev and /sys below dir ("dev/vfio/vfio", "sys/bus/pci/devices/..."). 0 or -errno. */
+/*
+ * Write the tree of /dev and /sys below dir ("dev/vfio/vfio", "sys/bus/pci/devices/...").
+ * The nodes of /dev are sockets (mknodat S_IFSOCK, with the node's permission bits): a node that is reached by a
+ * road where no path was translated fails to open with ENXIO, and the interception then knows what it is.
+ * 0 or -errno.
+ */
 int machine_write_tree(struct uvfio_machine *machine, const char *dir);
 
 /*
