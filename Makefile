@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# The commands that a person types; Meson and Ninja do the work. `make help` lists them.
+
+BUILD  ?= build
+PREFIX ?= /usr/local
+# More options for `meson setup`, e.g. MESON_OPTS="--buildtype=debug -Db_sanitize=address".
+MESON_OPTS ?=
+
+.PHONY: all setup demo check bench install clean help
+
+all: $(BUILD)/build.ninja
+	@ninja -C $(BUILD) --quiet
+
+$(BUILD)/build.ninja:
+	meson setup $(BUILD) $(MESON_OPTS)
+
+setup:
+	@scripts/setup all
+
+demo:
+	@scripts/setup demo
+	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
+	@scripts/demo $(BUILD)
+
+check:
+	@scripts/setup --verify check
+	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
+	@scripts/check $(BUILD)
+
+bench:
+	@scripts/setup --verify bench
+	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
+	@bench/run $(BUILD)
+
+install: all
+	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
+	@ninja -C $(BUILD) --quiet
+	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	@echo "installed: $(DESTDIR)$(abspath $(PREFIX))/bin/uvfio"
+
+clean:
+	rm -rf $(BUILD)
+
+help:
+	@echo "make            build everything in $(BUILD)/"
+	@echo "make demo       install what is missing, build, and drive the emulated NVMe controller with qemu-img"
+	@echo "make check      build and run every test; the last line counts them"
+	@echo "make bench      measure, print a table, write $(BUILD)/bench.json"
+	@echo "make install    PREFIX=$(PREFIX) and DESTDIR= say where"
+	@echo "make setup      install all packages for building, testing and benchmarks"
+	@echo "make clean      remove $(BUILD)/"
