@@ -2,7 +2,7 @@
 /*
  * An ordered map of disjoint ranges [start, last] of 64-bit numbers to pointers: a B+ tree.
  *
- * No locking: the owner's lock protects it. Memory: about 24 to 48 bytes per range.
+ * No locking: the owner's lock protects it. Memory: about 26 to 48 bytes per range.
  * "last" is inclusive, so that a range may end at 2^64 - 1.
  */
 #ifndef UVFIO_BASE_RANGE_MAP_H
@@ -30,8 +30,23 @@ void range_map_destroy(struct range_map *map); /* frees the nodes, not the value
 /* 0; -EEXIST when it overlaps a range that is there; -ENOMEM, map unchanged. */
 int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void *value);
 
-/* Remove the range that starts exactly at start. Returns its value, or NULL. Cannot fail for lack of memory. */
+/* Remove the range that starts exactly at start. Returns its value, or NULL. Needs no memory. */
 void *range_map_remove(struct range_map *map, uint64_t start);
+
+/*
+ * Remove every range whose start lies in [start, last]; fn (may be NULL) is called for each, ascending, and
+ * must not touch the map. Walks whole nodes: far cheaper than as many single removals. Returns how many there
+ * were.
+ */
+uint64_t range_map_remove_starts(struct range_map *map, uint64_t start, uint64_t last,
+				 void (*fn)(void *arg, const struct range *range), void *arg);
+
+/*
+ * Call fn for every range that has any number in [start, last], ascending, until it returns false. fn may
+ * change range->value, which is stored back, and must not touch the map otherwise.
+ */
+void range_map_each(struct range_map *map, uint64_t start, uint64_t last,
+		    bool (*fn)(void *arg, struct range *range), void *arg);
 
 /* The first range that has any number in [start, last]: true and *out, or false. */
 bool range_map_first(const struct range_map *map, uint64_t start, uint64_t last, struct range *out);
@@ -39,7 +54,8 @@ bool range_map_first(const struct range_map *map, uint64_t start, uint64_t last,
 /* The range that contains at: true and *out, or false. */
 bool range_map_find(const struct range_map *map, uint64_t at, struct range *out);
 
-/* The last range that ends before at (out->last < at), and the first that starts after it (out->start > at). */
+/* The last range that ends before at (out->last < at), and the first that starts after it (out->start > at).
+ */
 bool range_map_before(const struct range_map *map, uint64_t at, struct range *out);
 bool range_map_after(const struct range_map *map, uint64_t at, struct range *out);
 
