@@ -13,6 +13,10 @@
 
 #include "file/file.h"
 
+/* The kernel's header has a macro of the same name, of which nobody here has a use. */
+#include <linux/ioctl.h>
+#undef IOC_OUT
+
 /* The largest fixed part of any argument. What follows it the handler copies itself. */
 #define IOC_ARG_MAX 128
 
