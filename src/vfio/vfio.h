@@ -8,8 +8,8 @@
  *
  * All hang off a struct vfio (one per machine). VFIO knows no PCI: a bus registers devices with an ops table.
  *
- * Lock order: vfio_group.lock, then vfio_container.lock, then vfio_device.lock; a back end's own lock is innermost.
- * No lock of VFIO is held while a device operation runs, except vfio_device.lock around open_device/close_device.
+ * No lock of VFIO is held while a device operation runs, except vfio_device.lock around open_device and
+ * close_device, and the group's lock around match. The lock order stands in vfio/internal.h.
  */
 #ifndef UVFIO_VFIO_VFIO_H
 #define UVFIO_VFIO_VFIO_H
@@ -44,7 +44,10 @@ struct vfio_device_ops {
 			 uint64_t off);
 	int (*mmap)(struct vfio_device *vdev, struct mmap_plan *plan);
 	int (*mmio)(struct vfio_device *vdev, uint64_t off, void *data, unsigned int len, bool write);
-	/* GET_DEVICE_FD's string: 1 this device, 0 another, -errno (-EINVAL: wrong options behind the name). */
+	/*
+	 * GET_DEVICE_FD's string: 1 this device, 0 another, -errno (-EINVAL: wrong options behind the name).
+	 * Must not block nor call VFIO. NULL: the string is the name.
+	 */
 	int (*match)(struct vfio_device *vdev, const char *name);
 	/* The device is to be removed: ask its user to let go (REQ interrupt). count: how often asked. */
 	void (*request)(struct vfio_device *vdev, unsigned int count);
@@ -59,14 +62,20 @@ struct vfio_device {
 	unsigned int index; /* N of vfio-dev/vfioN */
 	/* private to vfio/ */
 	pthread_mutex_t lock;
-	unsigned int open_count; /* device files; under lock */
+	unsigned int open_count;    /* device files; under lock */
+	unsigned int registrations; /* device files, also those that are being opened; under group->lock */
+	bool leaving;               /* is being unregistered: nobody opens it any more; under group->lock */
+	pthread_cond_t released;    /* with group->lock: registrations has become 0 */
 	struct cds_list_head group_node; /* under group->lock */
-	struct cds_list_head node;	 /* under vfio->lock */
+	struct cds_list_head node;       /* under vfio->lock */
 };
 
-/* A struct vfio and its end. params must outlive it. noiommu: groups without an IOMMU are allowed (vfio parameter). */
+/* A struct vfio and its end. params must outlive it. noiommu: groups without an IOMMU are allowed (vfio
+ * parameter). */
 struct vfio *vfio_new(const struct iommu_params *params, bool noiommu);
 void vfio_free(struct vfio *vfio); /* every device unregistered, every file closed */
+/* This is the child of a fork, and none of our files is used in it. */
+void vfio_forked(struct vfio *vfio);
 
 /*
  * Register a device: ops, name and iommu_dev are set. group_id: its IOMMU group, made when it is the first;
@@ -101,12 +110,16 @@ bool vfio_group_is_noiommu(const struct vfio_group *group);
 
 struct vfio_iommu_driver {
 	const char *name;
-	/* Is type (VFIO_TYPE1_IOMMU, ...) ours in a container that has (no)iommu groups? CHECK_EXTENSION without an IOMMU. */
-	long (*check_extension)(struct vfio_container *container, void *data, uint64_t ext); /* data NULL: not set */
-	int (*open)(struct vfio_container *container, uint64_t type, void **data); /* -EINVAL: not a type of ours */
-	void (*release)(void *data);
+	/* CHECK_EXTENSION. data NULL: no IOMMU is set yet. Positive for what SET_IOMMU may ask this driver.
+	 */
+	long (*check_extension)(struct vfio_container *container, void *data, uint64_t ext);
+	/* SET_IOMMU by a caller with address space mm. -EINVAL: not a type of ours. */
+	int (*open)(struct vfio_container *container, uint64_t type, struct mm *mm, void **data);
+	void (*release)(void *data); /* every group detached */
+	/* The devices of one group join and leave. Leaving cannot fail. */
 	int (*attach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
 	void (*detach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
+	/* Everything but the container's own three. file is the container's. */
 	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
 	bool noiommu; /* serves containers of no-IOMMU groups only */
 };
@@ -116,5 +129,6 @@ extern const struct vfio_iommu_driver vfio_noiommu_driver; /* vfio/container_noi
 
 const struct iommu_params *vfio_iommu_params(const struct vfio *vfio);
 const struct iommu_params *vfio_container_params(const struct vfio_container *container);
+bool vfio_noiommu_allowed(const struct vfio_container *container);
 
 #endif

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The registry: which devices and groups there are.
+ *
+ * A group exists from its first device to its last. Both kinds of group, with and without an IOMMU, have
+ * their numbers in one space, as in the kernel.
+ */
+#include "vfio/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+/* How long a driver that was asked to let go of its device is left alone before it is asked again. */
+#define REQUEST_INTERVAL_SECONDS 10
+
+struct vfio *vfio_new(const struct iommu_params *params, bool noiommu)
+{
+	struct vfio *vfio = calloc(1, sizeof(*vfio));
+
+	if (!vfio)
+		return NULL;
+	vfio->params = params;
+	vfio->noiommu = noiommu;
+	pthread_mutex_init(&vfio->lock, NULL);
+	CDS_INIT_LIST_HEAD(&vfio->groups);
+	CDS_INIT_LIST_HEAD(&vfio->devices);
+	return vfio;
+}
+
+void vfio_free(struct vfio *vfio)
+{
+	if (!vfio)
+		return;
+	pthread_mutex_destroy(&vfio->lock);
+	free(vfio);
+}
+
+void vfio_forked(struct vfio *vfio)
+{
+	struct vfio_group *group;
+	struct vfio_device *vdev;
+
+	pthread_mutex_init(&vfio->lock, NULL);
+	cds_list_for_each_entry (group, &vfio->groups, node)
+		pthread_mutex_init(&group->lock, NULL);
+	cds_list_for_each_entry (vdev, &vfio->devices, node)
+		pthread_mutex_init(&vdev->lock, NULL);
+}
+
+const struct iommu_params *vfio_iommu_params(const struct vfio *vfio)
+{
+	return vfio->params;
+}
+
+void vfio_group_get(struct vfio_group *group)
+{
+	atomic_fetch_add_explicit(&group->refs, 1, memory_order_relaxed);
+}
+
+void vfio_group_put(struct vfio_group *group)
+{
+	if (atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_destroy(&group->lock);
+	free(group->iommu_devs);
+	free(group);
+}
+
+static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, bool noiommu)
+{
+	struct vfio_group *group = calloc(1, sizeof(*group));
+
+	if (!group)
+		return NULL;
+	group->vfio = vfio;
+	group->id = id;
+	group->noiommu = noiommu;
+	atomic_init(&group->refs, 1);
+	pthread_mutex_init(&group->lock, NULL);
+	CDS_INIT_LIST_HEAD(&group->devices);
+	return group;
+}
+
+/* vfio->lock is held. */
+static struct vfio_group *find_group(struct vfio *vfio, unsigned int id)
+{
+	struct vfio_group *group;
+
+	cds_list_for_each_entry (group, &vfio->groups, node)
+		if (group->id == id)
+			return group;
+	return NULL;
+}
+
+struct vfio_group *vfio_find_group(struct vfio *vfio, unsigned int id, bool noiommu)
+{
+	struct vfio_group *group;
+
+	pthread_mutex_lock(&vfio->lock);
+	group = find_group(vfio, id);
+	if (group && group->noiommu != noiommu)
+		group = NULL;
+	if (group)
+		vfio_group_get(group);
+	pthread_mutex_unlock(&vfio->lock);
+	return group;
+}
+
+/* vfio->lock is held. */
+static struct vfio_device *find_device(struct vfio *vfio, const char *name)
+{
+	struct vfio_device *vdev;
+
+	cds_list_for_each_entry (vdev, &vfio->devices, node)
+		if (!strcmp(vdev->name, name))
+			return vdev;
+	return NULL;
+}
+
+struct vfio_device *vfio_find_device(struct vfio *vfio, const char *name)
+{
+	struct vfio_device *vdev;
+
+	pthread_mutex_lock(&vfio->lock);
+	vdev = find_device(vfio, name);
+	pthread_mutex_unlock(&vfio->lock);
+	return vdev;
+}
+
+/* The lowest number that no device has. vfio->lock is held. */
+static unsigned int free_index(struct vfio *vfio)
+{
+	struct vfio_device *vdev;
+	unsigned int index = 0;
+	bool taken;
+
+	for (;; index++) {
+		taken = false;
+		cds_list_for_each_entry (vdev, &vfio->devices, node)
+			taken |= vdev->index == index;
+		if (!taken)
+			return index;
+	}
+}
+
+/* Take vdev into its group: the container, if there is one, gets to know it first. */
+static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
+{
+	struct iommu_dev **devs;
+	int rc = 0;
+
+	pthread_mutex_lock(&group->lock);
+	devs = realloc(group->iommu_devs, (group->nr_devices + 1) * sizeof(*devs));
+	if (!devs) {
+		rc = -ENOMEM;
+		goto out;
+	}
+	group->iommu_devs = devs;
+	if (group->container) {
+		rc = vfio_container_attach_device(group->container, vdev);
+		if (rc)
+			goto out;
+	}
+	devs[group->nr_devices++] = vdev->iommu_dev;
+	cds_list_add_tail(&vdev->group_node, &group->devices);
+	vdev->group = group;
+out:
+	pthread_mutex_unlock(&group->lock);
+	return rc;
+}
+
+static void init_device(struct vfio_device *vdev, struct vfio *vfio)
+{
+	pthread_condattr_t attr;
+
+	vdev->vfio = vfio;
+	vdev->open_count = vdev->registrations = 0;
+	vdev->leaving = false;
+	pthread_mutex_init(&vdev->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&vdev->released, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+static void fini_device(struct vfio_device *vdev)
+{
+	pthread_cond_destroy(&vdev->released);
+	pthread_mutex_destroy(&vdev->lock);
+}
+
+int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu)
+{
+	struct vfio_group *group, *made = NULL;
+	int rc = -EINVAL;
+
+	if (noiommu && !vfio->noiommu)
+		return -EINVAL;
+	init_device(vdev, vfio);
+	pthread_mutex_lock(&vfio->lock);
+	if (find_device(vfio, vdev->name)) {
+		rc = -EEXIST;
+		goto err;
+	}
+	group = find_group(vfio, group_id);
+	if (group && group->noiommu != noiommu)
+		goto err;
+	if (!group) {
+		rc = -ENOMEM;
+		group = made = group_new(vfio, group_id, noiommu);
+		if (!group)
+			goto err;
+	}
+	rc = add_to_group(group, vdev);
+	if (rc)
+		goto err_group;
+	if (made)
+		cds_list_add_tail(&made->node, &vfio->groups);
+	vdev->index = free_index(vfio);
+	cds_list_add_tail(&vdev->node, &vfio->devices);
+	pthread_mutex_unlock(&vfio->lock);
+	return 0;
+
+err_group:
+	if (made)
+		vfio_group_put(made);
+err:
+	pthread_mutex_unlock(&vfio->lock);
+	fini_device(vdev);
+	return rc;
+}
+
+/* Wait for the last file of vdev, and remind its user now and then. The group's lock is held; it is dropped
+ * to ask. */
+static void wait_for_users(struct vfio_device *vdev, struct vfio_group *group)
+{
+	struct timespec until;
+
+	for (unsigned int asked = 0; vdev->registrations; asked++) {
+		if (vdev->ops->request) {
+			pthread_mutex_unlock(&group->lock);
+			vdev->ops->request(vdev, asked);
+			pthread_mutex_lock(&group->lock);
+		}
+		clock_gettime(CLOCK_MONOTONIC, &until);
+		until.tv_sec += REQUEST_INTERVAL_SECONDS;
+		while (vdev->registrations)
+			if (pthread_cond_timedwait(&vdev->released, &group->lock, &until))
+				break;
+	}
+}
+
+/* vdev leaves its group; the last one takes the group out of its container. The group's lock is held. */
+static void remove_from_group(struct vfio_device *vdev, struct vfio_group *group)
+{
+	if (group->container && group->nr_devices == 1)
+		vfio_group_detach_container(group);
+	else if (group->container)
+		vfio_container_detach_device(group->container, vdev);
+	for (unsigned int i = 0; i < group->nr_devices; i++) {
+		if (group->iommu_devs[i] == vdev->iommu_dev) {
+			group->iommu_devs[i] = group->iommu_devs[group->nr_devices - 1];
+			break;
+		}
+	}
+	group->nr_devices--;
+	cds_list_del(&vdev->group_node);
+}
+
+void vfio_unregister_device(struct vfio_device *vdev)
+{
+	struct vfio_group *group = vdev->group;
+	struct vfio *vfio = vdev->vfio;
+	bool last;
+
+	pthread_mutex_lock(&group->lock);
+	vdev->leaving = true;
+	wait_for_users(vdev, group);
+	pthread_mutex_unlock(&group->lock);
+
+	pthread_mutex_lock(&vfio->lock);
+	pthread_mutex_lock(&group->lock);
+	remove_from_group(vdev, group);
+	last = !group->nr_devices;
+	pthread_mutex_unlock(&group->lock);
+	if (last)
+		cds_list_del(&group->node);
+	cds_list_del(&vdev->node);
+	pthread_mutex_unlock(&vfio->lock);
+	if (last)
+		vfio_group_put(group);
+	fini_device(vdev);
+}
