@@ -35,7 +35,7 @@ struct iommu_params {
 	bool coherent;		  /* VFIO_DMA_CC_IOMMU; default false */
 	unsigned int nr_reserved; /* windows that no mapping may touch; default 0xfee00000-0xfeefffff */
 	struct iommu_range reserved[16];
-	char reserved_type[16][8]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */
+	char reserved_type[16][12]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */
 };
 void iommu_params_default(struct iommu_params *params);
 /* Usable ranges [0, 2^width) minus the reserved windows, ascending. Returns how many; fills at most max. */
