@@ -26,15 +26,15 @@ void machine_free(struct uvfio_machine *machine); /* every file closed */
 
 /*
  * Write the tree of /dev and /sys below dir ("dev/vfio/vfio", "sys/bus/pci/devices/...").
- * The nodes of /dev are sockets (mknodat S_IFSOCK, with the node's permission bits): a node that is reached by a
- * road where no path was translated fails to open with ENXIO, and the interception then knows what it is.
- * 0 or -errno.
+ * The nodes of /dev are sockets (mknodat S_IFSOCK, with the node's permission bits): a node that is reached
+ * by a road where no path was translated fails to open with ENXIO, and the interception then knows what it
+ * is. 0 or -errno.
  */
 int machine_write_tree(struct uvfio_machine *machine, const char *dir);
 
 /*
- * Open a node of /dev by its path ("/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/noiommu-0"). *file has one reference.
- * -ENOENT when the machine has no such node.
+ * Open a node of /dev by its path ("/dev/vfio/vfio", "/dev/vfio/12", "/dev/vfio/noiommu-0"). *file has one
+ * reference. -ENOENT when the machine has no such node.
  */
 int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file);
 
@@ -46,6 +46,7 @@ void machine_forked(struct uvfio_machine *machine);
 
 /* For `uvfio devices`. */
 const struct option_desc *machine_iommu_options(void);
-const struct option_desc *machine_common_device_options(void); /* addr, group, noiommu: every device has them */
+const struct option_desc *
+machine_common_device_options(void); /* addr, group, noiommu: every device has them */
 
 #endif

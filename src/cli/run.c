@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* `uvfio run`: from the command line to the program's exit status. */
+#include "base/trace.h"
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { OPT_DEVICE = 256, OPT_IOMMU, OPT_TRACE, OPT_TRACE_OUT, OPT_SUMMARY, OPT_HELP };
+
+static const struct cli_option run_options[] = {
+	{ "device", "MODEL[,KEY=VALUE...]", OPT_DEVICE,
+	  "add a device; may be given several times. uvfio devices lists models and options.\n"
+	  "Without --device: one NVMe controller with 256 MiB of RAM behind it at 0000:00:01.0.\n"
+	  "A comma within a value is written twice." },
+	{ "iommu", "KEY=VALUE[,KEY=VALUE...]", OPT_IOMMU,
+	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent;\n"
+	  "uvfio devices shows their meaning and defaults" },
+	{ "trace", "[=CATEGORIES]", OPT_TRACE,
+	  "print decoded events on standard error. CATEGORIES: ioctl, file, config, bar, dma, irq,\n"
+	  "cmd, fault, joined by commas, or all (the default)" },
+	{ "trace-out", "FILE", OPT_TRACE_OUT,
+	  "write all events to FILE (JSON) for Perfetto or chrome://tracing" },
+	{ "summary", NULL, OPT_SUMMARY, "after the program's end, print on standard error what happened" },
+	{ "help", NULL, OPT_HELP, "show this help" },
+	{ NULL, NULL, 0, NULL },
+};
+
+struct run {
+	struct description description;
+	bool has_device;
+	const char *trace;
+	char trace_out[PATH_MAX];
+	bool summary;
+	bool help;
+};
+
+static int run_help(void)
+{
+	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
+	       "\n"
+	       "Run a dynamically linked program that uses /dev/vfio against emulated devices.\n"
+	       "\n"
+	       "options:\n");
+	cli_print_options(run_options);
+	printf("\n"
+	       "exit status:\n"
+	       "  the program's; 128 + n when signal n ended it; before it runs: 1 something is wrong with "
+	       "the\n"
+	       "  devices or the program, 2 wrong usage, 126 program cannot be executed, 127 program not "
+	       "found\n"
+	       "\n"
+	       "environment:\n"
+	       "  TMPDIR         where the session directory is made (default /tmp)\n"
+	       "  UVFIO_PRELOAD  the preload library, when it is not where uvfio expects it\n"
+	       "\n"
+	       "examples:\n"
+	       "  uvfio run --device nvme,file=disk.img -- qemu-img convert -O raw nvme://0000:00:01.0/1 "
+	       "copy.img\n"
+	       "  uvfio run --trace=ioctl,cmd --summary -- qemu-io -c 'write 0 1M' nvme://0000:00:01.0/1\n");
+	return 0;
+}
+
+static int set_trace(struct run *run, const char *categories)
+{
+	const char *bad = NULL;
+	uint32_t mask;
+
+	if (trace_parse_categories(categories, &mask, &bad)) {
+		complain("--trace: there is no category %.*s: use all, or some of ioctl, file, config, bar, "
+			 "dma, irq, cmd, "
+			 "fault",
+			 (int)strcspn(bad, ","), bad);
+		return EXIT_USAGE;
+	}
+	run->trace = categories;
+	return 0;
+}
+
+/* The program may change its directory. */
+static int set_trace_out(struct run *run, const char *path)
+{
+	char cwd[PATH_MAX] = "";
+	int n;
+
+	if (*path != '/' && !getcwd(cwd, sizeof(cwd))) {
+		complain("--trace-out: %s: the working directory has no path: %s", path, strerror(errno));
+		return EXIT_ERROR;
+	}
+	n = snprintf(run->trace_out, sizeof(run->trace_out), "%s%s%s", cwd, *cwd ? "/" : "", path);
+	if (n < 0 || (size_t)n >= sizeof(run->trace_out)) {
+		complain("--trace-out: %s: the path is too long", path);
+		return EXIT_ERROR;
+	}
+	return 0;
+}
+
+static int parse_option(struct run *run, int option)
+{
+	switch (option) {
+	case OPT_DEVICE:
+		run->has_device = true;
+		return describe(&run->description, "device", optarg);
+	case OPT_IOMMU:
+		return describe(&run->description, "iommu", optarg);
+	case OPT_TRACE:
+		return set_trace(run, optarg ? optarg : "all");
+	case OPT_TRACE_OUT:
+		return set_trace_out(run, optarg);
+	case OPT_SUMMARY:
+		run->summary = true;
+		return 0;
+	case OPT_HELP:
+		run->help = true;
+		return 0;
+	}
+	return EXIT_USAGE;
+}
+
+static int parse_options(struct run *run, int argc, char **argv)
+{
+	int option, status = 0;
+
+	while (!status && (option = cli_getopt(argc, argv, run_options, "run")) != -1)
+		status = parse_option(run, option);
+	if (status || run->help)
+		return status;
+	if (optind == argc) {
+		complain("run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]");
+		return EXIT_USAGE;
+	}
+	if (!run->has_device)
+		return describe(&run->description, "device", "nvme,size=256M");
+	return 0;
+}
+
+/* The session exists: run the program in it. */
+static int run_in_session(const struct run *run, struct launch *launch)
+{
+	int status, rc;
+
+	if (*run->trace_out) {
+		rc = trace_json_create(run->trace_out);
+		if (rc) {
+			complain("--trace-out: %s cannot be written: %s", run->trace_out, strerror(-rc));
+			return EXIT_ERROR;
+		}
+		launch->trace_out = run->trace_out;
+	}
+	status = spawn_and_wait(launch);
+	if (launch->trace_out) {
+		rc = trace_json_finish(run->trace_out);
+		if (rc)
+			complain("--trace-out: %s is not complete: %s", run->trace_out, strerror(-rc));
+	}
+	return status;
+}
+
+static int run(const struct run *run, char **argv)
+{
+	struct program program;
+	struct session session;
+	struct launch launch = {
+		.program = &program, .argv = argv, .session = &session, .trace = run->trace
+	};
+	int status = program_find(argv[0], &program);
+
+	if (status)
+		return status;
+	spawn_block_signals();
+	status = session_create(&session, run->description.text);
+	if (status)
+		return status;
+	status = run_in_session(run, &launch);
+	session_remove(&session);
+	if (run->summary)
+		summary_print(status, launch.trace_out);
+	return status;
+}
+
+int run_command(int argc, char **argv)
+{
+	struct run options = { .description = { NULL } };
+	int status = parse_options(&options, argc, argv);
+
+	if (!status)
+		status = options.help ? run_help() : run(&options, argv + optind);
+	free(options.description.text);
+	return status;
+}

@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The session directory: what the program's preload library reads, and memory that its processes share.
+ *
+ *   machine      the description: "device ..." and "iommu ..." lines
+ *   dev/, sys/   the trees that stand for /dev and /sys
+ *   stats        counters (base/trace.h)
+ *   preload.so   a link to the preload library, when its own path cannot be written into LD_PRELOAD
+ *
+ * It is made below TMPDIR with mode 0700, and removed when the program has ended.
+ */
+#include "cli/cli.h"
+
+#include "base/trace.h"
+#include "machine/machine.h"
+
+#include <fcntl.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEEPEST 256 /* the longest path within a session */
+
+static int make_directory(struct session *session)
+{
+	const char *tmp = getenv("TMPDIR");
+	char real[PATH_MAX];
+
+	if (!tmp || !*tmp)
+		tmp = "/tmp";
+	if (!realpath(tmp, real)) {
+		complain("temporary directory %s: %s: set TMPDIR to a directory that can be written", tmp,
+			 strerror(errno));
+		return EXIT_ERROR;
+	}
+	if (strlen(real) + DEEPEST >= PATH_MAX) {
+		complain("temporary directory %.64s...: the path is too long: set TMPDIR to a shorter one",
+			 real);
+		return EXIT_ERROR;
+	}
+	snprintf(session->dir, sizeof(session->dir), "%.*s/uvfio-XXXXXX", (int)sizeof(session->dir) - DEEPEST,
+		 strcmp(real, "/") ? real : "");
+	if (!mkdtemp(session->dir)) {
+		complain("temporary directory %s: %s: set TMPDIR to a directory that can be written", tmp,
+			 strerror(errno));
+		return EXIT_ERROR;
+	}
+	return 0;
+}
+
+static void session_path(const struct session *session, const char *name, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%.*s/%s", PATH_MAX - DEEPEST, session->dir, name);
+}
+
+static int write_description(const struct session *session, const char *description)
+{
+	char path[PATH_MAX];
+	FILE *f;
+
+	session_path(session, "machine", path);
+	f = fopen(path, "we");
+	if (!f)
+		return -errno;
+	fputs(description, f);
+	return fclose(f) ? -errno : 0;
+}
+
+/* Make the machine, which checks everything that the description names, and write what it looks like. */
+static int check_machine(const struct session *session, const char *description)
+{
+	char err[1024];
+	struct uvfio_machine *machine = machine_new(description, session->dir, err, sizeof(err));
+	int rc;
+
+	if (!machine) {
+		complain("%s", err);
+		return EXIT_ERROR;
+	}
+	rc = machine_write_tree(machine, session->dir);
+	machine_free(machine);
+	if (rc) {
+		complain("session directory %s: cannot be filled: %s", session->dir, strerror(-rc));
+		return EXIT_ERROR;
+	}
+	return 0;
+}
+
+/* LD_PRELOAD is a list divided by spaces and colons: a library with such a path is reached through a link. */
+static int place_preload(struct session *session)
+{
+	char link[PATH_MAX];
+
+	if (!strpbrk(session->preload, " :\t\n"))
+		return 0;
+	session_path(session, "preload.so", link);
+	if (strpbrk(link, " :\t\n")) {
+		complain("LD_PRELOAD can name neither %s nor %s: set TMPDIR to a path without spaces and "
+			 "colons",
+			 session->preload, link);
+		return EXIT_ERROR;
+	}
+	if (symlink(session->preload, link)) {
+		complain("session directory %s: %s", session->dir, strerror(errno));
+		return EXIT_ERROR;
+	}
+	strcpy(session->preload, link);
+	return 0;
+}
+
+static int fill(struct session *session, const char *description)
+{
+	char path[PATH_MAX];
+	int status = check_machine(session, description), rc;
+
+	if (!status)
+		status = place_preload(session);
+	if (status)
+		return status;
+	session_path(session, "stats", path);
+	rc = write_description(session, description);
+	if (!rc)
+		rc = stats_attach(path);
+	if (rc) {
+		complain("session directory %s: cannot be filled: %s", session->dir, strerror(-rc));
+		return EXIT_ERROR;
+	}
+	return 0;
+}
+
+int session_create(struct session *session, const char *description)
+{
+	int status = preload_find(session->preload);
+
+	if (!status)
+		status = make_directory(session);
+	if (status)
+		return status;
+	status = fill(session, description);
+	if (status)
+		session_remove(session);
+	return status;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)ftw;
+	if (type == FTW_DNR || type == FTW_DP || type == FTW_D)
+		rmdir(path);
+	else
+		unlink(path);
+	return 0;
+}
+
+void session_remove(struct session *session)
+{
+	if (nftw(session->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) ||
+	    !access(session->dir, F_OK))
+		complain("session directory %s: cannot be removed: remove it yourself", session->dir);
+}

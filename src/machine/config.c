@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The description's lines, and what they leave open: see config.h.
+ *
+ * Options that every device has are taken out of its option text here, so that a model's table holds its own
+ * only.
+ */
+#include "machine/config.h"
+
+#include "devices/models.h"
+#include "machine/machine.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct common_options {
+	char *addr;
+	uint64_t group;
+	bool noiommu;
+};
+
+static const struct option_desc common_options[] = {
+	{ .key = "addr",
+	  .type = OPTION_STRING,
+	  .offset = offsetof(struct common_options, addr),
+	  .help = "PCI address, DDDD:BB:DD.F; without it the first free one from 0000:00:01.0 on" },
+	{ .key = "group",
+	  .type = OPTION_UINT,
+	  .offset = offsetof(struct common_options, group),
+	  .min = 0,
+	  .max = INT_MAX,
+	  .help = "IOMMU group number; devices with the same number share a group; without it a group of its "
+		  "own" },
+	{ .key = "noiommu",
+	  .type = OPTION_BOOL,
+	  .offset = offsetof(struct common_options, noiommu),
+	  .preset = "off",
+	  .help = "on: no IOMMU in front of the device, its group is /dev/vfio/noiommu-N" },
+	{ .key = NULL },
+};
+
+const struct option_desc *machine_common_device_options(void)
+{
+	return common_options;
+}
+
+bool option_item(const char **text, const char **start, size_t *len)
+{
+	const char *s = *text;
+
+	if (!*s)
+		return false;
+	*start = s;
+	while (*s && (*s != ',' || s[1] == ','))
+		s += *s == ',' ? 2 : 1;
+	*len = (size_t)(s - *start);
+	*text = *s ? s + 1 : s;
+	return true;
+}
+
+const struct option_desc *option_find(const struct option_desc *table, const char *key, size_t len)
+{
+	for (; table->key; table++)
+		if (strlen(table->key) == len && !memcmp(table->key, key, len))
+			return table;
+	return NULL;
+}
+
+unsigned int edit_distance(const char *a, const char *b)
+{
+	unsigned int row[33], best = 0;
+	size_t la = strlen(a), lb = strlen(b);
+
+	if (la >= ARRAY_SIZE(row) || lb >= ARRAY_SIZE(row))
+		return 9;
+	for (unsigned int j = 0; j <= lb; j++)
+		row[j] = j;
+	for (unsigned int i = 1; i <= la; i++) {
+		unsigned int diagonal = row[0];
+
+		row[0] = i;
+		for (unsigned int j = 1; j <= lb; j++) {
+			unsigned int above = row[j];
+
+			best = diagonal + (a[i - 1] != b[j - 1]);
+			best = MIN(best, above + 1);
+			best = MIN(best, row[j - 1] + 1);
+			row[j] = best;
+			diagonal = above;
+		}
+	}
+	return MIN(row[lb], 9u);
+}
+
+static int unknown_model(const char *name, char *err, size_t err_len)
+{
+	size_t n = (size_t)snprintf(err, err_len, "there is no device model %s: known are",
+				    *name ? name : "\"\"");
+
+	for (const struct pci_model *const *m = builtin_models; *m && n < err_len; m++)
+		n += (size_t)snprintf(err + n, err_len - n, " %s%s", (*m)->name, m[1] ? "," : "");
+	return -EINVAL;
+}
+
+static const struct pci_model *find_model(const char *name)
+{
+	for (const struct pci_model *const *m = builtin_models; *m; m++)
+		if (!strcmp((*m)->name, name))
+			return *m;
+	return NULL;
+}
+
+static void nearest_option(const struct option_desc *table, const char *key, const char **nearest,
+			   unsigned int *distance)
+{
+	for (; table->key; table++) {
+		unsigned int d = edit_distance(table->key, key);
+
+		if (d < *distance) {
+			*distance = d;
+			*nearest = table->key;
+		}
+	}
+}
+
+static int unknown_option(const struct pci_model *model, const char *key, char *err, size_t err_len)
+{
+	const struct option_desc *tables[] = { model->options, common_options };
+	const char *nearest = NULL;
+	unsigned int distance = 3;
+	size_t n;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(tables); i++)
+		nearest_option(tables[i], key, &nearest, &distance);
+	n = (size_t)snprintf(err, err_len, "%s: there is no option %s: ", model->name, key);
+	if (nearest && n < err_len) {
+		snprintf(err + n, err_len - n, "did you mean %s?", nearest);
+		return -EINVAL;
+	}
+	if (n < err_len)
+		n += (size_t)snprintf(err + n, err_len - n, "known are");
+	for (unsigned int i = 0; i < ARRAY_SIZE(tables); i++)
+		for (const struct option_desc *opt = tables[i]; opt->key && n < err_len; opt++)
+			n += (size_t)snprintf(err + n, err_len - n, " %s%s", opt->key,
+					      i && !opt[1].key ? "" : ",");
+	return -EINVAL;
+}
+
+/* Append an item to a comma-separated text that is large enough. */
+static void append_item(char *text, const char *item, size_t len)
+{
+	size_t n = strlen(text);
+
+	if (n)
+		text[n++] = ',';
+	memcpy(text + n, item, len);
+	text[n + len] = 0;
+}
+
+/* Sort the items of text into common options and the model's own. */
+static int split_options(const struct pci_model *model, const char *text, char *common, char *own,
+			 bool *has_group, char *err, size_t err_len)
+{
+	const char *item;
+	size_t len;
+
+	*has_group = false;
+	while (option_item(&text, &item, &len)) {
+		const char *eq = memchr(item, '=', len);
+		size_t key_len = eq ? (size_t)(eq - item) : len;
+		const struct option_desc *opt = option_find(common_options, item, key_len);
+
+		if (opt) {
+			*has_group |= !strcmp(opt->key, "group");
+			append_item(common, item, len);
+		} else if (!eq || option_find(model->options, item, key_len)) {
+			append_item(own, item, len);
+		} else {
+			char key[64];
+
+			snprintf(key, sizeof(key), "%.*s", (int)MIN(key_len, sizeof(key)), item);
+			return unknown_option(model, key, err, err_len);
+		}
+	}
+	return 0;
+}
+
+static int parse_common(struct device_config *dev, const char *text, char *err, size_t err_len)
+{
+	struct common_options opts;
+	int rc = options_parse(common_options, dev->model->name, text, &opts, err, err_len);
+
+	if (rc)
+		return rc;
+	dev->has_addr = opts.addr;
+	dev->group = (unsigned int)opts.group;
+	dev->noiommu = opts.noiommu;
+	if (opts.addr && pci_parse_bdf(opts.addr, &dev->slot)) {
+		snprintf(err, err_len, "%s: addr=%s is not possible: use a PCI address like 0000:00:01.0",
+			 dev->model->name, opts.addr);
+		rc = -EINVAL;
+	}
+	options_free(common_options, &opts);
+	return rc;
+}
+
+/* "MODEL[,key=value...]" */
+static int parse_device(const char *text, struct device_config *dev, char *err, size_t err_len)
+{
+	size_t len = strcspn(text, ","), size = strlen(text) + 1;
+	char *name = strndup(text, len), *common = calloc(1, size);
+	int rc = -ENOMEM;
+
+	*dev = (struct device_config){ .options = calloc(1, size) };
+	if (!name || !common || !dev->options) {
+		snprintf(err, err_len, "out of memory");
+		goto out;
+	}
+	dev->model = find_model(name);
+	if (!dev->model) {
+		rc = unknown_model(name, err, err_len);
+		goto out;
+	}
+	rc = split_options(dev->model, text + len + (text[len] == ','), common, dev->options, &dev->has_group,
+			   err, err_len);
+	if (!rc)
+		rc = parse_common(dev, common, err, err_len);
+out:
+	free(name);
+	free(common);
+	if (rc)
+		free(dev->options);
+	return rc;
+}
+
+static int add_device(struct machine_config *config, const char *text, char *err, size_t err_len)
+{
+	struct device_config *devices =
+		reallocarray(config->devices, config->nr_devices + 1, sizeof(*devices));
+	int rc;
+
+	if (!devices) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	config->devices = devices;
+	rc = parse_device(text, &devices[config->nr_devices], err, err_len);
+	if (!rc)
+		config->nr_devices++;
+	return rc;
+}
+
+static int parse_line(struct machine_config *config, char *line, char *iommu, char *err, size_t err_len)
+{
+	size_t len = strcspn(line, " ");
+	const char *rest = line + len + (line[len] == ' ');
+
+	if (!*line || *line == '#')
+		return 0;
+	line[len] = 0;
+	if (!strcmp(line, "device"))
+		return add_device(config, rest, err, err_len);
+	if (!strcmp(line, "iommu")) {
+		append_item(iommu, rest, strlen(rest));
+		return 0;
+	}
+	snprintf(err, err_len, "a description has lines \"device ...\" and \"iommu ...\", not \"%s\"", line);
+	return -EINVAL;
+}
+
+static bool same_slot(const struct pci_slot *a, const struct pci_slot *b)
+{
+	return a->domain == b->domain && a->bus == b->bus && a->dev == b->dev && a->fn == b->fn;
+}
+
+static bool slot_taken(const struct machine_config *config, const struct pci_slot *slot,
+		       const struct device_config *but)
+{
+	for (unsigned int i = 0; i < config->nr_devices; i++)
+		if (&config->devices[i] != but && config->devices[i].has_addr &&
+		    same_slot(&config->devices[i].slot, slot))
+			return true;
+	return false;
+}
+
+static int fill_addresses(struct machine_config *config, char *err, size_t err_len)
+{
+	struct pci_slot slot = { .dev = 1 };
+
+	for (unsigned int i = 0; i < config->nr_devices; i++) {
+		struct device_config *dev = &config->devices[i];
+		char bdf[16];
+
+		if (!dev->has_addr) {
+			while (slot_taken(config, &slot, dev) && slot.dev < 31)
+				slot.dev++;
+			dev->slot = slot;
+			dev->has_addr = true;
+		}
+		if (slot_taken(config, &dev->slot, dev)) {
+			pci_format_bdf(&dev->slot, bdf);
+			snprintf(err, err_len, "%s: two devices at %s: give one another address with addr=",
+				 dev->model->name, bdf);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+static const struct device_config *group_member(const struct machine_config *config, unsigned int group,
+						const struct device_config *but)
+{
+	for (unsigned int i = 0; i < config->nr_devices; i++)
+		if (&config->devices[i] != but && config->devices[i].has_group &&
+		    config->devices[i].group == group)
+			return &config->devices[i];
+	return NULL;
+}
+
+static int fill_groups(struct machine_config *config, char *err, size_t err_len)
+{
+	unsigned int next = 1;
+
+	for (unsigned int i = 0; i < config->nr_devices; i++) {
+		struct device_config *dev = &config->devices[i];
+		const struct device_config *other;
+
+		if (!dev->has_group) {
+			while (group_member(config, next, dev))
+				next++;
+			dev->group = next;
+			dev->has_group = true;
+		}
+		other = group_member(config, dev->group, dev);
+		if (other && other->noiommu != dev->noiommu) {
+			snprintf(err, err_len,
+				 "%s: group=%u has devices with noiommu=on and with noiommu=off: use two "
+				 "groups",
+				 dev->model->name, dev->group);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int machine_config_parse(const char *description, struct machine_config *config, char *err, size_t err_len)
+{
+	char *text = strdup(description), *iommu = calloc(1, strlen(description) + 1), *rest = text;
+	int rc = 0;
+
+	*config = (struct machine_config){ 0 };
+	if (!text || !iommu) {
+		snprintf(err, err_len, "out of memory");
+		rc = -ENOMEM;
+	}
+	while (!rc && rest)
+		rc = parse_line(config, strsep(&rest, "\n"), iommu, err, err_len);
+	if (!rc)
+		rc = iommu_config_parse(iommu, &config->iommu, err, err_len);
+	if (!rc)
+		rc = fill_addresses(config, err, err_len);
+	if (!rc)
+		rc = fill_groups(config, err, err_len);
+	if (rc)
+		machine_config_free(config);
+	free(text);
+	free(iommu);
+	return rc;
+}
+
+void machine_config_free(struct machine_config *config)
+{
+	for (unsigned int i = 0; i < config->nr_devices; i++)
+		free(config->devices[i].options);
+	free(config->devices);
+	*config = (struct machine_config){ 0 };
+}

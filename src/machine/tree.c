@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Writing a tree of files and links: see tree.h. */
+#include "machine/tree.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void fail(struct tree *tree, const char *path, int error)
+{
+	tree->error = error;
+	snprintf(tree->failed, sizeof(tree->failed), "%s", path);
+}
+
+static void make_dir(struct tree *tree, const char *path)
+{
+	if (!mkdirat(tree->root, path, 0755))
+		fchmodat(tree->root, path, 0755, 0);
+	else if (errno != EEXIST)
+		fail(tree, path, -errno);
+}
+
+/* Make every directory that path goes through, not path itself. */
+static void make_parents(struct tree *tree, const char *path)
+{
+	char part[PATH_MAX];
+
+	for (const char *slash = strchr(path, '/'); slash && !tree->error; slash = strchr(slash + 1, '/')) {
+		if ((size_t)(slash - path) >= sizeof(part)) {
+			fail(tree, path, -ENAMETOOLONG);
+			return;
+		}
+		memcpy(part, path, (size_t)(slash - path));
+		part[slash - path] = 0;
+		make_dir(tree, part);
+	}
+}
+
+void tree_dir(struct tree *tree, const char *path)
+{
+	make_parents(tree, path);
+	if (!tree->error)
+		make_dir(tree, path);
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+	while (len) {
+		ssize_t n = write(fd, data, len);
+
+		if (n < 0)
+			return -errno;
+		data += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+void tree_data(struct tree *tree, const char *path, mode_t mode, const void *data, size_t len)
+{
+	int fd, rc;
+
+	make_parents(tree, path);
+	if (tree->error)
+		return;
+	fd = openat(tree->root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0) {
+		fail(tree, path, -errno);
+		return;
+	}
+	rc = write_all(fd, data, len);
+	if (!rc && fchmod(fd, mode))
+		rc = -errno;
+	close(fd);
+	if (rc)
+		fail(tree, path, rc);
+}
+
+void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt, ...)
+{
+	char text[2048];
+	va_list args;
+	int n;
+
+	va_start(args, fmt);
+	n = vsnprintf(text, sizeof(text) - 1, fmt, args);
+	va_end(args);
+	if (n < 0 || (size_t)n >= sizeof(text) - 1) {
+		if (!tree->error)
+			fail(tree, path, -EOVERFLOW);
+		return;
+	}
+	text[n] = '\n';
+	tree_data(tree, path, mode, text, (size_t)n + 1);
+}
+
+void tree_node(struct tree *tree, const char *path, mode_t mode)
+{
+	make_parents(tree, path);
+	if (tree->error)
+		return;
+	if (mknodat(tree->root, path, S_IFSOCK | mode, 0) || fchmodat(tree->root, path, mode, 0))
+		fail(tree, path, -errno);
+}
+
+void tree_link(struct tree *tree, const char *path, const char *target)
+{
+	char relative[PATH_MAX] = "";
+	size_t common = 0, n = 0;
+
+	for (size_t i = 0; path[i] && path[i] == target[i]; i++)
+		if (path[i] == '/')
+			common = i + 1;
+	for (const char *p = strchr(path + common, '/'); p && n < sizeof(relative); p = strchr(p + 1, '/'))
+		n += (size_t)snprintf(relative + n, sizeof(relative) - n, "../");
+	if (n < sizeof(relative))
+		n += (size_t)snprintf(relative + n, sizeof(relative) - n, "%s", target + common);
+	if (n >= sizeof(relative)) {
+		if (!tree->error)
+			fail(tree, path, -ENAMETOOLONG);
+		return;
+	}
+	make_parents(tree, path);
+	if (!tree->error && symlinkat(relative, tree->root, path))
+		fail(tree, path, -errno);
+}
