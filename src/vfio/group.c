@@ -13,6 +13,7 @@
 
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 int (*vfio_group_claim)(unsigned int group_id, bool noiommu, bool claim);
@@ -177,18 +178,13 @@ void vfio_group_device_closed(struct vfio_device *vdev, struct file *group_file)
 	file_put(group_file);
 }
 
-static long ioctl_get_device_fd(struct ioctl_call *call, void *arg)
+static long get_device_fd(struct ioctl_call *call, const char *name)
 {
 	struct vfio_group *group = call->file->priv;
-	char name[UVFIO_PAGE_SIZE];
 	struct vfio_device *vdev;
 	struct file *file;
 	int rc;
 
-	(void)arg;
-	rc = copy_string(call->caller, name, call->arg);
-	if (rc)
-		return rc;
 	rc = begin_device_file(group, name, &vdev);
 	if (rc)
 		return rc;
@@ -198,6 +194,21 @@ static long ioctl_get_device_fd(struct ioctl_call *call, void *arg)
 		return rc;
 	}
 	return call->caller->ops->install(call->caller, file, O_CLOEXEC);
+}
+
+static long ioctl_get_device_fd(struct ioctl_call *call, void *arg)
+{
+	char *name = malloc(UVFIO_PAGE_SIZE);
+	long rc;
+
+	(void)arg;
+	if (!name)
+		return -ENOMEM;
+	rc = copy_string(call->caller, name, call->arg);
+	if (!rc)
+		rc = get_device_fd(call, name);
+	free(name);
+	return rc;
 }
 
 /* ---- the file */

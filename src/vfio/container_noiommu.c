@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The no-IOMMU back end of a container: nothing stands between the devices and memory.
+ *
+ * In the kernel such a device uses physical addresses. Here the memory of the program that set the IOMMU
+ * stands for the machine's: an address on the bus is a virtual address of that program. It is made of one
+ * domain that maps each address to itself, so that devices need to know nothing about it.
+ *
+ * The kernel asks for CAP_SYS_RAWIO here; there is nothing here that it would protect.
+ */
+#include "vfio/internal.h"
+
+#include "base/trace.h"
+#include "uapi/vfio.h"
+
+#include <stdlib.h>
+
+/* User space, without the page at address 0. */
+#define BUS_START UVFIO_PAGE_SIZE
+#define BUS_END   0x7ffffffff000ull
+
+struct noiommu {
+	struct iommu_params params; /* with the width and the ranges of a bare bus */
+	struct iommu_domain *domain;
+};
+
+static long noiommu_check_extension(struct vfio_container *container, void *data, uint64_t ext)
+{
+	(void)data;
+	return ext == VFIO_NOIOMMU_IOMMU && vfio_noiommu_allowed(container);
+}
+
+static int noiommu_open(struct vfio_container *container, uint64_t type, struct mm *mm, void **data)
+{
+	struct noiommu *noiommu;
+	int rc = -ENOMEM;
+
+	if (type != VFIO_NOIOMMU_IOMMU)
+		return -EINVAL;
+	noiommu = calloc(1, sizeof(*noiommu));
+	if (!noiommu)
+		return -ENOMEM;
+	noiommu->params = *vfio_container_params(container);
+	noiommu->params.width = 48;
+	noiommu->params.nr_reserved = 0;
+	noiommu->domain = iommu_domain_alloc(&noiommu->params);
+	if (!noiommu->domain)
+		goto err_free;
+	rc = iommu_domain_map(noiommu->domain, BUS_START, BUS_END - BUS_START, mm, BUS_START,
+			      IOMMU_READ | IOMMU_WRITE);
+	if (rc)
+		goto err_domain;
+	*data = noiommu;
+	return 0;
+
+err_domain:
+	iommu_domain_free(noiommu->domain);
+err_free:
+	free(noiommu);
+	return rc;
+}
+
+static void noiommu_release(void *data)
+{
+	struct noiommu *noiommu = data;
+
+	iommu_domain_unmap(noiommu->domain, BUS_START, BUS_END - BUS_START);
+	iommu_domain_free(noiommu->domain);
+	free(noiommu);
+}
+
+static void noiommu_detach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
+{
+	(void)data;
+	while (nr--)
+		iommu_dev_attach(devs[nr], NULL);
+}
+
+static int noiommu_attach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
+{
+	struct noiommu *noiommu = data;
+	int rc;
+
+	for (unsigned int i = 0; i < nr; i++) {
+		rc = iommu_dev_attach(devs[i], noiommu->domain);
+		if (rc) {
+			noiommu_detach_group(data, devs, i);
+			return rc;
+		}
+	}
+	return 0;
+}
+
+static long noiommu_ioctl(void *data, struct file *file, const struct caller *caller, uint32_t cmd,
+			  uint64_t arg)
+{
+	(void)data;
+	(void)caller;
+	(void)arg;
+	if (trace_on(TRACE_IOCTL))
+		trace_emit(TRACE_IOCTL, NULL, "ioctl", 0, "%s request=0x%x = -1 ENOTTY", file->path, cmd);
+	return -ENOTTY;
+}
+
+const struct vfio_iommu_driver vfio_noiommu_driver = {
+	.name = "vfio-noiommu",
+	.check_extension = noiommu_check_extension,
+	.open = noiommu_open,
+	.release = noiommu_release,
+	.attach_group = noiommu_attach_group,
+	.detach_group = noiommu_detach_group,
+	.ioctl = noiommu_ioctl,
+	.noiommu = true,
+};

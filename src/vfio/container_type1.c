@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The type1 back end of a container: its ioctls, in front of iommu/type1.
+ *
+ * Bitmaps of dirty pages are gathered in memory of ours. Of the caller's bitmap only the words are written
+ * that cover a mapping, and in such a word the bits below the first page stay as the caller left them.
+ */
+#include "vfio/internal.h"
+
+#include "file/ioctl.h"
+#include "iommu/type1.h"
+#include "uapi/vfio.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct type1_container {
+	struct type1 *iommu;
+	bool v2;
+};
+
+/* ---- GET_INFO */
+
+#define MAX_RANGES ARRAY_SIZE(((struct type1_info *)NULL)->ranges)
+
+/* The largest bitmap that may be given, and what GET_INFO says of it: one bit for each of 2^31 pages. */
+#define DIRTY_BITMAP_MAX ((uint64_t)1 << 28)
+
+/* The capabilities as they follow struct vfio_iommu_type1_info, in the kernel's order. */
+struct info_caps {
+	struct vfio_iommu_type1_info_cap_migration migration;
+	struct vfio_iommu_type1_info_dma_avail avail;
+	uint32_t pad;
+	struct {
+		struct vfio_info_cap_header header;
+		uint32_t nr_iovas;
+		uint32_t reserved;
+		struct vfio_iova_range range[MAX_RANGES];
+	} ranges;
+};
+
+_Static_assert(sizeof(struct vfio_iommu_type1_info) == 24 && offsetof(struct info_caps, avail) == 32 &&
+		       offsetof(struct info_caps, ranges) == 48 &&
+		       offsetof(struct info_caps, ranges.range) == 64,
+	       "capabilities are 8 byte aligned and without gaps");
+
+/* Fill *caps; returns how many bytes of it count. */
+static uint32_t build_caps(const struct type1_info *info, struct info_caps *caps)
+{
+	const uint32_t base = sizeof(struct vfio_iommu_type1_info);
+	uint32_t nr = info->nr_ranges;
+
+	memset(caps, 0, sizeof(*caps));
+	caps->migration.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_MIGRATION;
+	caps->migration.header.version = 1;
+	caps->migration.header.next = base + (uint32_t)offsetof(struct info_caps, avail);
+	caps->migration.pgsize_bitmap = info->pgsizes & -info->pgsizes;
+	caps->migration.max_dirty_bitmap_size = DIRTY_BITMAP_MAX;
+	caps->avail.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
+	caps->avail.header.version = 1;
+	caps->avail.avail = (uint32_t)MIN(info->avail, (uint64_t)UINT32_MAX);
+	if (!nr)
+		return (uint32_t)offsetof(struct info_caps, ranges);
+	caps->avail.header.next = base + (uint32_t)offsetof(struct info_caps, ranges);
+	caps->ranges.header.id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE;
+	caps->ranges.header.version = 1;
+	caps->ranges.nr_iovas = nr;
+	for (uint32_t i = 0; i < nr; i++) {
+		caps->ranges.range[i].start = info->ranges[i].start;
+		caps->ranges.range[i].end = info->ranges[i].last;
+	}
+	return (uint32_t)offsetof(struct info_caps, ranges.range) +
+	       nr * (uint32_t)sizeof(caps->ranges.range[0]);
+}
+
+static long ioctl_get_info(struct ioctl_call *call, void *arg)
+{
+	struct type1_container *tc = vfio_container_data(call->file);
+	struct vfio_iommu_type1_info *info = arg;
+	struct type1_info now;
+	struct info_caps caps;
+	uint32_t size;
+
+	type1_get_info(tc->iommu, &now);
+	size = build_caps(&now, &caps);
+	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
+	info->iova_pgsizes = now.pgsizes;
+	info->cap_offset = 0;
+	if (call->argsz < sizeof(*info) + size) {
+		info->argsz = (uint32_t)sizeof(*info) + size;
+		return 0;
+	}
+	info->cap_offset = sizeof(*info);
+	return copy_out(call->caller, call->arg + sizeof(*info), &caps, size) ? -EFAULT : 0;
+}
+
+static void describe_info(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct vfio_iommu_type1_info *info = arg;
+
+	snprintf(buf, len, "argsz=%u->%u pgsizes=0x%llx", call->argsz, info->argsz,
+		 (unsigned long long)info->iova_pgsizes);
+}
+
+/* ---- MAP_DMA */
+
+static long ioctl_map_dma(struct ioctl_call *call, void *arg)
+{
+	struct type1_container *tc = vfio_container_data(call->file);
+	const struct vfio_iommu_type1_dma_map *map = arg;
+	unsigned int prot = 0;
+
+	if (map->flags & VFIO_DMA_MAP_FLAG_READ)
+		prot |= IOMMU_READ;
+	if (map->flags & VFIO_DMA_MAP_FLAG_WRITE)
+		prot |= IOMMU_WRITE;
+	return type1_map(tc->iommu, call->caller->mm, map->iova, map->vaddr, map->size, prot,
+			 map->flags & VFIO_DMA_MAP_FLAG_VADDR);
+}
+
+static const char *const map_flags[] = { "READ", "WRITE", "VADDR", NULL };
+static const char *const unmap_flags[] = { "GET_DIRTY_BITMAP", "ALL", "VADDR", NULL };
+static const char *const dirty_flags[] = { "START", "STOP", "GET_BITMAP", NULL };
+
+/* "READ|WRITE", and what has no name as a number. */
+static const char *flag_names(const char *const *names, uint32_t flags, char *buf, size_t len)
+{
+	size_t n = 0;
+	uint32_t bit = 1;
+
+	snprintf(buf, len, "0");
+	for (; *names; names++, bit <<= 1) {
+		if ((flags & bit) && n < len)
+			n += (size_t)snprintf(buf + n, len - n, "%s%s", n ? "|" : "", *names);
+		flags &= ~bit;
+	}
+	if (flags && n < len)
+		snprintf(buf + n, len - n, "%s0x%x", n ? "|" : "", flags);
+	return buf;
+}
+
+static void describe_map(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct vfio_iommu_type1_dma_map *map = arg;
+	char flags[64];
+
+	(void)call;
+	snprintf(buf, len, "iova=0x%llx size=0x%llx vaddr=0x%llx %s", (unsigned long long)map->iova,
+		 (unsigned long long)map->size, (unsigned long long)map->vaddr,
+		 flag_names(map_flags, map->flags, flags, sizeof(flags)));
+}
+
+/* ---- bitmaps of dirty pages */
+
+#define USER_SPACE_END 0x7ffffffff000ull
+
+static bool user_range_ok(uint64_t addr, uint64_t len)
+{
+	return len <= USER_SPACE_END && addr <= USER_SPACE_END - len;
+}
+
+/*
+ * The checks of a caller's bitmap for size bytes of IOVA space, and an empty one of ours of the size that is
+ * needed. *addr: where the caller's is. To be freed: out->bits.
+ */
+static int bitmap_new(const struct vfio_bitmap *given, uint64_t size, struct type1_bitmap *out,
+		      uint64_t *addr)
+{
+	uint64_t pages, bytes;
+
+	*addr = (uintptr_t)given->data;
+	if (!user_range_ok(*addr, given->size) || !given->pgsize)
+		return -EINVAL;
+	pages = size >> __builtin_ctzll(given->pgsize);
+	if (!pages || pages > DIRTY_BITMAP_MAX * 8)
+		return -EINVAL;
+	bytes = align_up(pages, 64) / 8;
+	if (!given->size || given->size > DIRTY_BITMAP_MAX || given->size < bytes)
+		return -EINVAL;
+	out->pgsize = given->pgsize;
+	out->size = bytes;
+	out->bits = calloc(1, bytes);
+	return out->bits ? 0 : -ENOMEM;
+}
+
+/* Copy out what is set, run by run. */
+static int bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t addr)
+{
+	uint64_t words = bitmap->size / 8, run, below;
+
+	for (uint64_t i = 0; i < words; i = run) {
+		for (run = i; run < words && bitmap->bits[run]; run++)
+			;
+		if (run == i) {
+			run++;
+			continue;
+		}
+		if (copy_in(caller, &below, addr + i * 8, sizeof(below)))
+			return -EFAULT;
+		bitmap->bits[i] |= below & (((uint64_t)1 << __builtin_ctzll(bitmap->bits[i])) - 1);
+		if (copy_out(caller, addr + i * 8, &bitmap->bits[i], (run - i) * 8))
+			return -EFAULT;
+	}
+	return 0;
+}
+
+/* ---- UNMAP_DMA */
+
+/* What follows the structure in the engine's buffer: the bitmap, when there is one, and the size as it came,
+ * for the trace. */
+struct unmap_tail {
+	struct vfio_bitmap bitmap;
+	uint64_t asked;
+};
+
+_Static_assert(sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(struct unmap_tail) <= IOC_ARG_MAX,
+	       "both fit into the engine's buffer");
+
+static struct unmap_tail *unmap_tail(void *arg)
+{
+	return (void *)((char *)arg + sizeof(struct vfio_iommu_type1_dma_unmap));
+}
+
+static int unmap(struct type1_container *tc, struct vfio_iommu_type1_dma_unmap *arg,
+		 struct type1_bitmap *bitmap)
+{
+	unsigned int flags = 0;
+	uint64_t unmapped = 0;
+	int rc;
+
+	if (arg->flags & VFIO_DMA_UNMAP_FLAG_ALL)
+		flags |= TYPE1_UNMAP_ALL;
+	if (arg->flags & VFIO_DMA_UNMAP_FLAG_VADDR)
+		flags |= TYPE1_UNMAP_VADDR;
+	rc = type1_unmap(tc->iommu, arg->iova, arg->size, flags, bitmap, &unmapped);
+	if (!rc)
+		arg->size = unmapped;
+	return rc;
+}
+
+/* The bitmap must be writable before anything is unmapped: afterwards nobody could ask again. */
+static int unmap_dirty(struct ioctl_call *call, struct type1_container *tc,
+		       struct vfio_iommu_type1_dma_unmap *arg, const struct vfio_bitmap *given)
+{
+	struct type1_bitmap bitmap;
+	uint64_t addr;
+	int rc;
+
+	rc = bitmap_new(given, arg->size, &bitmap, &addr);
+	if (rc)
+		return rc;
+	if (mm_check(call->caller->mm, addr, bitmap.size, true))
+		rc = -EFAULT;
+	if (!rc)
+		rc = unmap(tc, arg, &bitmap);
+	if (!rc)
+		rc = bitmap_copy_out(call->caller, &bitmap, addr);
+	free(bitmap.bits);
+	return rc;
+}
+
+static long ioctl_unmap_dma(struct ioctl_call *call, void *argp)
+{
+	struct type1_container *tc = vfio_container_data(call->file);
+	struct vfio_iommu_type1_dma_unmap *arg = argp;
+	struct unmap_tail *tail = unmap_tail(argp);
+
+	tail->asked = arg->size;
+	if (!(arg->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
+		return unmap(tc, arg, NULL);
+	if (arg->flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR))
+		return -EINVAL;
+	if (call->argsz < sizeof(*arg) + sizeof(tail->bitmap))
+		return -EINVAL;
+	if (copy_in(call->caller, &tail->bitmap, call->arg + sizeof(*arg), sizeof(tail->bitmap)))
+		return -EFAULT;
+	return unmap_dirty(call, tc, arg, &tail->bitmap);
+}
+
+static void describe_unmap(const struct ioctl_call *call, const void *argp, char *buf, size_t len)
+{
+	const struct vfio_iommu_type1_dma_unmap *arg = argp;
+	const struct unmap_tail *tail = unmap_tail((void *)(uintptr_t)argp);
+	char flags[64];
+
+	(void)call;
+	snprintf(buf, len, "iova=0x%llx size=0x%llx %s unmapped=0x%llx", (unsigned long long)arg->iova,
+		 (unsigned long long)tail->asked, flag_names(unmap_flags, arg->flags, flags, sizeof(flags)),
+		 (unsigned long long)arg->size);
+}
+
+/* ---- DIRTY_PAGES */
+
+static int dirty_get(struct ioctl_call *call, struct type1_container *tc)
+{
+	const size_t minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags);
+	struct vfio_iommu_type1_dirty_bitmap_get get;
+	struct type1_bitmap bitmap;
+	uint64_t addr, end;
+	int rc;
+
+	if (call->argsz - minsz < sizeof(get))
+		return -EINVAL;
+	if (copy_in(call->caller, &get, call->arg + minsz, sizeof(get)))
+		return -EFAULT;
+	if (add_overflows(get.iova, get.size, &end))
+		return -EINVAL;
+	rc = bitmap_new(&get.bitmap, get.size, &bitmap, &addr);
+	if (rc)
+		return rc;
+	rc = type1_dirty_get(tc->iommu, get.iova, get.size, &bitmap);
+	if (!rc)
+		rc = bitmap_copy_out(call->caller, &bitmap, addr);
+	free(bitmap.bits);
+	return rc;
+}
+
+static long ioctl_dirty_pages(struct ioctl_call *call, void *arg)
+{
+	struct type1_container *tc = vfio_container_data(call->file);
+	const struct vfio_iommu_type1_dirty_bitmap *dirty = arg;
+	struct type1_info info;
+
+	switch (dirty->flags) {
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
+		type1_get_info(tc->iommu, &info);
+		return type1_dirty_start(tc->iommu, info.pgsizes & -info.pgsizes);
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
+		type1_dirty_stop(tc->iommu);
+		return 0;
+	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
+		return dirty_get(call, tc);
+	default:
+		return -EINVAL; /* one at a time */
+	}
+}
+
+static void describe_dirty(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct vfio_iommu_type1_dirty_bitmap *dirty = arg;
+
+	(void)call;
+	flag_names(dirty_flags, dirty->flags, buf, len);
+}
+
+/* v1 has no dirty tracking, whatever the argument. */
+static long ioctl_dirty_pages_v1(struct ioctl_call *call, void *arg)
+{
+	(void)call;
+	(void)arg;
+	return -EACCES;
+}
+
+/* ---- the tables */
+
+#define COMMON_ROWS                                                                                          \
+	{ .cmd = VFIO_IOMMU_MAP_DMA,                                                                         \
+	  .name = "VFIO_IOMMU_MAP_DMA",                                                                      \
+	  .minsz = offsetofend(struct vfio_iommu_type1_dma_map, size),                                       \
+	  .check_flags = true,                                                                               \
+	  .known_flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR,         \
+	  .handler = ioctl_map_dma,                                                                          \
+	  .describe = describe_map },                                                                        \
+		{ .cmd = VFIO_IOMMU_UNMAP_DMA,                                                               \
+		  .name = "VFIO_IOMMU_UNMAP_DMA",                                                            \
+		  .minsz = offsetofend(struct vfio_iommu_type1_dma_unmap, size),                             \
+		  .outsz = offsetofend(struct vfio_iommu_type1_dma_unmap, size),                             \
+		  .row_flags = IOC_OUT,                                                                      \
+		  .check_flags = true,                                                                       \
+		  .known_flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL |            \
+				 VFIO_DMA_UNMAP_FLAG_VADDR,                                                  \
+		  .handler = ioctl_unmap_dma,                                                                \
+		  .describe = describe_unmap },                                                              \
+	{                                                                                                    \
+		.cmd = VFIO_IOMMU_GET_INFO, .name = "VFIO_IOMMU_GET_INFO",                                   \
+		.minsz = offsetofend(struct vfio_iommu_type1_info, iova_pgsizes),                            \
+		.outsz = sizeof(struct vfio_iommu_type1_info), .row_flags = IOC_OUT,                         \
+		.handler = ioctl_get_info, .describe = describe_info                                         \
+	}
+
+static const struct ioctl_row v2_rows[] = {
+	COMMON_ROWS,
+	{ .cmd = VFIO_IOMMU_DIRTY_PAGES,
+	  .name = "VFIO_IOMMU_DIRTY_PAGES",
+	  .minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags),
+	  .check_flags = true,
+	  .known_flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START | VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP |
+			 VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+	  .handler = ioctl_dirty_pages,
+	  .describe = describe_dirty },
+};
+
+static const struct ioctl_row v1_rows[] = {
+	COMMON_ROWS,
+	{ .cmd = VFIO_IOMMU_DIRTY_PAGES,
+	  .name = "VFIO_IOMMU_DIRTY_PAGES",
+	  .row_flags = IOC_VALUE,
+	  .handler = ioctl_dirty_pages_v1 },
+};
+
+static long type1_ioctl(void *data, struct file *file, const struct caller *caller, uint32_t cmd,
+			uint64_t arg)
+{
+	struct type1_container *tc = data;
+
+	if (tc->v2)
+		return ioctl_dispatch(v2_rows, ARRAY_SIZE(v2_rows), file, caller, cmd, arg);
+	return ioctl_dispatch(v1_rows, ARRAY_SIZE(v1_rows), file, caller, cmd, arg);
+}
+
+/* ---- the driver */
+
+static long type1_check_extension(struct vfio_container *container, void *data, uint64_t ext)
+{
+	switch (ext) {
+	case VFIO_TYPE1_IOMMU:
+	case VFIO_TYPE1v2_IOMMU:
+	case VFIO_UNMAP_ALL:
+		return 1;
+	case VFIO_UPDATE_VADDR:
+		return data != NULL;
+	case VFIO_DMA_CC_IOMMU:
+		return data && vfio_container_params(container)->coherent;
+	default:
+		return 0;
+	}
+}
+
+static int type1_open(struct vfio_container *container, uint64_t type, struct mm *mm, void **data)
+{
+	struct type1_container *tc;
+
+	(void)mm;
+	if (type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU)
+		return -EINVAL;
+	tc = calloc(1, sizeof(*tc));
+	if (!tc)
+		return -ENOMEM;
+	tc->v2 = type == VFIO_TYPE1v2_IOMMU;
+	tc->iommu = type1_new(vfio_container_params(container), tc->v2);
+	if (!tc->iommu) {
+		free(tc);
+		return -ENOMEM;
+	}
+	*data = tc;
+	return 0;
+}
+
+static void type1_release(void *data)
+{
+	struct type1_container *tc = data;
+
+	type1_free(tc->iommu);
+	free(tc);
+}
+
+static int type1_attach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
+{
+	struct type1_container *tc = data;
+
+	return type1_attach(tc->iommu, devs, nr);
+}
+
+static void type1_detach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
+{
+	struct type1_container *tc = data;
+
+	type1_detach(tc->iommu, devs, nr);
+}
+
+const struct vfio_iommu_driver vfio_type1_driver = {
+	.name = "vfio-type1",
+	.check_extension = type1_check_extension,
+	.open = type1_open,
+	.release = type1_release,
+	.attach_group = type1_attach_group,
+	.detach_group = type1_detach_group,
+	.ioctl = type1_ioctl,
+};
