@@ -10,6 +10,7 @@
 #include "file/ioctl.h"
 #include "iommu/type1.h"
 #include "uapi/vfio.h"
+#include "vfio/bitmap.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,9 +24,6 @@ struct type1_container {
 /* ---- GET_INFO */
 
 #define MAX_RANGES ARRAY_SIZE(((struct type1_info *)NULL)->ranges)
-
-/* The largest bitmap that may be given, and what GET_INFO says of it: one bit for each of 2^31 pages. */
-#define DIRTY_BITMAP_MAX ((uint64_t)1 << 28)
 
 /* The capabilities as they follow struct vfio_iommu_type1_info, in the kernel's order. */
 struct info_caps {
@@ -56,7 +54,7 @@ static uint32_t build_caps(const struct type1_info *info, struct info_caps *caps
 	caps->migration.header.version = 1;
 	caps->migration.header.next = base + (uint32_t)offsetof(struct info_caps, avail);
 	caps->migration.pgsize_bitmap = info->pgsizes & -info->pgsizes;
-	caps->migration.max_dirty_bitmap_size = DIRTY_BITMAP_MAX;
+	caps->migration.max_dirty_bitmap_size = VFIO_BITMAP_MAX;
 	caps->avail.header.id = VFIO_IOMMU_TYPE1_INFO_DMA_AVAIL;
 	caps->avail.header.version = 1;
 	caps->avail.avail = (uint32_t)MIN(info->avail, (uint64_t)UINT32_MAX);
@@ -151,67 +149,13 @@ static void describe_map(const struct ioctl_call *call, const void *arg, char *b
 		 flag_names(map_flags, map->flags, flags, sizeof(flags)));
 }
 
-/* ---- bitmaps of dirty pages */
-
-#define USER_SPACE_END 0x7ffffffff000ull
-
-static bool user_range_ok(uint64_t addr, uint64_t len)
-{
-	return len <= USER_SPACE_END && addr <= USER_SPACE_END - len;
-}
-
-/*
- * The checks of a caller's bitmap for size bytes of IOVA space, and an empty one of ours of the size that is
- * needed. *addr: where the caller's is. To be freed: out->bits.
- */
-static int bitmap_new(const struct vfio_bitmap *given, uint64_t size, struct type1_bitmap *out,
-		      uint64_t *addr)
-{
-	uint64_t pages, bytes;
-
-	*addr = (uintptr_t)given->data;
-	if (!user_range_ok(*addr, given->size) || !given->pgsize)
-		return -EINVAL;
-	pages = size >> __builtin_ctzll(given->pgsize);
-	if (!pages || pages > DIRTY_BITMAP_MAX * 8)
-		return -EINVAL;
-	bytes = align_up(pages, 64) / 8;
-	if (!given->size || given->size > DIRTY_BITMAP_MAX || given->size < bytes)
-		return -EINVAL;
-	out->pgsize = given->pgsize;
-	out->size = bytes;
-	out->bits = calloc(1, bytes);
-	return out->bits ? 0 : -ENOMEM;
-}
-
-/* Copy out what is set, run by run. */
-static int bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t addr)
-{
-	uint64_t words = bitmap->size / 8, run, below;
-
-	for (uint64_t i = 0; i < words; i = run) {
-		for (run = i; run < words && bitmap->bits[run]; run++)
-			;
-		if (run == i) {
-			run++;
-			continue;
-		}
-		if (copy_in(caller, &below, addr + i * 8, sizeof(below)))
-			return -EFAULT;
-		bitmap->bits[i] |= below & (((uint64_t)1 << __builtin_ctzll(bitmap->bits[i])) - 1);
-		if (copy_out(caller, addr + i * 8, &bitmap->bits[i], (run - i) * 8))
-			return -EFAULT;
-	}
-	return 0;
-}
-
 /* ---- UNMAP_DMA */
 
-/* What follows the structure in the engine's buffer: the bitmap, when there is one, and the size as it came,
- * for the trace. */
+/* What follows the structure in the engine's buffer. */
 struct unmap_tail {
-	struct vfio_bitmap bitmap;
-	uint64_t asked;
+	struct vfio_bitmap bitmap; /* with GET_DIRTY_BITMAP */
+	uint64_t asked;            /* for the trace: the size as it came, and whether it is an answer now */
+	bool done;
 };
 
 _Static_assert(sizeof(struct vfio_iommu_type1_dma_unmap) + sizeof(struct unmap_tail) <= IOC_ARG_MAX,
@@ -236,6 +180,7 @@ static int unmap(struct type1_container *tc, struct vfio_iommu_type1_dma_unmap *
 	rc = type1_unmap(tc->iommu, arg->iova, arg->size, flags, bitmap, &unmapped);
 	if (!rc)
 		arg->size = unmapped;
+	unmap_tail(arg)->done = !rc;
 	return rc;
 }
 
@@ -247,7 +192,7 @@ static int unmap_dirty(struct ioctl_call *call, struct type1_container *tc,
 	uint64_t addr;
 	int rc;
 
-	rc = bitmap_new(given, arg->size, &bitmap, &addr);
+	rc = vfio_bitmap_new(given, arg->size, &bitmap, &addr);
 	if (rc)
 		return rc;
 	if (mm_check(call->caller->mm, addr, bitmap.size, true))
@@ -255,7 +200,7 @@ static int unmap_dirty(struct ioctl_call *call, struct type1_container *tc,
 	if (!rc)
 		rc = unmap(tc, arg, &bitmap);
 	if (!rc)
-		rc = bitmap_copy_out(call->caller, &bitmap, addr);
+		rc = vfio_bitmap_copy_out(call->caller, &bitmap, addr);
 	free(bitmap.bits);
 	return rc;
 }
@@ -283,11 +228,16 @@ static void describe_unmap(const struct ioctl_call *call, const void *argp, char
 	const struct vfio_iommu_type1_dma_unmap *arg = argp;
 	const struct unmap_tail *tail = unmap_tail((void *)(uintptr_t)argp);
 	char flags[64];
+	size_t n;
 
 	(void)call;
-	snprintf(buf, len, "iova=0x%llx size=0x%llx %s unmapped=0x%llx", (unsigned long long)arg->iova,
-		 (unsigned long long)tail->asked, flag_names(unmap_flags, arg->flags, flags, sizeof(flags)),
-		 (unsigned long long)arg->size);
+	n = (size_t)snprintf(buf, len, "iova=0x%llx size=0x%llx", (unsigned long long)arg->iova,
+			     (unsigned long long)tail->asked);
+	if (arg->flags && n < len)
+		n += (size_t)snprintf(buf + n, len - n, " %s",
+				      flag_names(unmap_flags, arg->flags, flags, sizeof(flags)));
+	if (tail->done && n < len)
+		snprintf(buf + n, len - n, " unmapped=0x%llx", (unsigned long long)arg->size);
 }
 
 /* ---- DIRTY_PAGES */
@@ -306,12 +256,12 @@ static int dirty_get(struct ioctl_call *call, struct type1_container *tc)
 		return -EFAULT;
 	if (add_overflows(get.iova, get.size, &end))
 		return -EINVAL;
-	rc = bitmap_new(&get.bitmap, get.size, &bitmap, &addr);
+	rc = vfio_bitmap_new(&get.bitmap, get.size, &bitmap, &addr);
 	if (rc)
 		return rc;
 	rc = type1_dirty_get(tc->iommu, get.iova, get.size, &bitmap);
 	if (!rc)
-		rc = bitmap_copy_out(call->caller, &bitmap, addr);
+		rc = vfio_bitmap_copy_out(call->caller, &bitmap, addr);
 	free(bitmap.bits);
 	return rc;
 }
