@@ -50,3 +50,14 @@ bool private_fd_is(int fd)
 		return false;
 	return atomic_load_explicit(&is_private[fd / 64], memory_order_relaxed) & BIT64(fd % 64);
 }
+
+int private_fd_next(int from)
+{
+	for (int fd = from; fd >= 0 && fd < MAX_FD; fd++) {
+		if (!atomic_load_explicit(&is_private[fd / 64], memory_order_relaxed))
+			fd |= 63;
+		else if (private_fd_is(fd))
+			return fd;
+	}
+	return -1;
+}

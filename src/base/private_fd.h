@@ -13,6 +13,7 @@
  * through. */
 int private_fd(int fd);
 void private_fd_close(int fd); /* negative: nothing */
+int private_fd_next(int from); /* the lowest private descriptor that is not below from, or -1 */
 bool private_fd_is(int fd);    /* takes no lock */
 
 #endif

@@ -20,6 +20,7 @@
 #ifndef UVFIO_INTERCEPT_INTERCEPT_H
 #define UVFIO_INTERCEPT_INTERCEPT_H
 
+#include "base/private_fd.h"
 #include "intercept/real.h"
 
 #include <limits.h>
@@ -57,39 +58,70 @@ struct uvfio_machine *intercept_machine(void);
 struct uvfio_machine *intercept_machine_if_made(void);
 
 /*
- * Path translation.
+ * Path translation (paths.c).
  *
- * path_to_host() looks at a path that the program gave, relative to dirfd (AT_FDCWD, or a directory): NULL
- * when it is not ours (use it as it is; errno untouched), otherwise buf->host, with buf->name (the program's
- * absolute path, normalised) set too.
+ * path_to_host() looks at a path that the program gave, relative to dirfd (AT_FDCWD, or a directory). NULL:
+ * it is not ours, use it as it is (errno untouched). Otherwise the absolute path to use instead, in buf.
  */
 struct path_buf {
-	char host[PATH_MAX];
-	const char *name; /* points into host, behind the session's directory */
+	char text[PATH_MAX];
 };
 
+bool path_may_be_ours(int dirfd, const char *path); /* cheap; never wrong in saying false */
 const char *path_to_host_slow(int dirfd, const char *path, struct path_buf *buf);
-bool path_may_be_ours(const char *path); /* cheap; never wrong in saying false */
 
 static inline const char *path_to_host(int dirfd, const char *path, struct path_buf *buf)
 {
-	if (likely(!session.on || !path || !path_may_be_ours(path)))
+	if (likely(!session.on || !path || !path_may_be_ours(dirfd, path)))
 		return NULL;
 	return path_to_host_slow(dirfd, path, buf);
 }
 
-/* A path in the session directory as the program knows it: a pointer into host, or NULL when it is not
- * inside. */
+/* A host path as the program knows it: a pointer into it, or NULL when it is not inside the session. */
 const char *path_to_program(const char *host);
 
+/* The working directory has changed (or the program starts): relative paths may mean something else now. */
+void path_note_cwd(void);
+
+/* N when path names a descriptor of ours in this process ("/proc/self/fd/N", ...), else -1. dir: "fd",
+ * "fdinfo". */
+int path_own_fd_slow(const char *path, const char *dir);
+
+static inline int path_own_fd(const char *path, const char *dir)
+{
+	if (likely(!session.on || !path || path[0] != '/' || (path[1] != 'p' && path[1] != 'd')))
+		return -1;
+	return path_own_fd_slow(path, dir);
+}
+
 /*
- * Private descriptors: of ours, not the program's. They have high numbers, close on exec, and survive a
- * program that closes everything; it cannot dup over them.
+ * Nodes (nodes.c). The program's path of the node that a socket of the session stands for: true, with *buf
+ * the path, when what dirfd and path name (follow: through a final link) is one.
  */
-int private_fd(
-	int fd); /* moves fd (closing the old number) and returns the private number, or -errno (fd closed) */
-void private_fd_close(int fd);
-bool private_fd_is(int fd);
+bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf);
+/* Open the node: a descriptor, or -errno. */
+int node_open(const char *name, int oflags);
+/* Make what stat() said about a socket of the session what it would say about the node. */
+void node_stat(const char *name, struct stat *st);
+
+/* What /proc/self/fdinfo/N says about a descriptor of ours, as an open file (fdinfo.c). A descriptor, or -1
+ * and errno. */
+int fdinfo_open(int fd, int oflags);
+
+/* open(), and stat() (follow) or lstat(), as the program has them, for the files of this directory that need
+ * those. */
+int hooked_open(const char *path, int flags);
+int hooked_stat(const char *path, struct stat *st, bool follow);
+
+/*
+ * True when this is not the process whose state lies in this memory: the child of vfork(), which must not
+ * touch it, and that of a raw clone(). Costs a system call.
+ */
+bool intercept_foreign_process(void);
+
+/* For vfio_group_claim (claim.c). */
+int claim_group(unsigned int group, bool noiommu, bool claim);
+void claims_forked(void);
 
 /* Open files of ours that the process has; used to decide what fork has to do. */
 bool intercept_has_open_files(void);

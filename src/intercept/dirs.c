@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hooks: directories. They are real ones in the session directory, so that only their names need translation,
+ * and the type of a node when it is asked for here.
+ *
+ * The C library calls itself without passing by our hooks: scandir() and glob() need their own. glob() is
+ * given our hooks as the functions that it walks directories with.
+ */
+#include "intercept/intercept.h"
+
+#include <string.h>
+
+static bool dir_is_ours(DIR *dir)
+{
+	struct path_buf buf;
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd(dir));
+	n = readlink(link, buf.text, sizeof(buf.text) - 1);
+	if (n < 0)
+		return false;
+	buf.text[n] = 0;
+	return path_to_program(buf.text);
+}
+
+EXPORT DIR *opendir(const char *path)
+{
+	struct path_buf buf;
+	const char *host = path_to_host(AT_FDCWD, path, &buf);
+
+	return REAL(opendir)(host ? host : path);
+}
+
+EXPORT struct dirent *readdir(DIR *dir)
+{
+	struct dirent *entry = REAL(readdir)(dir);
+
+	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on && dir_is_ours(dir))
+		entry->d_type = DT_CHR;
+	return entry;
+}
+
+EXPORT struct dirent64 *readdir64(DIR *dir)
+{
+	struct dirent64 *entry = REAL(readdir64)(dir);
+
+	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on && dir_is_ours(dir))
+		entry->d_type = DT_CHR;
+	return entry;
+}
+
+#define SCANDIR(name, type)                                                                                  \
+	EXPORT int name(const char *restrict path, struct type ***restrict list,                             \
+			int (*filter)(const struct type *),                                                  \
+			int (*compare)(const struct type **, const struct type **))                          \
+	{                                                                                                    \
+		struct path_buf buf;                                                                         \
+		const char *host = path_to_host(AT_FDCWD, path, &buf);                                       \
+		int n = REAL(name)(host ? host : path, list, filter, compare);                               \
+                                                                                                             \
+		for (int i = 0; host && i < n; i++)                                                          \
+			if ((*list)[i]->d_type == DT_SOCK)                                                   \
+				(*list)[i]->d_type = DT_CHR;                                                 \
+		return n;                                                                                    \
+	}
+
+SCANDIR(scandir, dirent)
+SCANDIR(scandir64, dirent64)
+
+static void *glob_opendir(const char *path)
+{
+	return opendir(path);
+}
+
+static struct dirent *glob_readdir(void *dir)
+{
+	return readdir(dir);
+}
+
+static struct dirent64 *glob_readdir64(void *dir)
+{
+	return readdir64(dir);
+}
+
+static void glob_closedir(void *dir)
+{
+	closedir(dir);
+}
+
+static int glob_stat(const char *restrict path, struct stat *restrict st)
+{
+	return hooked_stat(path, st, true);
+}
+
+static int glob_lstat(const char *restrict path, struct stat *restrict st)
+{
+	return hooked_stat(path, st, false);
+}
+
+static int glob_stat64(const char *restrict path, struct stat64 *restrict st)
+{
+	return hooked_stat(path, (struct stat *)(void *)st, true);
+}
+
+static int glob_lstat64(const char *restrict path, struct stat64 *restrict st)
+{
+	return hooked_stat(path, (struct stat *)(void *)st, false);
+}
+
+#define GLOB(name, type, readdir_fn, stat_fn, lstat_fn)                                                      \
+	EXPORT int name(const char *restrict pattern, int flags, int (*on_error)(const char *, int),         \
+			type *restrict out)                                                                  \
+	{                                                                                                    \
+		int r;                                                                                       \
+                                                                                                             \
+		if (!session.on || (flags & GLOB_ALTDIRFUNC))                                                \
+			return REAL(name)(pattern, flags, on_error, out);                                    \
+		out->gl_opendir = glob_opendir;                                                              \
+		out->gl_readdir = readdir_fn;                                                                \
+		out->gl_closedir = glob_closedir;                                                            \
+		out->gl_stat = stat_fn;                                                                      \
+		out->gl_lstat = lstat_fn;                                                                    \
+		r = REAL(name)(pattern, flags | GLOB_ALTDIRFUNC, on_error, out);                             \
+		out->gl_flags &= ~GLOB_ALTDIRFUNC;                                                           \
+		return r;                                                                                    \
+	}
+
+GLOB(glob, glob_t, glob_readdir, glob_stat, glob_lstat)
+GLOB(glob64, glob64_t, glob_readdir64, glob_stat64, glob_lstat64)

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device nodes. In the session directory a node is a socket: opening it fails with ENXIO by whatever road a
+ * program came (a translated path, a link, a directory descriptor), and only then do we ask which one it is.
+ */
+#include "base/trace.h"
+#include "file/fdtable.h"
+#include "intercept/intercept.h"
+#include "machine/machine.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+
+/* The program's path of what fd is open on: true when that is a node. */
+static bool fd_node_name(int fd, struct path_buf *buf)
+{
+	char link[32];
+	const char *name;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = REAL(readlink)(link, buf->text, sizeof(buf->text) - 1);
+	if (n < 0)
+		return false;
+	buf->text[n] = 0;
+	name = path_to_program(buf->text);
+	if (!name || strncmp(name, "/dev/", 5))
+		return false;
+	memmove(buf->text, name, strlen(name) + 1);
+	return true;
+}
+
+bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf)
+{
+	int saved_errno = errno;
+	bool is_node;
+	int fd;
+
+	if (!*path) {
+		is_node = fd_node_name(dirfd, buf);
+	} else {
+		fd = REAL(openat)(dirfd, path, O_PATH | O_CLOEXEC | (follow ? 0 : O_NOFOLLOW));
+		is_node = fd >= 0 && fd_node_name(fd, buf);
+		if (fd >= 0)
+			REAL(close)(fd);
+	}
+	errno = saved_errno;
+	return is_node;
+}
+
+int node_open(const char *name, int oflags)
+{
+	struct uvfio_machine *machine = intercept_machine();
+	struct file *file;
+	int rc;
+
+	if (!machine)
+		return -ENXIO;
+	rc = machine_open(machine, name, oflags, &file);
+	if (!rc)
+		rc = fdtable_install(file, oflags);
+	if (trace_on(TRACE_FILE))
+		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = %d", name, rc);
+	return rc;
+}
+
+void node_stat(const char *name, struct stat *st)
+{
+	struct uvfio_machine *machine = intercept_machine();
+	mode_t mode;
+	dev_t rdev;
+
+	if (!machine || machine_node_rdev(machine, name, &rdev, &mode))
+		return;
+	st->st_mode = S_IFCHR | mode;
+	st->st_rdev = rdev;
+	st->st_size = 0;
+	st->st_blocks = 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The functions behind the hooks: see real.h. */
+#include "intercept/real.h"
+
+#include <dlfcn.h>
+
+#define X(name) __typeof__(name) *real_##name;
+REAL_FUNCTIONS(X)
+#undef X
+
+void real_resolve(void)
+{
+	/* Twice by two threads at once does no harm: both find the same. */
+#define X(name) *(void **)&real_##name = dlsym(RTLD_NEXT, #name);
+	REAL_FUNCTIONS(X)
+#undef X
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The session, and this process's machine.
+ *
+ * Our constructor only reads the environment. The machine is made at the first call that needs it: many
+ * programs of a session (the shell between two clients) never do.
+ *
+ * making protects the making of the machine; nothing of ours is called with it held but machine_new(), which
+ * calls nothing of the program's.
+ */
+#include "base/log.h"
+#include "base/trace.h"
+#include "file/eventfd.h"
+#include "file/fdtable.h"
+#include "intercept/intercept.h"
+#include "iommu/mm.h"
+#include "machine/machine.h"
+#include "vfio/vfio.h"
+
+#include <pthread.h>
+#include <string.h>
+
+struct session session;
+
+static pthread_mutex_t making = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic(struct uvfio_machine *) the_machine;
+static bool machine_failed;
+static pid_t owner; /* the process whose memory this is */
+
+bool intercept_foreign_process(void)
+{
+	return getpid() != owner;
+}
+
+/* A file of the session as text, allocated; NULL and errno. */
+static char *read_session_file(const char *name)
+{
+	char path[PATH_MAX + 16];
+	size_t len = 0, size = 4096;
+	char *text = NULL, *bigger;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", session.dir, name);
+	fd = REAL(open)(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	for (;;) {
+		bigger = realloc(text, size);
+		if (!bigger)
+			break;
+		text = bigger;
+		n = REAL(read)(fd, text + len, size - len - 1);
+		if (n <= 0)
+			break;
+		len += (size_t)n;
+		size += (size_t)n;
+	}
+	REAL(close)(fd);
+	if (text)
+		text[len] = 0;
+	return text;
+}
+
+/* What the launcher wants to see and count. Failing is no reason not to run. */
+static void start_reports(void)
+{
+	const char *text = getenv("UVFIO_TRACE"), *out = getenv("UVFIO_TRACE_OUT");
+	char path[PATH_MAX + 16];
+	uint32_t mask = 0;
+	const char *bad;
+	int rc;
+
+	snprintf(path, sizeof(path), "%s/stats", session.dir);
+	rc = stats_attach(path);
+	if (rc)
+		uvfio_err("%s: cannot be shared: %s", path, strerror(-rc));
+	if (text && *text && trace_parse_categories(text, &mask, &bad))
+		uvfio_err("UVFIO_TRACE: unknown category: %s", bad);
+	if (out && !*out)
+		out = NULL;
+	rc = trace_start(mask, out ? TRACE_ALL : 0, out);
+	if (rc)
+		uvfio_err("%s: cannot be written: %s", out ? out : "trace", strerror(-rc));
+}
+
+static struct uvfio_machine *make_machine(void)
+{
+	struct uvfio_machine *machine;
+	char err[512] = "";
+	char *description = read_session_file("machine");
+
+	if (!description) {
+		uvfio_err("%s/machine: cannot be read: %s", session.dir, strerror(errno));
+		return NULL;
+	}
+	start_reports();
+	self_caller.pid = getpid();
+	self_caller.mm = mm_self();
+	vfio_group_claim = claim_group;
+	machine = machine_new(description, session.dir, err, sizeof(err));
+	if (!machine)
+		uvfio_err("the devices of this session cannot be made: %s", err);
+	free(description);
+	return machine;
+}
+
+struct uvfio_machine *intercept_machine(void)
+{
+	struct uvfio_machine *machine = atomic_load_explicit(&the_machine, memory_order_acquire);
+	int saved_errno = errno;
+
+	if (likely(machine) || !session.on)
+		return machine;
+	pthread_mutex_lock(&making);
+	machine = atomic_load(&the_machine);
+	if (!machine && !machine_failed) {
+		machine = make_machine();
+		machine_failed = !machine;
+		atomic_store_explicit(&the_machine, machine, memory_order_release);
+	}
+	pthread_mutex_unlock(&making);
+	errno = saved_errno;
+	return machine;
+}
+
+struct uvfio_machine *intercept_machine_if_made(void)
+{
+	return atomic_load_explicit(&the_machine, memory_order_acquire);
+}
+
+static void note_file(int fd, struct file *file, void *found)
+{
+	(void)fd;
+	(void)file;
+	*(bool *)found = true;
+}
+
+bool intercept_has_open_files(void)
+{
+	bool found = false;
+
+	if (intercept_machine_if_made())
+		fdtable_for_each(note_file, &found);
+	return found;
+}
+
+/* Locks that another thread held at the fork are held by nobody in the child. */
+static void forked(void)
+{
+	struct uvfio_machine *machine = intercept_machine_if_made();
+
+	owner = getpid();
+	pthread_mutex_init(&making, NULL);
+	if (!machine)
+		return;
+	self_caller.pid = owner;
+	file_forked();
+	eventfd_forked();
+	claims_forked();
+	machine_forked(machine);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	const char *dir = getenv("UVFIO_SESSION");
+	struct stat st;
+
+	real_resolve();
+	owner = getpid();
+	if (!dir || !*dir || !REAL(realpath)(dir, session.dir) || REAL(stat)(session.dir, &st) < 0)
+		return;
+	session.dir_len = strlen(session.dir);
+	session.dev = st.st_dev;
+	if (session.dir_len > sizeof(session.dir) / 2 || pthread_atfork(NULL, NULL, forked))
+		return;
+	session.on = true;
+	path_note_cwd();
+}

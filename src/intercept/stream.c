@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hooks: standard streams. A stream on a node has one of our descriptors below it: fileno() and ioctl() work
+ * on it. What the C library itself reads from it goes to the kernel, which has nothing there.
+ */
+#include "file/fdtable.h"
+#include "intercept/intercept.h"
+
+#include <string.h>
+
+static int mode_flags(const char *mode)
+{
+	int flags = *mode == 'r' ? O_RDONLY : O_WRONLY;
+
+	if (strchr(mode, '+'))
+		flags = O_RDWR;
+	return flags | (strchr(mode, 'e') ? O_CLOEXEC : 0);
+}
+
+static FILE *open_node_stream(const char *path, const char *mode)
+{
+	FILE *stream;
+	int fd;
+
+	fd = hooked_open(path, mode_flags(mode));
+	if (fd < 0)
+		return NULL;
+	stream = fdopen(fd, mode);
+	if (!stream) {
+		fdtable_close(fd);
+		REAL(close)(fd);
+	}
+	return stream;
+}
+
+static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode)
+{
+	struct path_buf buf;
+	const char *host = path_to_host(AT_FDCWD, path, &buf);
+	FILE *stream = real(host ? host : path, mode);
+
+	if (unlikely(!stream && errno == ENXIO && session.on))
+		return open_node_stream(path, mode);
+	return stream;
+}
+
+EXPORT FILE *fopen(const char *path, const char *mode)
+{
+	return open_stream(&REAL(fopen), path, mode);
+}
+
+EXPORT FILE *fopen64(const char *path, const char *mode)
+{
+	return open_stream(&REAL(fopen64), path, mode);
+}
+
+/* The stream's descriptor is about to be closed by the C library. */
+static void forget(FILE *stream)
+{
+	int fd = stream ? fileno(stream) : -1;
+
+	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
+		fdtable_close(fd);
+}
+
+static FILE *reopen_stream(FILE *(*real)(const char *, const char *, FILE *), const char *path,
+			   const char *mode, FILE *stream)
+{
+	struct path_buf buf;
+	const char *host = path_to_host(AT_FDCWD, path, &buf);
+
+	if (path)
+		forget(stream);
+	return real(host ? host : path, mode, stream);
+}
+
+EXPORT FILE *freopen(const char *path, const char *mode, FILE *stream)
+{
+	return reopen_stream(&REAL(freopen), path, mode, stream);
+}
+
+EXPORT FILE *freopen64(const char *path, const char *mode, FILE *stream)
+{
+	return reopen_stream(&REAL(freopen64), path, mode, stream);
+}
+
+EXPORT int fclose(FILE *stream)
+{
+	forget(stream);
+	return REAL(fclose)(stream);
+}
