@@ -3,9 +3,9 @@
  * Copies that survive a fault, and the one place that owns our SIGSEGV and SIGBUS handler.
  *
  * The handler is installed only when the first trapped BAR mapping is made (or by a library user who asks):
- * User Mode Linux and others own SIGSEGV, so a process that maps no BAR never sees a handler of ours. While it is
- * installed, copy_nofault() is a plain memcpy with a recovery point; until then it asks the kernel to copy
- * (process_vm_readv/writev on ourselves), which is slower and just as safe.
+ * User Mode Linux and others own SIGSEGV, so a process that maps no BAR never sees a handler of ours. While
+ * it is installed, copy_nofault() is a plain memcpy with a recovery point; until then it asks the kernel to
+ * copy (process_vm_readv/writev on ourselves), which is slower and just as safe.
  *
  * Anything that is not ours goes to the program's own action, kept here by the interposed sigaction().
  */
@@ -16,32 +16,51 @@
 
 #include <signal.h>
 
-/*
- * Called in the signal handler for a SIGSEGV: true when the fault was ours and the instruction has been carried
- * out (the context's registers are updated). sig_out: set to SIGBUS to have the program get that signal instead
- * of resuming (device in D3hot).
- */
-typedef bool (*fault_trap_fn)(siginfo_t *info, void *ucontext);
+/* What became of a SIGSEGV. */
+enum fault_verdict {
+	FAULT_NOT_OURS, /* the program gets it */
+	FAULT_DONE,     /* the instruction has been carried out: the context's registers are updated */
+	FAULT_BUS,      /* the program gets SIGBUS at this instruction instead */
+};
 
-/* Install the handlers (idempotent, thread-safe). 0 or -errno. */
+/* Called in the signal handler for a SIGSEGV that an instruction raised. */
+typedef enum fault_verdict (*fault_trap_fn)(siginfo_t *info, void *ucontext);
+
+/*
+ * Install the handlers (idempotent, thread-safe), and unblock the two signals in the calling thread. trap:
+ * NULL when there is none (one that is installed stays). 0 or -errno.
+ */
 int fault_handler_install(fault_trap_fn trap);
 bool fault_handler_installed(void);
 
 /*
  * The program's view of its own action for SIGSEGV or SIGBUS while ours is installed: what the interposed
- * sigaction() stores and returns. Either pointer may be NULL. signum is SIGSEGV or SIGBUS. 0 or -EINVAL.
+ * sigaction() stores and returns; before that, the kernel's. Either pointer may be NULL. signum is SIGSEGV or
+ * SIGBUS. 0 or -EINVAL.
  */
 int fault_program_action(int signum, const struct sigaction *act, struct sigaction *old);
 
 /*
+ * While a handler of the program's for sig (SIGSEGV or SIGBUS) runs, its signal is not really blocked: a mark
+ * in the thread's mask stands for that. Is the mark in mask? And the signal that is the mark, as a bit of the
+ * mask.
+ */
+bool fault_mask_deferred(uint64_t mask, int sig);
+uint64_t fault_mask_mark(int sig);
+
+/* The signals that a thread of ours blocks: all but those that an instruction raises. */
+void fault_thread_sigmask(sigset_t *set);
+
+/*
  * memcpy(dst, src, len) where one side is memory that the program may have unmapped or protected.
- * Returns 0 or -EFAULT; a part may have been copied then.
+ * Returns 0 or -EFAULT; a part may have been copied then. A copy of exactly 1, 2, 4, 8 or 16 bytes is one
+ * store.
  */
 int copy_nofault(void *dst, const void *src, size_t len);
 
 /*
- * copy_nofault for a short argument (at most a few KiB) of the calling thread's own ioctl. foreign is the side
- * that the program gave. Memory just above our own frame on the same stack needs no precaution at all.
+ * copy_nofault for a short argument (at most a few KiB) of the calling thread's own ioctl. foreign is the
+ * side that the program gave. Memory just above our own frame on the same stack needs no precaution at all.
  */
 int copy_arg_nofault(void *dst, const void *src, size_t len, const void *foreign);
 

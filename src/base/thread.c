@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "base/thread.h"
-
-#include <signal.h>
+#include "base/fault.h"
 
 #define STACK_SIZE (256 * 1024)
 
@@ -15,7 +14,7 @@ int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void 
 	if (rc)
 		return -rc;
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	sigfillset(&all);
+	fault_thread_sigmask(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	rc = pthread_create(thread, &attr, fn, arg);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);

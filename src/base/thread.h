@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Helper threads in someone else's process: all signals blocked, a small stack, a name. */
+/* Helper threads in someone else's process: all signals blocked that no instruction raises, a small stack, a
+ * name. */
 #ifndef UVFIO_BASE_THREAD_H
 #define UVFIO_BASE_THREAD_H
 
