@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What BARs are made of: addresses, spans of plain memory, the memory itself, single register accesses.
+ *
+ * The pages of the MSI-X table and PBA are plain memory as a whole unless the model describes a register in
+ * them; then only the structures themselves are.
+ */
+#include "base/private_fd.h"
+#include "base/trace.h"
+#include "pci/func.h"
+
+#include <linux/pci_regs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/*
+ * Bus addresses, for those who look at BARs and at sysfs: functions with little register space stand below
+ * the interrupt controllers, as firmware places them; others get 16 MiB of 32-bit and 64 GiB of 64-bit space
+ * each.
+ */
+#define SMALL_BASE   0xfe800000u
+#define SMALL_SIZE   0x20000u
+#define SMALL_MAX    32u
+#define BASE_32      0xc0000000u
+#define SIZE_32      0x1000000u
+#define MAX_32       60u
+#define BASE_64      0x380000000000u
+#define SIZE_64      0x1000000000u
+#define BAR_MIN_SIZE 16u
+
+/* Give addresses from base on to the BARs that pick selects. The space that they take, from base. */
+static uint64_t place_bars(struct pci_func *func, uint64_t base, bool with32, bool with64)
+{
+	uint64_t at = base;
+
+	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+		const struct pci_bar_desc *desc = &func->desc.bar[i];
+
+		if (!desc->size || !(desc->mem64 ? with64 : with32))
+			continue;
+		at = align_up(at, MAX(desc->size, UVFIO_PAGE_SIZE));
+		func->bars[i].address = at;
+		at += MAX(desc->size, UVFIO_PAGE_SIZE);
+	}
+	return at - base;
+}
+
+static int assign_addresses(struct pci_func *func, unsigned int instance, char *err, size_t err_len)
+{
+	if (instance < SMALL_MAX &&
+	    place_bars(func, SMALL_BASE + (uint64_t)instance * SMALL_SIZE, true, true) <= SMALL_SIZE)
+		return 0;
+	if (place_bars(func, BASE_32 + (uint64_t)(instance % MAX_32) * SIZE_32, true, false) > SIZE_32) {
+		snprintf(err, err_len, "%s: 32-bit BARs take more than 16 MiB", func->name);
+		return -EINVAL;
+	}
+	if (place_bars(func, BASE_64 + instance * SIZE_64, false, true) > SIZE_64) {
+		snprintf(err, err_len, "%s: 64-bit BARs take more than 64 GiB", func->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static bool has_register(const struct pci_bar_desc *desc, uint64_t start, uint64_t end)
+{
+	for (unsigned int i = 0; i < desc->nr_registers; i++) {
+		const struct pci_register *reg = &desc->registers[i];
+		uint64_t last = reg->offset + (uint64_t)(MAX(reg->count, 1u) - 1) * reg->stride + reg->size;
+
+		if (reg->offset < end && last > start)
+			return true;
+	}
+	return false;
+}
+
+/* Insert a span in order and merge what touches. */
+static void add_span(struct pci_bar *bar, uint64_t start, uint64_t end)
+{
+	unsigned int at = 0, drop = 0;
+
+	while (at < bar->nr_spans && bar->spans[at].end < start)
+		at++;
+	while (at + drop < bar->nr_spans && bar->spans[at + drop].start <= end) {
+		start = MIN(start, bar->spans[at + drop].start);
+		end = MAX(end, bar->spans[at + drop].end);
+		drop++;
+	}
+	memmove(&bar->spans[at + 1], &bar->spans[at + drop],
+		(bar->nr_spans - at - drop) * sizeof(bar->spans[0]));
+	bar->nr_spans += 1 - drop;
+	bar->spans[at] = (struct pci_span){ start, end };
+}
+
+static void add_msix_span(struct pci_func *func, uint64_t start, uint64_t size)
+{
+	const struct pci_bar_desc *desc = &func->desc.bar[func->desc.msix_bar];
+	uint64_t first = align_down(start, UVFIO_PAGE_SIZE);
+	uint64_t end = MIN(align_up(start + size, UVFIO_PAGE_SIZE), desc->size);
+
+	if (has_register(desc, first, end)) {
+		first = start;
+		end = start + size;
+	}
+	add_span(&func->bars[func->desc.msix_bar], first, end);
+}
+
+static bool spans_valid(const struct pci_func *func, unsigned int i)
+{
+	const struct pci_bar_desc *desc = &func->desc.bar[i];
+
+	for (unsigned int k = 0; k < PCI_MAX_AREAS && desc->plain[k].size; k++) {
+		const struct pci_area *area = &desc->plain[k];
+
+		if (area->offset % 8 || area->size % 8 || area->offset > desc->size ||
+		    area->size > desc->size - area->offset)
+			return false;
+	}
+	return true;
+}
+
+static bool bar_valid(const struct pci_func *func, unsigned int i)
+{
+	const struct pci_bar_desc *desc = &func->desc.bar[i];
+
+	if (!desc->size)
+		return true;
+	if (desc->size < BAR_MIN_SIZE || (desc->size & (desc->size - 1)))
+		return false;
+	if (desc->mem64 && (i + 1 == PCI_NUM_BARS || func->desc.bar[i + 1].size))
+		return false;
+	if (!desc->mem64 && desc->size > BIT64(31))
+		return false;
+	return spans_valid(func, i);
+}
+
+static uint64_t msix_table_size(const struct pci_func *func)
+{
+	return (uint64_t)func->desc.msix_vectors * PCI_MSIX_ENTRY_SIZE;
+}
+
+static uint64_t msix_pba_size(const struct pci_func *func)
+{
+	return align_up(func->desc.msix_vectors, 64) / 8;
+}
+
+static bool msix_valid(const struct pci_func *func)
+{
+	const struct pci_desc *desc = &func->desc;
+	uint64_t size;
+
+	if (!desc->msix_vectors)
+		return true;
+	if (desc->msix_vectors > 2048 || desc->msix_bar >= PCI_NUM_BARS)
+		return false;
+	size = desc->bar[desc->msix_bar].size;
+	return desc->msix_table % 8 == 0 && desc->msix_pba % 8 == 0 &&
+	       desc->msix_table + msix_table_size(func) <= size &&
+	       desc->msix_pba + msix_pba_size(func) <= size;
+}
+
+int pci_bars_init(struct pci_func *func, unsigned int instance, char *err, size_t err_len)
+{
+	const struct pci_desc *desc = &func->desc;
+
+	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+		struct pci_bar *bar = &func->bars[i];
+
+		bar->fd = -1;
+		if (!bar_valid(func, i)) {
+			snprintf(err, err_len, "%s: BAR %u is badly described by the model", func->name, i);
+			return -EINVAL;
+		}
+		for (unsigned int k = 0; k < PCI_MAX_AREAS && desc->bar[i].plain[k].size; k++)
+			add_span(bar, desc->bar[i].plain[k].offset,
+				 desc->bar[i].plain[k].offset + desc->bar[i].plain[k].size);
+	}
+	if (!msix_valid(func)) {
+		snprintf(err, err_len, "%s: MSI-X is badly described by the model", func->name);
+		return -EINVAL;
+	}
+	if (desc->msix_vectors) {
+		func->bars[desc->msix_bar].msix_table =
+			(struct pci_span){ desc->msix_table, desc->msix_table + msix_table_size(func) };
+		add_msix_span(func, desc->msix_table, msix_table_size(func));
+		add_msix_span(func, desc->msix_pba, msix_pba_size(func));
+	}
+	return assign_addresses(func, instance, err, err_len);
+}
+
+static int open_bar(struct pci_func *func, unsigned int i)
+{
+	struct pci_bar *bar = &func->bars[i];
+	size_t size = align_up(func->desc.bar[i].size, UVFIO_PAGE_SIZE);
+	void *mem;
+	int rc;
+
+	if (!bar->nr_spans)
+		return 0;
+	bar->fd = private_fd(memfd_create("uvfio-bar", MFD_CLOEXEC));
+	if (bar->fd < 0)
+		return -errno;
+	if (ftruncate(bar->fd, (off_t)size) < 0) {
+		rc = -errno;
+		goto close_fd;
+	}
+	mem = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bar->fd, 0);
+	if (mem == MAP_FAILED) {
+		rc = -errno;
+		goto close_fd;
+	}
+	bar->mem = mem;
+	return 0;
+
+close_fd:
+	private_fd_close(bar->fd);
+	bar->fd = -1;
+	return rc;
+}
+
+int pci_bars_open(struct pci_func *func)
+{
+	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+		int rc = open_bar(func, i);
+
+		if (rc) {
+			pci_bars_close(func);
+			return rc;
+		}
+	}
+	pci_bars_reset(func);
+	return 0;
+}
+
+void pci_bars_close(struct pci_func *func)
+{
+	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+		struct pci_bar *bar = &func->bars[i];
+
+		if (bar->mem)
+			munmap(bar->mem, align_up(func->desc.bar[i].size, UVFIO_PAGE_SIZE));
+		private_fd_close(bar->fd);
+		bar->mem = NULL;
+		bar->fd = -1;
+	}
+}
+
+/* Every vector masked, nothing pending. */
+void pci_bars_reset(struct pci_func *func)
+{
+	const struct pci_desc *desc = &func->desc;
+	const struct pci_bar *bar = &func->bars[desc->msix_bar];
+
+	if (!desc->msix_vectors || !bar->mem)
+		return;
+	memset(bar->mem + desc->msix_table, 0, msix_table_size(func));
+	memset(bar->mem + desc->msix_pba, 0, msix_pba_size(func));
+	for (unsigned int i = 0; i < desc->msix_vectors; i++)
+		bar->mem[desc->msix_table + i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
+			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+/* The memory at offset, or NULL where the model is to be asked. */
+static uint8_t *plain_at(const struct pci_bar *bar, uint64_t offset)
+{
+	for (unsigned int i = 0; i < bar->nr_spans; i++)
+		if (offset >= bar->spans[i].start && offset < bar->spans[i].end)
+			return bar->mem ? bar->mem + offset : NULL;
+	return NULL;
+}
+
+static uint64_t load_plain(const uint8_t *p, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		return __atomic_load_n(p, __ATOMIC_RELAXED);
+	case 2:
+		return __atomic_load_n((const uint16_t *)(const void *)p, __ATOMIC_RELAXED);
+	case 4:
+		return __atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_RELAXED);
+	default:
+		return __atomic_load_n((const uint64_t *)(const void *)p, __ATOMIC_RELAXED);
+	}
+}
+
+static void store_plain(uint8_t *p, uint64_t value, unsigned int size)
+{
+	switch (size) {
+	case 1:
+		__atomic_store_n(p, (uint8_t)value, __ATOMIC_RELAXED);
+		break;
+	case 2:
+		__atomic_store_n((uint16_t *)(void *)p, (uint16_t)value, __ATOMIC_RELAXED);
+		break;
+	case 4:
+		__atomic_store_n((uint32_t *)(void *)p, (uint32_t)value, __ATOMIC_RELAXED);
+		break;
+	default:
+		__atomic_store_n((uint64_t *)(void *)p, value, __ATOMIC_RELAXED);
+	}
+}
+
+uint64_t pci_bar_load(struct pci_func *func, unsigned int bar, uint64_t offset, unsigned int size)
+{
+	const uint8_t *p = plain_at(&func->bars[bar], offset);
+	uint64_t value;
+
+	stat_add(STAT_BAR_ACCESSES, 1);
+	value = p ? load_plain(p, size) : func->model->ops->bar_read(func->priv, bar, offset, size);
+	if (trace_on(TRACE_BAR))
+		pci_bar_trace(func, bar, offset, value, size, false);
+	return value;
+}
+
+void pci_bar_store(struct pci_func *func, unsigned int bar, uint64_t offset, uint64_t value,
+		   unsigned int size)
+{
+	uint8_t *p = plain_at(&func->bars[bar], offset);
+
+	stat_add(STAT_BAR_ACCESSES, 1);
+	if (trace_on(TRACE_BAR))
+		pci_bar_trace(func, bar, offset, value, size, true);
+	if (p)
+		store_plain(p, value, size);
+	else
+		func->model->ops->bar_write(func->priv, bar, offset, value, size);
+}
+
+void *pci_plain_memory(struct pci_func *func, unsigned int bar, uint64_t offset)
+{
+	return bar < PCI_NUM_BARS ? plain_at(&func->bars[bar], offset) : NULL;
+}
+
+uint64_t pci_func_bar_address(const struct pci_func *func, unsigned int bar)
+{
+	return bar < PCI_NUM_BARS ? func->bars[bar].address : 0;
+}

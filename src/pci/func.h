@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A PCI function from the inside: what the files of pci/ share.
+ *
+ *   config   config space: the words a driver sees, and which of their bits it may write
+ *   bars     the BARs: address, and the memory that stands behind plain areas and the MSI-X structures
+ *   irqs     eventfds of all interrupts, and the state of the INTx line
+ *   ioeventfds
+ *
+ * gate: why the BARs cannot be reached at the moment (GATE_*). Zero: they can.
+ *
+ * Lock order: reset_lock or irqs.lock, then config.lock. config.lock is innermost. Reading config space, BAR
+ * accesses and raising interrupts take no lock. The model's reset, open and close run under reset_lock (or
+ * the device lock of VFIO) and under nothing else; nothing that a model calls takes either.
+ */
+#ifndef UVFIO_PCI_FUNC_H
+#define UVFIO_PCI_FUNC_H
+
+#include "pci/config.h"
+#include "pci/irq.h"
+#include "pci/pci.h"
+#include "pci/region.h"
+#include "vfio/vfio.h"
+
+#include <pthread.h>
+
+#define GATE_DECODE    1u /* COMMAND: memory decode is off */
+#define GATE_D3HOT     2u /* PMCSR: not in D0 */
+#define GATE_LOW_POWER 4u /* VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY: mappings only */
+#define GATE_RW        (GATE_DECODE | GATE_D3HOT)
+
+struct pci_ioeventfd;
+
+struct pci_ioeventfds {
+	pthread_mutex_t lock; /* held across adding and removing; the callbacks do not take it */
+	struct cds_list_head list;
+	unsigned int nr;
+};
+
+struct pci_func {
+	struct vfio_device vdev;
+	struct iommu_dev iommu;
+	struct pci_desc desc;
+	const struct pci_model *model;
+	void *priv; /* the model's */
+	void *opts; /* parsed options; the model may keep pointers to their strings */
+	struct pci_slot slot;
+	char name[16];
+	_Atomic uint32_t gate;
+	struct pci_config config;
+	struct pci_bar bars[PCI_NUM_BARS];
+	struct pci_irqs irqs;
+	struct pci_ioeventfds ioeventfds;
+	pthread_mutex_t reset_lock;
+};
+
+static inline struct pci_func *to_pci_func(struct vfio_device *vdev)
+{
+	return container_of(vdev, struct pci_func, vdev);
+}
+
+static inline uint32_t pci_gate(const struct pci_func *func)
+{
+	return atomic_load_explicit(&func->gate, memory_order_relaxed);
+}
+
+static inline void pci_gate_set(struct pci_func *func, uint32_t reason, bool closed)
+{
+	if (closed)
+		atomic_fetch_or(&func->gate, reason);
+	else
+		atomic_fetch_and(&func->gate, ~reason);
+}
+
+/* function.c */
+extern const struct vfio_device_ops pci_vfio_device_ops;
+
+/* ioctl.c */
+long pci_ioctl(struct vfio_device *vdev, struct file *file, const struct caller *caller, uint32_t cmd,
+	       uint64_t arg);
+
+/* reset.c: a function level reset. Config space stays as it is, as after the kernel's save and restore. */
+struct ioctl_call;
+void pci_reset_function(struct pci_func *func);
+long pci_ioctl_reset(struct ioctl_call *call, void *arg);
+long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg);
+long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg);
+
+/* feature.c */
+long pci_ioctl_feature(struct ioctl_call *call, void *arg);
+/* The driver uses the device: leave a low power state that has a wakeup eventfd. */
+void pci_wake(struct pci_func *func);
+void pci_low_power_exit(struct pci_func *func);
+
+/* ioeventfd.c */
+long pci_ioctl_ioeventfd(struct ioctl_call *call, void *arg);
+void pci_ioeventfds_init(struct pci_ioeventfds *all);
+void pci_ioeventfds_clear(struct pci_func *func);
+
+/* The function behind a device file. */
+struct pci_func *pci_call_func(const struct ioctl_call *call);
+
+#endif

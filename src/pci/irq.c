@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Raising interrupts: slots, the INTx line, and what a model calls. See irq.h. */
+#include "base/trace.h"
+#include "pci/func.h"
+
+#include <linux/pci_regs.h>
+#include <linux/vfio.h>
+#include <sched.h>
+#include <stdlib.h>
+
+int pci_irqs_init(struct pci_func *func)
+{
+	struct pci_irqs *irqs = &func->irqs;
+
+	irqs->nr_vectors = MAX(func->desc.msix_vectors, func->desc.msi_vectors);
+	irqs->vectors = calloc(MAX(irqs->nr_vectors, 1u), sizeof(*irqs->vectors));
+	if (!irqs->vectors)
+		return -ENOMEM;
+	pthread_mutex_init(&irqs->lock, NULL);
+	return 0;
+}
+
+void pci_irqs_destroy(struct pci_func *func)
+{
+	free(func->irqs.vectors);
+	pthread_mutex_destroy(&func->irqs.lock);
+}
+
+void pci_irqs_forked(struct pci_func *func)
+{
+	pthread_mutex_init(&func->irqs.lock, NULL);
+	atomic_store(&func->irqs.raisers[0], 0);
+	atomic_store(&func->irqs.raisers[1], 0);
+}
+
+unsigned int pci_irq_count(const struct pci_func *func, uint32_t index)
+{
+	switch (index) {
+	case VFIO_PCI_INTX_IRQ_INDEX:
+		return func->desc.intx ? 1 : 0;
+	case VFIO_PCI_MSI_IRQ_INDEX:
+		return func->desc.msi_vectors;
+	case VFIO_PCI_MSIX_IRQ_INDEX:
+		return func->desc.msix_vectors;
+	case VFIO_PCI_ERR_IRQ_INDEX:
+		return func->desc.pcie ? 1 : 0;
+	case VFIO_PCI_REQ_IRQ_INDEX:
+		return 1;
+	default:
+		return 0;
+	}
+}
+
+/* Wait until everybody who may have loaded a slot before this call is done with it. */
+static void wait_for_raisers(struct pci_irqs *irqs)
+{
+	for (int round = 0; round < 2; round++) {
+		uint32_t old = atomic_fetch_xor(&irqs->phase, 1) & 1;
+
+		while (atomic_load(&irqs->raisers[old]))
+			sched_yield();
+	}
+}
+
+void pci_slot_set(struct pci_irqs *irqs, struct irq_slot *slot, struct eventfd_ctx *ctx)
+{
+	struct eventfd_ctx *old = atomic_exchange(&slot->trigger, ctx);
+
+	if (!old)
+		return;
+	wait_for_raisers(irqs);
+	eventfd_ctx_put(old);
+}
+
+bool pci_slot_signal(struct pci_func *func, struct irq_slot *slot, const char *what, unsigned int vector)
+{
+	struct pci_irqs *irqs = &func->irqs;
+	uint32_t phase = atomic_load(&irqs->phase) & 1;
+	struct eventfd_ctx *ctx;
+
+	atomic_fetch_add(&irqs->raisers[phase], 1);
+	ctx = atomic_load(&slot->trigger);
+	if (ctx)
+		eventfd_signal(ctx, 1);
+	atomic_fetch_sub(&irqs->raisers[phase], 1);
+	if (!ctx)
+		return false;
+	stat_add(STAT_IRQS, 1);
+	if (trace_on(TRACE_IRQ))
+		trace_emit(TRACE_IRQ, func->name, "irq", 0, "%s vector=%u", what, vector);
+	return true;
+}
+
+enum pci_irq_mode pci_irq_mode(struct pci_func *func)
+{
+	return (enum pci_irq_mode)atomic_load_explicit(&func->irqs.mode, memory_order_relaxed);
+}
+
+void pci_irq(struct pci_func *func, unsigned int vector)
+{
+	struct pci_irqs *irqs = &func->irqs;
+	enum pci_irq_mode mode = pci_irq_mode(func);
+
+	if (mode == PCI_IRQ_MSI) {
+		/* a function that was given fewer vectors than it asked for shares them */
+		unsigned int enabled = __atomic_load_n(&irqs->enabled, __ATOMIC_RELAXED);
+
+		if (enabled)
+			vector %= enabled;
+	}
+	if (vector < irqs->nr_vectors)
+		pci_slot_signal(func, &irqs->vectors[vector], mode == PCI_IRQ_MSI ? "MSI" : "MSI-X", vector);
+}
+
+/*
+ * Change bits of the line's state. Should the line be signalled after that, it is masked in the same step.
+ * Returns whether it is to be signalled; *was: the state before.
+ */
+static bool intx_change(struct pci_irqs *irqs, uint32_t clear, uint32_t set, uint32_t *was)
+{
+	uint32_t old = atomic_load(&irqs->intx), new;
+	bool signal;
+
+	do {
+		new = (old & ~clear) | set;
+		signal = (new &INTX_ENABLED) && (new &INTX_LEVEL) && !(new &(INTX_MASKED | INTX_DISABLED));
+		if (signal)
+			new |= INTX_MASKED;
+	} while (!atomic_compare_exchange_weak(&irqs->intx, &old, new));
+	*was = old;
+	return signal;
+}
+
+static void intx_update(struct pci_func *func, uint32_t clear, uint32_t set)
+{
+	uint32_t was;
+
+	if (intx_change(&func->irqs, clear, set, &was))
+		pci_slot_signal(func, &func->irqs.intx_slot, "INTx", 0);
+}
+
+void pci_intx(struct pci_func *func, bool level)
+{
+	intx_update(func, level ? 0 : INTX_LEVEL, level ? INTX_LEVEL : 0);
+}
+
+/* As in vfio-pci, the disable bit masks the line and clearing the bit unmasks it. */
+void pci_intx_set_disabled(struct pci_func *func, bool disabled)
+{
+	bool is = atomic_load(&func->irqs.intx) & INTX_DISABLED;
+
+	if (disabled && !is)
+		intx_update(func, 0, INTX_DISABLED | INTX_MASKED);
+	else if (!disabled && is)
+		intx_update(func, INTX_DISABLED | INTX_MASKED, 0);
+}
+
+static void trace_masking(const struct pci_func *func, const char *what)
+{
+	if (trace_on(TRACE_IRQ))
+		trace_emit(TRACE_IRQ, func->name, what, 0, "INTx");
+}
+
+void pci_intx_mask(struct pci_func *func)
+{
+	trace_masking(func, "mask");
+	intx_update(func, 0, INTX_MASKED);
+}
+
+void pci_intx_unmask(struct pci_func *func)
+{
+	trace_masking(func, "unmask");
+	if (!(atomic_load(&func->irqs.intx) & INTX_DISABLED))
+		intx_update(func, INTX_MASKED, 0);
+}
+
+bool pci_intx_enable(struct pci_func *func, bool on)
+{
+	uint32_t state = atomic_load(&func->irqs.intx);
+
+	if (!!(state & INTX_ENABLED) == on)
+		return false;
+	if (on)
+		intx_update(func, INTX_MASKED, INTX_ENABLED | (state & INTX_DISABLED ? INTX_MASKED : 0));
+	else
+		intx_update(func, INTX_ENABLED | INTX_MASKED, 0);
+	return true;
+}
+
+bool pci_intx_pending(const struct pci_func *func)
+{
+	return atomic_load_explicit(&func->irqs.intx, memory_order_relaxed) & INTX_LEVEL;
+}
+
+void pci_report_error(struct pci_func *func)
+{
+	struct pci_config *config = &func->config;
+
+	if (config->exp)
+		pci_config_update(func, config->exp + PCI_EXP_DEVCTL, 0, (uint32_t)PCI_EXP_DEVSTA_FED << 16);
+	if (config->aer)
+		pci_config_update(func, config->aer + PCI_ERR_UNCOR_STATUS, 0, PCI_ERR_UNC_INTN);
+	pci_slot_signal(func, &func->irqs.err, "ERR", 0);
+}
