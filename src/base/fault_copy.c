@@ -15,22 +15,28 @@
 #include "base/fault.h"
 #include "base/fault_impl.h"
 
+#include <cpuid.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 /* From here on the call is worth more than the short copies' branches. */
 #define WIDE_MIN 512
+/* And from here on the processor's own copy wins over any loop. */
+#define STRING_MIN ((size_t)48 * 1024)
 
 /* The stack above our frame in which an argument is looked for without asking the kernel again. */
 #define NEAR_STACK ((uintptr_t)256 * 1024)
 
 int fault_copy_short(void *dst, const void *src, size_t len) __attribute__((visibility("hidden")));
 int fault_copy_wide(void *dst, const void *src, size_t len) __attribute__((visibility("hidden")));
+int fault_copy_string(void *dst, const void *src, size_t len) __attribute__((visibility("hidden")));
 extern const char fault_copy_short_end[] __attribute__((visibility("hidden")));
 extern const char fault_copy_short_exit[] __attribute__((visibility("hidden")));
 extern const char fault_copy_wide_end[] __attribute__((visibility("hidden")));
 extern const char fault_copy_wide_exit[] __attribute__((visibility("hidden")));
+extern const char fault_copy_string_end[] __attribute__((visibility("hidden")));
+extern const char fault_copy_string_exit[] __attribute__((visibility("hidden")));
 
 /* rdi: dst, rsi: src, rdx: bytes. The wide one (at least 256 bytes) needs AVX. */
 __asm__(".pushsection .text\n"
@@ -173,7 +179,33 @@ __asm__(".pushsection .text\n"
 	"	ret\n"
 	"	.cfi_endproc\n"
 	"	.size fault_copy_wide, . - fault_copy_wide\n"
+
+	"UVFIO_COPY_ENTRY fault_copy_string\n"
+	"	.cfi_startproc\n"
+	"	xorl %eax, %eax\n"
+	"	movq %rdx, %rcx\n"
+	"	rep movsb\n"
+	"	ret\n"
+	"UVFIO_COPY_EXIT fault_copy_string\n"
+	"	movl $-14, %eax\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	"	.size fault_copy_string, . - fault_copy_string\n"
 	".popsection\n");
+
+/* CPUID leaf 7: fast rep movsb. */
+static bool cpu_has_erms(void)
+{
+	static atomic_int known; /* 0: not asked yet, 1: no, 2: yes */
+	int k = atomic_load_explicit(&known, memory_order_relaxed);
+	unsigned int a, b, c, d;
+
+	if (!k) {
+		k = __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & BIT32(9)) ? 2 : 1;
+		atomic_store_explicit(&known, k, memory_order_relaxed);
+	}
+	return k == 2;
+}
 
 uintptr_t fault_copy_exit(uintptr_t ip)
 {
@@ -181,11 +213,15 @@ uintptr_t fault_copy_exit(uintptr_t ip)
 		return (uintptr_t)fault_copy_short_exit;
 	if (ip >= (uintptr_t)fault_copy_wide && ip < (uintptr_t)fault_copy_wide_end)
 		return (uintptr_t)fault_copy_wide_exit;
+	if (ip >= (uintptr_t)fault_copy_string && ip < (uintptr_t)fault_copy_string_end)
+		return (uintptr_t)fault_copy_string_exit;
 	return 0;
 }
 
 static int copy_trapped(void *dst, const void *src, size_t len)
 {
+	if (len >= STRING_MIN && cpu_has_erms())
+		return fault_copy_string(dst, src, len);
 	if (len >= WIDE_MIN && __builtin_cpu_supports("avx"))
 		return fault_copy_wide(dst, src, len);
 	return fault_copy_short(dst, src, len);

@@ -17,9 +17,10 @@
 
 #include <cmocka.h>
 
-#define PAGE 4096u
+#define PAGE   4096u
+#define BEFORE (16 * PAGE)
 
-static char *guarded; /* two pages, then one without access, then one more page */
+static char *guarded; /* plain pages, then one without access, then one more page */
 
 static enum fault_verdict no_trap(siginfo_t *info, void *uc)
 {
@@ -30,17 +31,17 @@ static enum fault_verdict no_trap(siginfo_t *info, void *uc)
 
 static void check_copies(void)
 {
-	char *end = guarded + 2 * PAGE;
-	static char buf[4 * PAGE], want[4 * PAGE];
+	char *end = guarded + BEFORE;
+	static char buf[BEFORE + 2 * PAGE], want[BEFORE + 2 * PAGE];
 
-	for (size_t i = 0; i < 2 * PAGE; i++)
+	for (size_t i = 0; i < BEFORE; i++)
 		guarded[i] = (char)(i * 7 + 1);
-	for (size_t len = 0; len <= 2 * PAGE; len += len < 700 ? 1 : 509) {
+	for (size_t len = 0; len <= BEFORE; len += len < 700 ? 1 : 3 * len / 8) {
 		for (size_t over = 0; over < 40; over += 13) {
 			size_t n = len + over;
 			int rc;
 
-			if (n > 2 * PAGE)
+			if (n > BEFORE)
 				continue;
 			memset(buf, 0x55, sizeof(buf));
 			memcpy(want, buf, sizeof(buf));
@@ -67,7 +68,7 @@ static void check_args(void)
 		assert_int_equal(copy_arg_nofault(out, local, 32, local), 0);
 		assert_string_equal(out, "argument");
 		assert_int_equal(copy_arg_nofault(local, out, 32, local), 0);
-		assert_int_equal(copy_arg_nofault(out, guarded + 2 * PAGE - 8, 16, guarded + 2 * PAGE - 8),
+		assert_int_equal(copy_arg_nofault(out, guarded + BEFORE - 8, 16, guarded + BEFORE - 8),
 				 -EFAULT);
 		assert_int_equal(copy_arg_nofault(out, NULL, 16, NULL), -EFAULT);
 	}
@@ -428,8 +429,8 @@ static void test_bus(void **state)
 static int setup(void **state)
 {
 	(void)state;
-	guarded = mmap(NULL, (size_t)4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	return guarded == MAP_FAILED || mprotect(guarded + 2 * PAGE, PAGE, PROT_NONE);
+	guarded = mmap(NULL, BEFORE + 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	return guarded == MAP_FAILED || mprotect(guarded + BEFORE, PAGE, PROT_NONE);
 }
 
 int main(void)
