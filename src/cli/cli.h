@@ -36,7 +36,7 @@ struct cli_option {
 /*
  * getopt_long() over such a table, stopping at the first word that is no option: the option's value, -1 at
  * the end,
- * '?' when it was wrong and has been complained about.
+ * '?' when it was wrong and has been complained about. command: NULL for uvfio itself.
  */
 int cli_getopt(int argc, char **argv, const struct cli_option *table, const char *command);
 void cli_print_options(const struct cli_option *table);

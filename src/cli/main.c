@@ -31,16 +31,23 @@ void complain(const char *fmt, ...)
 
 static void complain_option(const char *command, char **argv, int result)
 {
-	const char *word = argv[optind - 1];
+	const char *word = argv[optind - 1], *space = command ? " " : "";
+	char prefix[32] = "", letter[3] = "-?";
 
-	if (result == ':')
-		complain("%s: %s needs a value: see uvfio %s --help", command, word, command);
-	else if (optopt && optopt < 256)
-		complain("%s: there is no option -%c: see uvfio %s --help", command, optopt, command);
-	else if (optopt)
-		complain("%s: %s takes no value: see uvfio %s --help", command, word, command);
+	if (command)
+		snprintf(prefix, sizeof(prefix), "%s: ", command);
 	else
-		complain("%s: there is no option %s: see uvfio %s --help", command, word, command);
+		command = "";
+	if (optopt && optopt < 256) {
+		letter[1] = (char)optopt;
+		word = letter;
+	}
+	if (result == ':')
+		complain("%s%s needs a value: see uvfio%s%s --help", prefix, word, space, command);
+	else if (optopt >= 256)
+		complain("%s%s takes no value: see uvfio%s%s --help", prefix, word, space, command);
+	else
+		complain("%sthere is no option %s: see uvfio%s%s --help", prefix, word, space, command);
 }
 
 int cli_getopt(int argc, char **argv, const struct cli_option *table, const char *command)
@@ -102,7 +109,7 @@ static int main_help(void)
 
 static int run_main(int argc, char **argv)
 {
-	int c = cli_getopt(argc, argv, main_options, "uvfio");
+	int c = cli_getopt(argc, argv, main_options, NULL);
 
 	if (c == OPT_HELP)
 		return main_help();

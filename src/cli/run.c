@@ -2,6 +2,7 @@
 /* `uvfio run`: from the command line to the program's exit status. */
 #include "base/trace.h"
 #include "cli/cli.h"
+#include "machine/machine.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -133,7 +134,7 @@ static int parse_options(struct run *run, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (!run->has_device)
-		return describe(&run->description, "device", "nvme,size=256M");
+		return describe(&run->description, "device", MACHINE_DEFAULT_DEVICE);
 	return 0;
 }
 

@@ -16,9 +16,12 @@
 
 struct uvfio_machine;
 
+/* What a machine has when nobody says anything: one NVMe controller with RAM behind it. */
+#define MACHINE_DEFAULT_DEVICE "nvme,size=256M"
+
 /*
  * Make a machine from a description. state_dir: for memory that the session's processes share; NULL: private.
- * check_only: everything is checked and opened, nothing is kept running.
+ * Everything is checked and every image opened; no thread is started.
  * On error NULL, and one line without newline in err.
  */
 struct uvfio_machine *machine_new(const char *description, const char *state_dir, char *err, size_t err_len);

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libuvfio: Linux device assignment (VFIO) as a library.
+ *
+ * A machine is a set of emulated PCI devices behind an emulated IOMMU, with the device nodes that Linux would
+ * have for them: /dev/vfio/vfio and one /dev/vfio/N for each IOMMU group. A program opens nodes, and uses
+ * them, through the calls below with the ioctl requests and structures of <linux/vfio.h>; what they do, their
+ * arguments and their errors are those of the Linux kernel's VFIO.
+ *
+ *     struct uvfio_machine *m = uvfio_machine_new("device nvme,size=64M\n", err, sizeof(err));
+ *     int container = uvfio_open(m, "/dev/vfio/vfio", O_RDWR);
+ *     int group = uvfio_open(m, "/dev/vfio/1", O_RDWR);
+ *     uvfio_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
+ *     uvfio_ioctl(container, VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU);
+ *     int device = uvfio_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, "0000:00:01.0");
+ *     ...
+ *     uvfio_close(device); uvfio_close(group); uvfio_close(container);
+ *     uvfio_machine_free(m);
+ *
+ * Errors: a call returns a negative errno value (-EINVAL, ...); errno itself is left alone.
+ *
+ * Descriptors are real descriptor numbers of this process, so that they can stand in an ioctl's structure and
+ * never collide with others. Only the calls below work on them: not ioctl(), read() or mmap(), and to close
+ * one takes uvfio_close(). dup() of one gives a number that these calls do not know.
+ *
+ * Threads: every call may be made by any thread at any time, except that a machine's last call is
+ * uvfio_machine_free(). The devices do their work in threads of their own, which block all signals; they are
+ * started when a device is opened.
+ *
+ * Memory: devices reach what the program has mapped with VFIO_IOMMU_MAP_DMA in this process. When the program
+ * takes such memory away while it is mapped, a device access fails and is reported on standard error; it is
+ * no crash.
+ */
+#ifndef UVFIO_MACHINE_H
+#define UVFIO_MACHINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define UVFIO_PUBLIC __attribute__((visibility("default")))
+
+struct uvfio_machine;
+
+/**
+ * uvfio_machine_new() - make a machine.
+ * @description: lines "device MODEL[,key=value...]" and "iommu key=value[,key=value...]", with the words of
+ *	`uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`). Empty lines and lines that
+ *begin with # do not count. Relative paths are relative to the working directory. NULL: one NVMe controller
+ *with 256 MiB of RAM behind it at 0000:00:01.0, in group 1.
+ * @err: where to write one line, without a line break, that says what is wrong and what would be right. May
+ *be NULL.
+ * @err_len: size of @err in bytes.
+ *
+ * Images are opened and checked. No thread is started.
+ *
+ * Return: the machine, to be ended with uvfio_machine_free(), or NULL when the description is wrong, an image
+ *cannot be used, or memory is short.
+ */
+UVFIO_PUBLIC struct uvfio_machine *uvfio_machine_new(const char *description, char *err, size_t err_len);
+
+/**
+ * uvfio_machine_free() - end a machine.
+ * @machine: from uvfio_machine_new(), all of its descriptors closed; NULL does nothing.
+ *
+ * Memory behind devices is lost; files behind devices keep what was written.
+ */
+UVFIO_PUBLIC void uvfio_machine_free(struct uvfio_machine *machine);
+
+/**
+ * uvfio_open() - open a device node.
+ * @machine: the machine.
+ * @path: "/dev/vfio/vfio" for a container, "/dev/vfio/N" for group N, "/dev/vfio/noiommu-N" for a group of
+ *devices with noiommu=on.
+ * @flags: as for open(2): O_RDWR, O_CLOEXEC, ...
+ *
+ * Return: a descriptor (0 or greater), or
+ *	-ENOENT	the machine has no such node
+ *	-EBUSY	the group is open already
+ *	-EPERM	a no-IOMMU group, and the process lacks CAP_SYS_RAWIO where the kernel asks for it
+ *	-EMFILE, -ENFILE, -ENOMEM	as open(2)
+ */
+UVFIO_PUBLIC int uvfio_open(struct uvfio_machine *machine, const char *path, int flags);
+
+/**
+ * uvfio_ioctl() - an ioctl of <linux/vfio.h>.
+ * @fd: a descriptor from uvfio_open(), or from VFIO_GROUP_GET_DEVICE_FD.
+ * @request: VFIO_GET_API_VERSION, VFIO_IOMMU_MAP_DMA, ...
+ * @arg: the third argument of ioctl(2): a structure, or a number cast to a pointer.
+ *
+ * VFIO_GROUP_GET_DEVICE_FD returns a descriptor for these calls. The eventfds of VFIO_DEVICE_SET_IRQS are
+ * ordinary ones of this process.
+ *
+ * Return: what the kernel's ioctl returns (0 or greater), or its error as a negative number; -EBADF: @fd is
+ * not from these calls.
+ */
+UVFIO_PUBLIC long uvfio_ioctl(int fd, unsigned long request, void *arg);
+
+/**
+ * uvfio_pread() - read from a region of a device.
+ * @fd: a device descriptor.
+ * @buf: where to.
+ * @len: bytes.
+ * @offset: bytes; the region's offset (VFIO_DEVICE_GET_REGION_INFO) plus the place in it.
+ *
+ * Return: bytes read, or
+ *	-EBADF	@fd is not from these calls
+ *	-EINVAL	not a device, no such region, or beyond its end
+ *	-EFAULT	@buf is not memory that can be written
+ *	-EIO	the device does not answer (memory decoding is off, or it sleeps)
+ */
+UVFIO_PUBLIC ssize_t uvfio_pread(int fd, void *buf, size_t len, off_t offset);
+
+/**
+ * uvfio_pwrite() - write to a region of a device.
+ * @fd: a device descriptor.
+ * @buf: where from.
+ * @len: bytes.
+ * @offset: bytes, as for uvfio_pread().
+ *
+ * Return: bytes written, or an error as uvfio_pread().
+ */
+UVFIO_PUBLIC ssize_t uvfio_pwrite(int fd, const void *buf, size_t len, off_t offset);
+
+/**
+ * uvfio_mmio_read() - one load from a BAR, as from its mapping.
+ * @fd: a device descriptor.
+ * @offset: bytes, as for uvfio_pread(); a region with VFIO_REGION_INFO_FLAG_MMAP.
+ * @data: where to put the value, in the device's byte order (little endian).
+ * @len: bytes: 1, 2, 4 or 8; up to 64 are split as a processor would split them.
+ *
+ * This is what a load through mmap() of the region does, without a mapping: it is cheaper than uvfio_pread(),
+ *and fails where the load would have met a bus error.
+ *
+ * Return: 0, or
+ *	-EBADF	@fd is not from these calls
+ *	-EINVAL	@len is 0 or above 64
+ *	-ENODEV	not a device
+ *	-EIO	a bus error: no such register, memory decoding off, or the device sleeps
+ */
+UVFIO_PUBLIC int uvfio_mmio_read(int fd, uint64_t offset, void *data, unsigned int len);
+
+/**
+ * uvfio_mmio_write() - one store to a BAR, as to its mapping.
+ * @fd: a device descriptor.
+ * @offset: bytes, as for uvfio_pread().
+ * @data: the value, in the device's byte order (little endian).
+ * @len: bytes, as for uvfio_mmio_read().
+ *
+ * Return: 0, or an error as uvfio_mmio_read().
+ */
+UVFIO_PUBLIC int uvfio_mmio_write(int fd, uint64_t offset, const void *data, unsigned int len);
+
+/**
+ * uvfio_close() - close a descriptor.
+ * @fd: from uvfio_open() or VFIO_GROUP_GET_DEVICE_FD.
+ *
+ * The order in which a program closes its device, group and container does not matter.
+ *
+ * Return: 0, or -EBADF: @fd is not from these calls.
+ */
+UVFIO_PUBLIC int uvfio_close(int fd);
+
+/**
+ * uvfio_version() - the library's version, "0.1.0".
+ */
+UVFIO_PUBLIC const char *uvfio_version(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

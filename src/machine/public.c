@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The library's public calls. Thin: a descriptor is looked up, the core does the rest.
+ *
+ * A descriptor stays in the table while it is in use: uvfio_close() in another thread takes the number away
+ * at once and the file when the last call in it has returned.
+ */
+#include "uvfio/machine.h"
+
+#include "file/fdtable.h"
+#include "machine/machine.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#define MMIO_MAX 64 /* bytes of one access */
+
+struct uvfio_machine *uvfio_machine_new(const char *description, char *err, size_t err_len)
+{
+	char line[1024] = "";
+	struct uvfio_machine *machine = machine_new(
+		description ? description : "device " MACHINE_DEFAULT_DEVICE "\n", NULL, line, sizeof(line));
+
+	if (err && err_len)
+		snprintf(err, err_len, "%s", machine ? "" : line);
+	return machine;
+}
+
+void uvfio_machine_free(struct uvfio_machine *machine)
+{
+	if (machine)
+		machine_free(machine);
+}
+
+int uvfio_open(struct uvfio_machine *machine, const char *path, int flags)
+{
+	struct file *file;
+	int rc = machine_open(machine, path, flags, &file);
+
+	return rc ? rc : fdtable_install(file, flags);
+}
+
+long uvfio_ioctl(int fd, unsigned long request, void *arg)
+{
+	struct file *file = fdtable_get(fd);
+	long ret;
+
+	if (!file)
+		return -EBADF;
+	ret = file_ioctl(file, &self_caller, request, (uint64_t)(uintptr_t)arg);
+	file_put(file);
+	return ret;
+}
+
+ssize_t uvfio_pread(int fd, void *buf, size_t len, off_t offset)
+{
+	struct file *file = fdtable_get(fd);
+	ssize_t ret;
+
+	if (!file)
+		return -EBADF;
+	ret = offset < 0 ? -EINVAL
+			 : file_read(file, &self_caller, (uint64_t)(uintptr_t)buf, len, (uint64_t)offset);
+	file_put(file);
+	return ret;
+}
+
+ssize_t uvfio_pwrite(int fd, const void *buf, size_t len, off_t offset)
+{
+	struct file *file = fdtable_get(fd);
+	ssize_t ret;
+
+	if (!file)
+		return -EBADF;
+	ret = offset < 0 ? -EINVAL
+			 : file_write(file, &self_caller, (uint64_t)(uintptr_t)buf, len, (uint64_t)offset);
+	file_put(file);
+	return ret;
+}
+
+static int mmio(int fd, uint64_t offset, void *data, unsigned int len, bool write)
+{
+	struct file *file = fdtable_get(fd);
+	int ret = -ENODEV;
+
+	if (!file)
+		return -EBADF;
+	if (!len || len > MMIO_MAX)
+		ret = -EINVAL;
+	else if (file->ops->mmio)
+		ret = file->ops->mmio(file, offset, data, len, write);
+	file_put(file);
+	return ret;
+}
+
+int uvfio_mmio_read(int fd, uint64_t offset, void *data, unsigned int len)
+{
+	return mmio(fd, offset, data, len, false);
+}
+
+int uvfio_mmio_write(int fd, uint64_t offset, const void *data, unsigned int len)
+{
+	return mmio(fd, offset, (void *)(uintptr_t)data, len, true);
+}
+
+int uvfio_close(int fd)
+{
+	if (!fdtable_is_ours(fd))
+		return -EBADF;
+	fdtable_close(fd);
+	return close(fd) ? -errno : 0;
+}
+
+const char *uvfio_version(void)
+{
+	return UVFIO_VERSION;
+}

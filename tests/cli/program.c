@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program that the launcher's tests run: what its first argument says.
+ *   fds          print every open descriptor above 2
+ *   count-int    print "ready", wait for SIGTERM, print how many SIGINT came before it
+ *   sleep        print "ready" and sleep
+ *   ignored      print which of SIGINT and SIGCHLD are ignored, and how many signals are blocked
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static volatile sig_atomic_t interrupts, terminated;
+
+static void on_signal(int sig)
+{
+	if (sig == SIGINT)
+		interrupts = interrupts + 1;
+	else
+		terminated = 1;
+}
+
+static int print_fds(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (entry->d_name[0] != '.' && fd > 2 && fd != dirfd(dir))
+			printf("%d\n", fd);
+	}
+	return dir ? closedir(dir) : 1;
+}
+
+static int count_interrupts(void)
+{
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t both, old;
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	sigemptyset(&both);
+	sigaddset(&both, SIGINT);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, &old);
+	puts("ready");
+	fflush(stdout);
+	while (!terminated)
+		sigsuspend(&old);
+	printf("%d\n", (int)interrupts);
+	return 0;
+}
+
+static int print_ignored(void)
+{
+	struct sigaction action;
+	sigset_t blocked;
+	int count = 0;
+
+	sigaction(SIGINT, NULL, &action);
+	printf("int %s\n", action.sa_handler == SIG_IGN ? "ignored" : "default");
+	sigaction(SIGCHLD, NULL, &action);
+	printf("chld %s\n", action.sa_handler == SIG_IGN ? "ignored" : "default");
+	sigprocmask(SIG_BLOCK, NULL, &blocked);
+	for (int sig = 1; sig < NSIG; sig++)
+		count += sigismember(&blocked, sig) == 1;
+	printf("blocked %d\n", count);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *what = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(what, "fds"))
+		return print_fds();
+	if (!strcmp(what, "count-int"))
+		return count_interrupts();
+	if (!strcmp(what, "ignored"))
+		return print_ignored();
+	if (strcmp(what, "sleep"))
+		return 99;
+	puts("ready");
+	fflush(stdout);
+	sleep(60);
+	return 0;
+}
