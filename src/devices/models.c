@@ -1,0 +1,8 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The table of the built-in device models: a new one is added here. */
+#include "devices/models.h"
+
+const struct pci_model *const builtin_models[] = {
+	&nvme_model,
+	NULL,
+};

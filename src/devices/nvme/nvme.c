@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The NVM Express controller as a PCI function: options, identity, namespaces, and the model's operations.
+ *
+ * BAR0 (16 KiB): registers at 0, doorbells at 0x1000, MSI-X table at 0x2000, pending bits at 0x3000.
+ */
+#include "devices/nvme/nvme.h"
+#include "devices/models.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define OPTION(field) offsetof(struct nvme_options, field)
+
+static const struct option_desc nvme_options[] = {
+	{ "file", OPTION_STRING, OPTION(file), NULL, 0, 0, NULL,
+	  "image or block device behind it; default: RAM" },
+	{ "size", OPTION_SIZE, OPTION(size), NULL, 0, 0, NULL,
+	  "bytes behind it; default 256M of RAM, or the file's size; a smaller file grows to it" },
+	{ "ns", OPTION_UINT, OPTION(ns), "1", 1, NVME_MAX_NS, NULL,
+	  "namespaces; each has an equal part of the file or RAM" },
+	{ "readonly", OPTION_BOOL, OPTION(readonly), "off", 0, 0, NULL,
+	  "refuse everything that would write" },
+	{ "lba", OPTION_SIZE, OPTION(lba), "512", 512, 4096, "512|4096", "bytes per logical block" },
+	{ "mdts", OPTION_SIZE, OPTION(mdts), "0", 0, 1ull << 30, NULL,
+	  "largest transfer in bytes, a power of two from 4K on; 0: unlimited" },
+	{ "queues", OPTION_UINT, OPTION(queues), "64", 1, NVME_MAX_QUEUES, NULL, "I/O queue pairs" },
+	{ "threads", OPTION_UINT, OPTION(threads), "0", 0, NVME_MAX_THREADS, NULL,
+	  "threads that carry out commands; 0: as many as there are CPUs, at most 2" },
+	{ 0 },
+};
+
+static const struct pci_desc nvme_desc = {
+	.vendor = 0x1b36,
+	.device = 0x0010,
+	.subsys_vendor = 0x1af4,
+	.subsys_device = 0x1100,
+	.class_code = 0x010802,
+	.revision = 2,
+	.bar[0] = { .size = 0x4000, .mem64 = true },
+	.intx = 1,
+	.msix_vectors = NVME_VECTORS,
+	.msix_bar = 0,
+	.msix_table = 0x2000,
+	.msix_pba = 0x3000,
+	.pcie = true,
+	.aer = true,
+	.pm = true,
+};
+
+static int check_mdts(struct nvme_ctrl *ctrl, uint64_t mdts, char *err, size_t err_len)
+{
+	ctrl->mdts = mdts;
+	if (!mdts)
+		return 0;
+	if (mdts < UVFIO_PAGE_SIZE || mdts & (mdts - 1)) {
+		snprintf(err, err_len, "nvme: mdts=%llu: give a power of two from 4K on, or 0 for no limit",
+			 (unsigned long long)mdts);
+		return -EINVAL;
+	}
+	ctrl->mdts_shift = (unsigned int)__builtin_ctzll(mdts) - UVFIO_PAGE_SHIFT;
+	/* MDTS counts pages as a power of two, and 0 means no limit: one page cannot be said. */
+	if (!ctrl->mdts_shift) {
+		ctrl->mdts_shift = 1;
+		ctrl->mdts = 2 * UVFIO_PAGE_SIZE;
+	}
+	return 0;
+}
+
+/* Equal parts, on 4 KiB boundaries where that leaves anything. */
+static int make_namespaces(struct nvme_ctrl *ctrl, const struct nvme_options *opts, char *err, size_t err_len)
+{
+	uint64_t part = ctrl->media.size / opts->ns;
+	uint64_t aligned = align_down(part, MAX(opts->lba, (uint64_t)4096));
+
+	if (opts->ns > 1 && aligned)
+		part = aligned;
+	else
+		part = align_down(part, opts->lba);
+	if (!part) {
+		snprintf(err, err_len, "nvme: ns=%llu: %llu bytes are not enough for that many namespaces",
+			 (unsigned long long)opts->ns, (unsigned long long)ctrl->media.size);
+		return -EINVAL;
+	}
+	ctrl->nr_ns = (unsigned int)opts->ns;
+	ctrl->ns = calloc(ctrl->nr_ns, sizeof(*ctrl->ns));
+	if (!ctrl->ns)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < ctrl->nr_ns; i++)
+		ctrl->ns[i] = (struct nvme_ns){ i + 1, i * part, part >> ctrl->lba_shift };
+	return 0;
+}
+
+static unsigned int default_threads(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus > 1 ? 2 : 1;
+}
+
+static void init_locks(struct nvme_ctrl *ctrl)
+{
+	pthread_mutex_init(&ctrl->intx_lock, NULL);
+	pthread_mutex_init(&ctrl->control_lock, NULL);
+	pthread_mutex_init(&ctrl->gate, NULL);
+	pthread_cond_init(&ctrl->gate_cond, NULL);
+	pthread_mutex_init(&ctrl->admin_lock, NULL);
+	pthread_mutex_init(&ctrl->log.lock, NULL);
+	nvme_queues_init(ctrl);
+}
+
+static void nvme_destroy(void *priv)
+{
+	struct nvme_ctrl *ctrl = priv;
+
+	nvme_queues_destroy(ctrl);
+	pthread_mutex_destroy(&ctrl->log.lock);
+	pthread_mutex_destroy(&ctrl->admin_lock);
+	pthread_cond_destroy(&ctrl->gate_cond);
+	pthread_mutex_destroy(&ctrl->gate);
+	pthread_mutex_destroy(&ctrl->control_lock);
+	pthread_mutex_destroy(&ctrl->intx_lock);
+	nvme_media_close(&ctrl->media);
+	free(ctrl->media.name);
+	free(ctrl->ns);
+	free(ctrl);
+}
+
+static int set_up(struct nvme_ctrl *ctrl, const struct pci_create *how, const struct nvme_options *opts,
+		  char *err, size_t err_len)
+{
+	int rc;
+
+	ctrl->instance = how->instance;
+	ctrl->queues = (unsigned int)opts->queues;
+	ctrl->nr_threads = opts->threads ? (unsigned int)opts->threads : default_threads();
+	ctrl->lba_shift = (unsigned int)__builtin_ctzll(opts->lba);
+	snprintf(ctrl->name, sizeof(ctrl->name), "%s", how->bdf);
+	ctrl->media.fd = -1;
+	ctrl->media.name = strdup(opts->file ? opts->file : "the memory behind it");
+	if (!ctrl->media.name)
+		return -ENOMEM;
+	rc = check_mdts(ctrl, opts->mdts, err, err_len);
+	if (!rc)
+		rc = nvme_media_open(&ctrl->media, opts, how, err, err_len);
+	if (!rc)
+		rc = make_namespaces(ctrl, opts, err, err_len);
+	return rc;
+}
+
+static int nvme_create(struct pci_func *func, const struct pci_create *how, const void *options,
+		       struct pci_desc *desc, void **priv, char *err, size_t err_len)
+{
+	struct nvme_ctrl *ctrl = calloc(1, sizeof(*ctrl));
+	int rc;
+
+	snprintf(err, err_len, "nvme: out of memory");
+	if (!ctrl)
+		return -ENOMEM;
+	ctrl->func = func;
+	init_locks(ctrl);
+	rc = set_up(ctrl, how, options, err, err_len);
+	if (rc) {
+		nvme_destroy(ctrl);
+		return rc;
+	}
+	nvme_features_reset(ctrl);
+	*desc = nvme_desc;
+	desc->bar[0].registers = nvme_registers;
+	desc->bar[0].nr_registers = nvme_nr_registers;
+	*priv = ctrl;
+	return 0;
+}
+
+static void nvme_reset(void *priv)
+{
+	nvme_full_reset(priv);
+}
+
+static int nvme_open(void *priv)
+{
+	return nvme_workers_start(priv);
+}
+
+static void nvme_close(void *priv)
+{
+	nvme_full_reset(priv);
+	nvme_workers_stop(priv);
+}
+
+static void nvme_forked(void *priv)
+{
+	nvme_workers_forked(priv);
+}
+
+static const struct pci_model_ops nvme_ops = {
+	.bar_read = nvme_bar_read,
+	.bar_write = nvme_bar_write,
+	.reset = nvme_reset,
+	.open = nvme_open,
+	.close = nvme_close,
+	.destroy = nvme_destroy,
+	.forked = nvme_forked,
+};
+
+const struct pci_model nvme_model = {
+	.name = "nvme",
+	.summary = "NVM Express 1.4 controller backed by RAM or a file",
+	.options = nvme_options,
+	.options_size = sizeof(struct nvme_options),
+	.create = nvme_create,
+	.ops = &nvme_ops,
+};
