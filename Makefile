@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 # More options for `meson setup`, e.g. MESON_OPTS="--buildtype=debug -Db_sanitize=address".
 MESON_OPTS ?=
 
-.PHONY: all setup demo check bench install clean help
+.PHONY: all setup demo check bench install format clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -39,6 +39,9 @@ install: all
 	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
 	@echo "installed: $(DESTDIR)$(abspath $(PREFIX))/bin/uvfio"
 
+format:
+	@git ls-files --cached --others --exclude-standard -- '*.c' '*.h' | xargs clang-format -i
+
 clean:
 	rm -rf $(BUILD)
 
@@ -48,5 +51,6 @@ help:
 	@echo "make check      build and run every test; the last line counts them"
 	@echo "make bench      measure, print a table, write $(BUILD)/bench.json"
 	@echo "make install    PREFIX=$(PREFIX) and DESTDIR= say where"
+	@echo "make format     lay out every .c and .h file as .clang-format says"
 	@echo "make setup      install all packages for building, testing and benchmarks"
 	@echo "make clean      remove $(BUILD)/"
