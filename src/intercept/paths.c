@@ -65,6 +65,7 @@ struct walk {
 	size_t root_len;  /* how much of text is the root */
 	const char *rest; /* what followed the root in the string that was being read */
 	bool dotdot;      /* the rest has ".." */
+	bool left;        /* it was in a root once and is no longer: the host may not have that root */
 	bool too_long;
 };
 
@@ -92,6 +93,7 @@ static void walk_up(struct walk *walk)
 	if (walk->kind && walk->len < walk->root_len) {
 		walk->kind = ROOT_NONE;
 		walk->dotdot = false;
+		walk->left = true;
 	} else if (walk->kind) {
 		walk->dotdot = true;
 	}
@@ -214,7 +216,7 @@ const char *path_to_host_slow(int dirfd, const char *path, struct path_buf *buf)
 	ours = walk.kind == ROOT_WHOLE || (walk.kind && overlay_is_ours(&walk, buf->text));
 	errno = saved_errno;
 	if (!ours)
-		return inside ? (walk.len ? walk.text : "/") : NULL;
+		return inside || walk.left ? (walk.len ? walk.text : "/") : NULL;
 	if (walk.dotdot && !append_rest(&walk, relative ? base.text : NULL, path))
 		return NULL;
 	return buf->text;
