@@ -58,22 +58,22 @@ static void print_number(enum option_type type, uint64_t value)
 	printf("%" PRIu64 "%c", value, suffixes[i]);
 }
 
+/* "  key=VALUE   help (1 to 64; default 64)" */
 static void print_option(const struct option_desc *opt)
 {
+	bool bounds = opt->max && !opt->choices;
 	char head[96];
 
 	snprintf(head, sizeof(head), "%s=%s", opt->key, placeholder(opt));
-	printf("  %-22s %s (", head, opt->help);
-	if (opt->max && !opt->choices) {
+	printf("  %-22s %s%s", head, opt->help, bounds || opt->preset ? " (" : "\n");
+	if (bounds) {
 		print_number(opt->type, opt->min);
 		printf(" to ");
 		print_number(opt->type, opt->max);
-		printf("; ");
+		printf("%s", opt->preset ? "; " : ")\n");
 	}
 	if (opt->preset)
 		printf("default %s)\n", opt->preset);
-	else
-		printf("no default)\n");
 }
 
 static void print_options(const struct option_desc *table)

@@ -176,9 +176,14 @@ static int check_file(const char *path, unsigned int depth, bool *shell_script)
 	} else if (n > 0 && memchr(head, 0, (size_t)n)) {
 		complain("%s: is not a program: neither ELF nor a script", path);
 		status = EXIT_NOT_EXECUTABLE;
+	} else if (depth) {
+		complain("%s: is an interpreter that cannot be executed itself: neither ELF nor a script "
+			 "with #!",
+			 path);
+		status = EXIT_NOT_EXECUTABLE;
 	} else {
 		*shell_script = true;
-		status = depth ? 0 : check_file("/bin/sh", 1, &(bool){ false });
+		status = check_file("/bin/sh", 1, &(bool){ false });
 	}
 	close(fd);
 	return status;

@@ -134,12 +134,15 @@ static int fill(struct session *session, const char *description)
 int session_create(struct session *session, const char *description)
 {
 	int status = preload_find(session->preload);
+	mode_t mask;
 
 	if (!status)
 		status = make_directory(session);
 	if (status)
 		return status;
+	mask = umask(077); /* the user's may keep even the user out */
 	status = fill(session, description);
+	umask(mask);
 	if (status)
 		session_remove(session);
 	return status;

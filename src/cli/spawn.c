@@ -48,12 +48,15 @@ static void set_or_unset(const char *name, const char *value)
 		unsetenv(name);
 }
 
-/* Ours first, then what was there. */
+/* Ours first, then what was there. In a run within a run it is there already. */
 static void set_preload(const char *library)
 {
 	const char *old = getenv("LD_PRELOAD");
+	size_t len = strlen(library);
 	char *both;
 
+	if (old && !strncmp(old, library, len) && (!old[len] || old[len] == ':' || old[len] == ' '))
+		return;
 	if (!old || !*old)
 		setenv("LD_PRELOAD", library, 1);
 	else if (asprintf(&both, "%s:%s", library, old) >= 0)

@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""libuvfio.so: it exports what its header declares and nothing else; a program builds from the header alone.
+
+    test_library.py LIBRARY HEADER VERSION
+
+Speaks TAP.
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+
+LIBRARY, HEADER, VERSION = sys.argv[1:4]
+PROGRAM = r'''
+#include <uvfio/machine.h>
+#include <stdio.h>
+
+int main(void)
+{
+	char err[256];
+	struct uvfio_machine *machine = uvfio_machine_new("device nosuch", err, sizeof(err));
+
+	printf("%s: %s\n", uvfio_version(), machine ? "made" : err);
+	return 0;
+}
+'''
+
+
+def exported():
+    text = subprocess.run(['nm', '-D', '--defined-only', LIBRARY], check=True, capture_output=True, text=True).stdout
+    return sorted(line.split()[-1] for line in text.splitlines())
+
+
+def test_exports():
+    declared = sorted(set(re.findall(r'^UVFIO_PUBLIC .*?\b(uvfio_\w+)\(', open(HEADER).read(), re.M)))
+    assert len(declared) >= 10, declared
+    assert exported() == declared, f'exported {exported()}, declared {declared}'
+
+
+def test_every_call_is_documented():
+    text = open(HEADER).read()
+    for name in exported():
+        comment = re.search(r'/\*\*\n \* ' + name + r'\(\) - .*?\*/', text, re.S)
+        assert comment, f'{name} has no comment'
+        declaration = re.search(name + r'\((.*?)\);', text[comment.end():], re.S).group(1)
+        for argument in re.findall(r'\b(\w+)(?:,|$)', declaration):
+            assert argument == 'void' or f'@{argument}:' in comment.group(0), f'{name}: {argument}'
+
+
+def test_soname():
+    text = subprocess.run(['readelf', '-d', LIBRARY], check=True, capture_output=True, text=True).stdout
+    assert 'soname: [libuvfio.so.0]' in text, text
+
+
+def build_and_run(compiler, suffix):
+    with tempfile.TemporaryDirectory() as place:
+        source = os.path.join(place, 'program' + suffix)
+        with open(source, 'w') as f:
+            f.write(PROGRAM)
+        program = os.path.join(place, 'program')
+        include = os.path.dirname(os.path.dirname(os.path.abspath(HEADER)))
+        subprocess.run([compiler, '-Wall', '-Wextra', '-Werror', '-pedantic', '-I', include, source, LIBRARY,
+                        '-o', program], check=True)
+        env = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(os.path.abspath(LIBRARY)))
+        result = subprocess.run([program], env=env, capture_output=True, text=True)
+        if 'Sanitizer' in result.stderr:
+            return  # a library with sanitizers wants a program with them
+        expected = f'{VERSION}: there is no device model nosuch: known are nvme\n'
+        assert result.stdout == expected and not result.stderr, result
+
+
+def test_c_program():
+    build_and_run('cc', '.c')
+
+
+def main():
+    tests = [test_exports, test_every_call_is_documented, test_soname, test_c_program]
+    failed = 0
+    print(f'1..{len(tests)}')
+    for number, test in enumerate(tests, 1):
+        try:
+            test()
+            print(f'ok {number} - {test.__name__}')
+        except Exception as error:  # pylint: disable=broad-except
+            failed = 1
+            print(f'not ok {number} - {test.__name__}')
+            for line in f'{type(error).__name__}: {error}'.splitlines():
+                print('#', line)
+    return failed
+
+
+sys.exit(main())
