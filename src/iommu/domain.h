@@ -2,12 +2,13 @@
 /*
  * An IOMMU domain: the page table that devices are translated by.
  *
- * Four levels of 512 entries (five for widths above 48). A leaf may stand at any level: 4 KiB, 2 MiB, 1 GiB, and 512 GiB;
- * since a leaf holds a virtual address, only the IOVA must be aligned to the leaf's size, the target to 4 KiB.
- * Walks take no lock. Changes are made under the owner's lock (type1's, an IOAS's).
+ * Four levels of 512 entries (five for widths above 48). A leaf may stand at any level: 4 KiB, 2 MiB, 1 GiB,
+ * and 512 GiB; since a leaf holds a virtual address, only the IOVA must be aligned to the leaf's size, the
+ * target to 4 KiB. Walks take no lock. Changes are made under the owner's lock (type1's, an IOAS's).
  *
- * After iommu_domain_unmap() returns, no device access uses the old translation: it waits for the DMA sections
- * (iommu/dma.h) that were open when the entries were cleared. So a DMA section must never wait for the owner's lock.
+ * After iommu_domain_unmap() returns, no device access uses the old translation: it waits for the DMA
+ * sections (iommu/dma.h) that were open when the entries were cleared. So a DMA section must never wait for
+ * the owner's lock.
  */
 #ifndef UVFIO_IOMMU_DOMAIN_H
 #define UVFIO_IOMMU_DOMAIN_H
@@ -27,26 +28,32 @@ struct iommu_range {
 
 /* What the emulated IOMMU is like: `--iommu`. Lives in the machine. */
 struct iommu_params {
-	unsigned int width;	  /* IOVA bits, 12..57; default 48 */
-	uint64_t pgsizes;	  /* bitmap of page sizes; default 4K|2M|1G = 0x40201000 */
-	uint64_t dma_entries;	  /* mappings per container; default 1048576 */
-	bool memlock_rlimit;	  /* charge and obey RLIMIT_MEMLOCK */
-	uint64_t memlock_pages;	  /* or this limit; UINT64_MAX: unlimited */
-	bool coherent;		  /* VFIO_DMA_CC_IOMMU; default false */
+	unsigned int width;       /* IOVA bits, 12..57; default 48 */
+	uint64_t pgsizes;         /* bitmap of page sizes; default 4K|2M|1G = 0x40201000 */
+	uint64_t dma_entries;     /* mappings per container; default 1048576 */
+	bool memlock_rlimit;      /* charge and obey RLIMIT_MEMLOCK */
+	uint64_t memlock_pages;   /* or this limit; UINT64_MAX: unlimited */
+	bool coherent;            /* VFIO_DMA_CC_IOMMU; default false */
 	unsigned int nr_reserved; /* windows that no mapping may touch; default 0xfee00000-0xfeefffff */
 	struct iommu_range reserved[16];
 	char reserved_type[16][12]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */
 };
 void iommu_params_default(struct iommu_params *params);
 /* Usable ranges [0, 2^width) minus the reserved windows, ascending. Returns how many; fills at most max. */
-unsigned int iommu_usable_ranges(const struct iommu_params *params, struct iommu_range *out, unsigned int max);
+unsigned int iommu_usable_ranges(const struct iommu_params *params, struct iommu_range *out,
+				 unsigned int max);
 
 struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params);
 void iommu_domain_free(struct iommu_domain *domain); /* nothing attached any more */
 
-/* Map [iova, iova+size) to va in mm: page aligned, free before. prot: IOMMU_READ|IOMMU_WRITE. 0 or -ENOMEM (undone). */
+/* Map [iova, iova+size) to va in mm: page aligned, free before. prot: IOMMU_READ|IOMMU_WRITE. 0 or -ENOMEM
+ * (undone). */
 int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
 		     unsigned int prot);
+#define IOMMU_MMIO 16u /* with prot: some of the target is a BAR (mm_check_io) */
+/* Point what is mapped at [iova, iova+size), as one mapping made it, to other memory without a gap. */
+void iommu_domain_remap(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
+			unsigned int prot);
 /* Clear entries; holes are fine. A leaf is never cut (callers unmap what they mapped). Cannot fail. */
 void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t size);
 /*
@@ -63,23 +70,25 @@ void iommu_domain_read_dirty(struct iommu_domain *domain, uint64_t iova, uint64_
 			     void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg);
 
 /*
- * One translation without a cache (for tests, tools and fault reports): the virtual address and what is mapped
- * contiguously behind it. 0, -ENOENT (nothing there), -EACCES (permission).
+ * One translation without a cache (for tests, tools and fault reports): the virtual address and what is
+ * mapped contiguously behind it. 0, -ENOENT (nothing there), -EACCES (permission).
  */
 struct iommu_translation {
 	struct mm *mm;
 	uint64_t va;
-	uint64_t len;  /* contiguous bytes from iova within this leaf */
+	uint64_t len; /* contiguous bytes from iova within this leaf */
 	unsigned int prot;
 };
 int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned int prot,
 			   struct iommu_translation *out);
 
 /*
- * For fault reports: who knows the mappings around an IOVA. Called with no lock held and outside DMA sections; fills
- * one line of text about the nearest mappings ("nearest: [0x1000-0x1fff] rw, 0x40000 below"). Set by the owner.
+ * For fault reports: who knows the mappings around an IOVA. Called with no lock held and outside DMA
+ * sections; fills one line of text about the nearest mappings ("nearest: [0x1000-0x1fff] rw, 0x40000 below").
+ * Set by the owner.
  */
 void iommu_domain_set_describe(struct iommu_domain *domain,
-			       void (*describe)(void *owner, uint64_t iova, char *buf, size_t len), void *owner);
+			       void (*describe)(void *owner, uint64_t iova, char *buf, size_t len),
+			       void *owner);
 
 #endif

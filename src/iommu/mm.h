@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Address spaces. A mapping is made from one and holds a reference to it: never "current", because the process
- * that mapped may be gone when the mapping is released.
+ * Address spaces. A mapping is made from one and holds a reference to it: never "current", because the
+ * process that mapped may be gone when the mapping is released.
  *
- * Kinds: this process (plain memory, reached by a copy that survives a fault), and another process (reached by
- * process_vm_readv/writev; every access fails with -EFAULT once it is gone).
+ * Kinds: this process (plain memory, reached by a copy that survives a fault), and another process (reached
+ * by process_vm_readv/writev; every access fails with -EFAULT once it is gone).
  */
 #ifndef UVFIO_IOMMU_MM_H
 #define UVFIO_IOMMU_MM_H
 
 #include "base/base.h"
 
+#define MM_SELF_INDEX 1
+
 struct mm {
 	_Atomic uint32_t refs;
-	uint16_t index;	     /* in the table of all address spaces; what a page-table entry stores */
-	bool self;	     /* this process */
+	uint16_t index; /* in the table of all address spaces; what a page-table entry stores */
+	bool self;      /* this process */
 	pid_t pid;
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
 };
 
 struct mm *mm_self(void); /* with a reference */
+/* 0; -ESRCH; -ENOMEM. The calling process's own id gives mm_self(). */
 int mm_of_pid(pid_t pid, struct mm **mm);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
+void mm_put_many(struct mm *mm, uint32_t n);
+/* In the child of a fork, before it uses anything here: what was known of the parent's descriptors is not
+ * ours. */
+void mm_forked(void);
 struct mm *mm_by_index(uint16_t index); /* no reference; valid while a mapping holds one */
 
 /* Copy. 0 or -EFAULT (a part may have been copied). */
@@ -31,28 +38,35 @@ int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len);
 
 /*
  * Is [va, va+len) mapped there with read (and write, when asked) permission, as get_user_pages would find it?
- * 0 or -EFAULT. Touches no page of anonymous memory. Costs one msync(MS_ASYNC) (it fails on holes) plus a lookup in
- * a cache of known permissions. Only for this process is the permission cache kept; others are asked each time.
- * A BAR mapping of our own counts as readable and writable memory as mapped (mm_note_map with MM_IO).
+ * 0 or -EFAULT. Touches no page of anonymous memory. Costs one msync(MS_ASYNC) (it fails on holes) plus a
+ * lookup in a cache of known permissions. Only for this process is the permission cache kept; others are
+ * asked each time. A BAR mapping of our own counts as readable and writable memory as mapped (mm_note_map
+ * with MM_IO).
  */
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
+/* The same; *io tells whether any of it is a BAR noted MM_IO. */
+int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
 
 /*
  * The interposed memory calls report what they did to this process, after the fact:
- * a new mapping (prot as mmap's; flags MM_*), or "anything may have changed there". Any thread, no locks held.
+ * a new mapping (prot as mmap's; flags MM_*), or "anything may have changed there". Any thread, no locks
+ * held.
  */
 #define MM_ANON 1 /* anonymous memory: certainly present to its end */
-#define MM_IO	2 /* a trapped BAR: pages without access, but a legal target */
+#define MM_IO   2 /* a trapped BAR: pages without access, but a legal target */
 void mm_note_map(uint64_t va, uint64_t len, int prot, unsigned int flags);
 void mm_note_change(uint64_t va, uint64_t len);
 /* The permission cache is trusted only when someone reports changes (the preload library does). */
 void mm_trust_notes(bool on);
 
-/* DMA to one of our own BAR mappings (peer to peer): called for an address noted MM_IO. Set by the trap engine. */
+/* DMA to one of our own BAR mappings (peer to peer): called for an address noted MM_IO. Set by the trap
+ * engine. */
 extern int (*mm_io_access)(uint64_t va, void *data, size_t len, bool write);
 
 /* RLIMIT_MEMLOCK accounting: charge pages to mm; limit in pages, UINT64_MAX none. 0 or -ENOMEM. */
 int mm_charge(struct mm *mm, uint64_t pages, uint64_t limit_pages);
+/* How many more pages could be charged now. */
+uint64_t mm_memlock_room(struct mm *mm, uint64_t limit_pages);
 void mm_uncharge(struct mm *mm, uint64_t pages);
 /* The process's RLIMIT_MEMLOCK in pages, UINT64_MAX when unlimited. */
 uint64_t mm_memlock_limit(struct mm *mm);

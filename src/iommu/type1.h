@@ -2,9 +2,9 @@
 /*
  * The type1 IOMMU back end of a VFIO container, without its ioctls (vfio/container_type1 has those).
  *
- * Mappings are kept in a range map under one mutex, and in the domain that the attached devices are translated by.
- * v1: an unmap may start where a mapping starts and removes it whole; v2: cutting a mapping is refused.
- * All calls take the lock themselves; no other lock of the core is taken inside it, except that
+ * Mappings are kept in a range map under one mutex, and in the domain that the attached devices are
+ * translated by. v1: an unmap may start where a mapping starts and removes it whole; v2: cutting a mapping is
+ * refused. All calls take the lock themselves; no other lock of the core is taken inside it, except that
  * attach and detach may wait for DMA sections.
  */
 #ifndef UVFIO_IOMMU_TYPE1_H
@@ -19,34 +19,47 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2);
 void type1_free(struct type1 *iommu); /* nothing attached; drops every mapping */
 
 /*
- * A group's devices join: all of them are attached to the domain, which is made at the first group. 0; -ENOMEM;
- * -EINVAL when mappings exist outside of what the group can reach, or while vaddrs are invalid (-EBUSY as the kernel).
+ * A group's devices join: all of them are attached to the domain, which is made at the first group. 0;
+ * -ENOMEM; -EINVAL when mappings exist outside of what the group can reach, or while vaddrs are invalid
+ * (-EBUSY as the kernel).
  */
 int type1_attach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr);
 void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr);
 
 /*
- * VFIO_IOMMU_MAP_DMA after the size and flag checks: prot IOMMU_READ|IOMMU_WRITE. Errors in the kernel's order:
- * see docs/errno.md. set_vaddr: VFIO_DMA_MAP_FLAG_VADDR.
+ * VFIO_IOMMU_MAP_DMA after the size and flag checks: prot IOMMU_READ|IOMMU_WRITE. Errors in the kernel's
+ * order: see docs/errno.md. set_vaddr: VFIO_DMA_MAP_FLAG_VADDR.
  */
-int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size, unsigned int prot,
-	      bool set_vaddr);
+int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+	      unsigned int prot, bool set_vaddr);
 
-#define TYPE1_UNMAP_ALL	  1u
+#define TYPE1_UNMAP_ALL   1u
 #define TYPE1_UNMAP_VADDR 2u
 /*
- * VFIO_IOMMU_UNMAP_DMA. *unmapped: bytes really unmapped, also set on failure when the kernel writes it back.
- * dirty: NULL, or where to note dirty pages before they go.
+ * VFIO_IOMMU_UNMAP_DMA. *unmapped: bytes really unmapped; 0 on failure, when the kernel does not write the
+ * size back. dirty: NULL, or where to note dirty pages before they go.
  */
 struct type1_bitmap {
-	uint64_t pgsize;
-	uint64_t size; /* of the bitmap, bytes */
-	uint64_t *bits; /* ours; copied to the caller by the ioctl layer */
+	uint64_t pgsize; /* as the caller gave it, unchecked */
+	uint64_t size;   /* of the caller's bitmap in bytes, unchecked */
+	/*
+	 * NULL on entry; on success an array of ours with a bit for each page of the range, that the ioctl
+	 * layer copies to the caller (type1_bitmap_bytes() of it) and frees.
+	 */
+	uint64_t *bits;
 };
+/* The bytes of a bitmap for size bytes of IOVA, in whole words. */
+static inline uint64_t type1_bitmap_bytes(uint64_t pgsize, uint64_t size)
+{
+	return align_up(size / pgsize, 64) / 8;
+}
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped);
 
-/* VFIO_IOMMU_DIRTY_PAGES. */
+/*
+ * VFIO_IOMMU_DIRTY_PAGES. With devices behind an IOMMU every page that is mapped counts as dirty, always, as
+ * in the kernel: devices are not asked which pages they wrote.
+ */
 int type1_dirty_start(struct type1 *iommu, uint64_t pgsize);
 void type1_dirty_stop(struct type1 *iommu);
 int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct type1_bitmap *out);

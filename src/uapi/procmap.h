@@ -25,7 +25,7 @@ struct procmap_query {
 	__u64 build_id_addr;
 };
 
-#define PROCMAP_QUERY		   _IOWR('f', 17, struct procmap_query)
+#define PROCMAP_QUERY              _IOWR('f', 17, struct procmap_query)
 #define PROCMAP_QUERY_VMA_READABLE 0x01
 #define PROCMAP_QUERY_VMA_WRITABLE 0x02
 #define PROCMAP_QUERY_VMA_SHARED   0x08

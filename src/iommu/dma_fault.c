@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * DMA faults: noted inside a section, told when it is over, because the telling asks the owner of the domain
+ * for the mappings nearby and so takes the owner's lock. A note holds a reference to the domain; the owner
+ * withdraws its describe function before it goes.
+ */
+#include "iommu/dma_private.h"
+
+#include "base/log.h"
+#include "base/trace.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A broken driver can fault at a new place every microsecond: nobody reads more lines than these. */
+#define REPORTS_MAX 256
+
+int dma_fault_add(struct dma_user *user, const struct dma_fault *fault, const char *what)
+{
+	struct dma_fault *note = &user->faults[user->nr_faults];
+
+	stat_add(STAT_FAULTS, 1);
+	atomic_fetch_add_explicit(&user->dev->faults, 1, memory_order_relaxed);
+	if (user->nr_faults == FAULTS_MAX)
+		return -EFAULT;
+	*note = *fault;
+	note->domain = user->domain;
+	if (note->domain)
+		iommu_domain_get(note->domain);
+	snprintf(note->what, sizeof(note->what), "%s", what ? what : "");
+	user->nr_faults++;
+	return -EFAULT;
+}
+
+static void describe_nearby(struct iommu_domain *domain, uint64_t iova, char *buf, size_t len)
+{
+	buf[0] = '\0';
+	if (!domain)
+		return;
+	pthread_mutex_lock(&domain->describe_lock);
+	if (domain->describe)
+		domain->describe(domain->owner, iova, buf, len);
+	pthread_mutex_unlock(&domain->describe_lock);
+}
+
+/* What is wrong, and what the program should have done. */
+static void explain(const struct dma_fault *fault, char *buf, size_t len)
+{
+	const char *op = fault->write ? "WRITE" : "READ";
+
+	switch (fault->kind) {
+	case DMA_NO_DOMAIN:
+		snprintf(buf, len,
+			 "the device is in no container; attach its group and map the memory first");
+		break;
+	case DMA_NO_MASTER:
+		snprintf(buf, len, "bus mastering is off; set bit 2 of the PCI command register first");
+		break;
+	case DMA_NOT_MAPPED:
+		snprintf(buf, len,
+			 "nothing is mapped there; map it with VFIO_IOMMU_MAP_DMA, and unmap it only when "
+			 "the device is done with it");
+		break;
+	case DMA_NO_PERMISSION:
+		snprintf(buf, len, "the mapping does not allow it; map with VFIO_DMA_MAP_FLAG_%s", op);
+		break;
+	case DMA_LOST:
+		snprintf(buf, len,
+			 "the memory behind the mapping, at %#llx, was unmapped or protected by the process; "
+			 "use VFIO_IOMMU_UNMAP_DMA before munmap",
+			 (unsigned long long)fault->va);
+		break;
+	}
+}
+
+static void report(struct iommu_dev *dev, const struct dma_fault *fault)
+{
+	uint64_t place = (uintptr_t)dev * 31 + (fault->at >> UVFIO_PAGE_SHIFT) * 16 +
+			 (uint64_t)fault->kind * 2 + fault->write;
+	char why[200], near[160], what[56] = "";
+	uint32_t reported = atomic_load_explicit(&dev->faults_reported, memory_order_relaxed);
+
+	if (reported >= REPORTS_MAX && !trace_on(TRACE_FAULT))
+		return;
+	explain(fault, why, sizeof(why));
+	describe_nearby(fault->domain, fault->at, near, sizeof(near));
+	if (fault->what[0])
+		snprintf(what, sizeof(what), " (%s)", fault->what);
+	if (trace_on(TRACE_FAULT))
+		trace_emit(TRACE_FAULT, dev->name, "dma_fault", 0,
+			   "%s iova=0x%llx of=0x%llx len=%zu%s: %s; %s", fault->write ? "write" : "read",
+			   (unsigned long long)fault->at, (unsigned long long)fault->iova, fault->len, what,
+			   why, near);
+	if (reported >= REPORTS_MAX)
+		return;
+	if (!uvfio_err_once(place, "%s: DMA fault: %s of %zu bytes at IOVA %#llx failed at %#llx%s: %s%s%s",
+			    dev->name, fault->write ? "write" : "read", fault->len,
+			    (unsigned long long)fault->iova, (unsigned long long)fault->at, what, why,
+			    near[0] ? "; " : "", near))
+		return;
+	if (atomic_fetch_add(&dev->faults_reported, 1) == REPORTS_MAX - 1)
+		uvfio_err("%s: further DMA faults of this device are only counted; --trace=fault shows them",
+			  dev->name);
+}
+
+void dma_fault_report(struct dma_user *user)
+{
+	struct dma_fault faults[FAULTS_MAX];
+	unsigned int nr = user->nr_faults;
+
+	memcpy(faults, user->faults, nr * sizeof(faults[0]));
+	user->nr_faults = 0;
+	for (unsigned int i = 0; i < nr; i++) {
+		report(user->dev, &faults[i]);
+		if (faults[i].domain)
+			iommu_domain_put(faults[i].domain);
+	}
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between dma.c (sections), dma_copy.c (accesses) and dma_fault.c (reports). */
+#ifndef UVFIO_IOMMU_DMA_PRIVATE_H
+#define UVFIO_IOMMU_DMA_PRIVATE_H
+
+#include "iommu/dma.h"
+#include "iommu/domain_private.h"
+
+#define TLB_SIZE   512
+#define FAULTS_MAX 4 /* waiting for the end of the section; more are only counted */
+
+enum dma_fault_kind {
+	DMA_NO_DOMAIN,
+	DMA_NO_MASTER,
+	DMA_NOT_MAPPED,
+	DMA_NO_PERMISSION,
+	DMA_LOST, /* the process has taken the memory away */
+};
+
+struct dma_fault {
+	enum dma_fault_kind kind;
+	bool write;
+	uint64_t at;   /* the IOVA that failed */
+	uint64_t iova; /* the access */
+	size_t len;
+	uint64_t va;                 /* DMA_LOST */
+	struct iommu_domain *domain; /* referenced; NULL: none */
+	char what[48];
+};
+
+/* A translated page: key is its IOVA and the epoch in the offset bits; pte is for this very page. */
+struct tlb_entry {
+	uint64_t key;
+	uint64_t pte;
+};
+
+struct dma_user {
+	_Atomic uint64_t section; /* odd: inside; read by who unmaps, so alone on its cache line */
+	char line[56];
+
+	struct iommu_dev *dev;
+	struct iommu_domain *domain; /* of the section that is open */
+	unsigned int depth;
+	unsigned int epoch;  /* 1 .. 4095 */
+	uint64_t generation; /* of the domain, that the caches below belong to */
+	bool tracking;       /* the domain wants dirty marks */
+
+	/* The last leaf of more than a page: [big_iova, big_iova + big_size) */
+	uint64_t big_iova, big_size, big_pte;
+
+	unsigned int nr_faults;
+	struct dma_fault faults[FAULTS_MAX];
+	struct cds_list_head node; /* in the device's users */
+
+	struct tlb_entry tlb[TLB_SIZE];
+};
+
+/* Note a fault, to be reported when the section is over. Returns -EFAULT. */
+int dma_fault_add(struct dma_user *user, const struct dma_fault *fault, const char *what);
+/* Outside sections. */
+void dma_fault_report(struct dma_user *user);
+
+#endif

@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Domains: a page table, and the waiting that makes an unmap final.
+ *
+ * To unmap: clear the entries, take a new generation (every translation cache is void), then wait for the DMA
+ * sections that were open. A section announces itself before it reads the generation or an entry, and an
+ * unmap reads the announcements after it has cleared, both with full ordering: one of the two sees the other.
+ *
+ * Lock order: describe_lock, the owner's lock, users_lock (dma.c). DMA sections take none of them.
+ */
+#include "iommu/domain_private.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+uint64_t iommu_domain_next_generation(void)
+{
+	static _Atomic uint64_t last;
+
+	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+}
+
+struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params)
+{
+	struct iommu_domain *domain = aligned_alloc(64, align_up(sizeof(*domain), 64));
+
+	if (!domain)
+		return NULL;
+	*domain = (struct iommu_domain){ .refs = 1 };
+	if (pgtable_init(&domain->pt, params->width)) {
+		free(domain);
+		return NULL;
+	}
+	domain->generation = iommu_domain_next_generation();
+	CDS_INIT_LIST_HEAD(&domain->devs);
+	pthread_mutex_init(&domain->describe_lock, NULL);
+	return domain;
+}
+
+void iommu_domain_get(struct iommu_domain *domain)
+{
+	atomic_fetch_add_explicit(&domain->refs, 1, memory_order_relaxed);
+}
+
+void iommu_domain_put(struct iommu_domain *domain)
+{
+	if (atomic_fetch_sub_explicit(&domain->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	pthread_mutex_destroy(&domain->describe_lock);
+	pgtable_fini(&domain->pt);
+	free(domain);
+}
+
+void iommu_domain_free(struct iommu_domain *domain)
+{
+	if (domain)
+		iommu_domain_put(domain);
+}
+
+/* Nothing uses what was cleared once this returns. */
+static void quiesce(struct iommu_domain *domain)
+{
+	atomic_store(&domain->generation, iommu_domain_next_generation());
+	dma_wait_sections(domain);
+	while (atomic_load(&domain->readers))
+		sched_yield();
+	pgtable_reclaim(&domain->pt);
+}
+
+int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
+		     unsigned int prot)
+{
+	uint64_t pte = va | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
+	int ret = pgtable_map(&domain->pt, iova, iova + (size - 1), pte);
+
+	if (ret)
+		iommu_domain_unmap(domain, iova, size);
+	return ret;
+}
+
+void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t size)
+{
+	if (!size || !pgtable_clear(&domain->pt, iova, iova + (size - 1)))
+		return;
+	if (domain->batch)
+		domain->cleared = true;
+	else
+		quiesce(domain);
+}
+
+void iommu_domain_remap(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
+			unsigned int prot)
+{
+	if (!iommu_domain_map(domain, iova, size, mm, va, prot))
+		quiesce(domain);
+}
+
+void iommu_domain_unmap_begin(struct iommu_domain *domain)
+{
+	domain->batch++;
+}
+
+void iommu_domain_unmap_end(struct iommu_domain *domain)
+{
+	if (--domain->batch || !domain->cleared)
+		return;
+	domain->cleared = false;
+	quiesce(domain);
+}
+
+void iommu_domain_set_dirty_tracking(struct iommu_domain *domain, bool on)
+{
+	atomic_store(&domain->dirty_tracking, on);
+	quiesce(domain);
+}
+
+struct dirty_read {
+	uint64_t start, last;
+	bool clear;
+	void (*fn)(void *arg, uint64_t iova, uint64_t size);
+	void *arg;
+};
+
+static void read_leaf(void *arg, uint64_t iova, uint64_t size, pte_t *slot)
+{
+	struct dirty_read *read = arg;
+	uint64_t start = MAX(iova, read->start), last = MIN(iova + (size - 1), read->last), pte;
+
+	if (read->clear)
+		pte = atomic_fetch_and(slot, ~PTE_DIRTY);
+	else
+		pte = pte_load(slot);
+	if (pte & PTE_DIRTY)
+		read->fn(read->arg, start, last - start + 1);
+}
+
+/*
+ * A device marks a page before it writes. So a mark that is cleared here may belong to a write still to come:
+ * waiting for its section means that who copies the page now copies what was written.
+ */
+void iommu_domain_read_dirty(struct iommu_domain *domain, uint64_t iova, uint64_t size, bool clear,
+			     void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg)
+{
+	struct dirty_read read = { iova, iova + (size - 1), clear, fn, arg };
+
+	if (!size)
+		return;
+	pgtable_each(&domain->pt, read.start, read.last, read_leaf, &read);
+	if (clear)
+		quiesce(domain);
+}
+
+int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned int prot,
+			   struct iommu_translation *out)
+{
+	int ret = -ENOENT;
+	unsigned int shift;
+	uint64_t pte, offset;
+
+	atomic_fetch_add(&domain->readers, 1);
+	if (pgtable_walk(&domain->pt, iova, &pte, &shift)) {
+		offset = iova & (BIT64(shift) - 1);
+		*out = (struct iommu_translation){
+			.mm = mm_by_index((uint16_t)(pte >> PTE_MM_SHIFT)),
+			.va = (pte & PTE_ADDR) + offset,
+			.len = BIT64(shift) - offset,
+			.prot = pte & (IOMMU_READ | IOMMU_WRITE),
+		};
+		ret = (pte & prot) == prot ? 0 : -EACCES;
+	}
+	atomic_fetch_sub(&domain->readers, 1);
+	return ret;
+}
+
+void iommu_domain_set_describe(struct iommu_domain *domain,
+			       void (*describe)(void *owner, uint64_t iova, char *buf, size_t len),
+			       void *owner)
+{
+	pthread_mutex_lock(&domain->describe_lock);
+	domain->describe = describe;
+	domain->owner = owner;
+	pthread_mutex_unlock(&domain->describe_lock);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between domain.c and dma*.c. */
+#ifndef UVFIO_IOMMU_DOMAIN_PRIVATE_H
+#define UVFIO_IOMMU_DOMAIN_PRIVATE_H
+
+#include "iommu/dma.h"
+#include "iommu/pgtable.h"
+
+#include <pthread.h>
+
+struct iommu_domain {
+	struct pgtable pt; /* changed under the owner's lock */
+	/* Unlike any other domain's; changes when an entry is taken away, so that caches can tell. */
+	_Alignas(64) _Atomic uint64_t generation;
+	_Atomic bool dirty_tracking;
+	_Atomic uint32_t readers;  /* walks outside of DMA sections */
+	_Atomic uint32_t refs;     /* the owner, and fault reports under way */
+	unsigned int batch;        /* owner's lock: unmap_begin without unmap_end */
+	bool cleared;              /* owner's lock: something was cleared in this batch */
+	struct cds_list_head devs; /* attached; under users_lock of dma.c */
+
+	pthread_mutex_t describe_lock; /* outermost: held while the owner's function takes the owner's lock */
+	void (*describe)(void *owner, uint64_t iova, char *buf, size_t len);
+	void *owner;
+};
+
+uint64_t iommu_domain_next_generation(void);
+void iommu_domain_get(struct iommu_domain *domain);
+void iommu_domain_put(struct iommu_domain *domain);
+
+/* Wait for the sections that are open now in any device of domain. In dma.c. */
+void dma_wait_sections(struct iommu_domain *domain);
+
+#endif

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The table of address spaces, copies, and locked-memory accounting.
+ *
+ * Index 0 is never given out; index 1 is this process, which is static and always there. Another process is
+ * held by a pidfd, so that its number cannot come to mean a new process while a mapping of it exists.
+ *
+ * Locking: mm_lock protects the table's slots and the ids; a reader of a slot holds a reference by other
+ * means. A count that has reached zero is never raised again. Nothing is locked inside mm_lock.
+ */
+#include "iommu/mm_private.h"
+
+#include "base/fault.h"
+#include "base/id.h"
+#include "base/private_fd.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#define MM_MAX 65536
+
+struct other_mm {
+	struct mm mm;
+	int pidfd;
+};
+
+int (*mm_io_access)(uint64_t va, void *data, size_t len, bool write);
+
+static struct mm self_mm = { .refs = 1, .index = MM_SELF_INDEX, .self = true };
+static _Atomic(struct mm *) table[MM_MAX] = { [MM_SELF_INDEX] = &self_mm };
+static pthread_mutex_t mm_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct id_allocator ids;
+
+struct mm *mm_self(void)
+{
+	if (unlikely(!self_mm.pid))
+		self_mm.pid = getpid();
+	return mm_get(&self_mm);
+}
+
+void mm_forked(void)
+{
+	pthread_mutex_init(&mm_lock, NULL);
+	self_mm.pid = getpid();
+	maps_forked();
+	mm_check_forked();
+}
+
+struct mm *mm_by_index(uint16_t index)
+{
+	return atomic_load_explicit(&table[index], memory_order_acquire);
+}
+
+struct mm *mm_get(struct mm *mm)
+{
+	atomic_fetch_add_explicit(&mm->refs, 1, memory_order_relaxed);
+	return mm;
+}
+
+static bool mm_get_live(struct mm *mm)
+{
+	uint32_t refs = atomic_load(&mm->refs);
+
+	while (refs)
+		if (atomic_compare_exchange_weak(&mm->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
+void mm_put_many(struct mm *mm, uint32_t n)
+{
+	struct other_mm *other = container_of(mm, struct other_mm, mm);
+
+	if (atomic_fetch_sub_explicit(&mm->refs, n, memory_order_acq_rel) != n || mm->self)
+		return;
+	pthread_mutex_lock(&mm_lock);
+	atomic_store(&table[mm->index], NULL);
+	id_free(&ids, mm->index);
+	pthread_mutex_unlock(&mm_lock);
+	private_fd_close(other->pidfd);
+	free(other);
+}
+
+void mm_put(struct mm *mm)
+{
+	mm_put_many(mm, 1);
+}
+
+static bool is_gone(const struct mm *mm)
+{
+	const struct other_mm *other = container_of(mm, struct other_mm, mm);
+	struct pollfd pfd = { .fd = other->pidfd, .events = POLLIN };
+
+	return syscall(SYS_poll, &pfd, 1, 0) != 0;
+}
+
+/* Under mm_lock. */
+static struct mm *find_by_pid(pid_t pid)
+{
+	for (uint32_t i = MM_SELF_INDEX + 1; i < MM_MAX && i < ids.words * 64; i++) {
+		struct mm *mm = atomic_load(&table[i]);
+
+		if (mm && mm->pid == pid && !is_gone(mm) && mm_get_live(mm))
+			return mm;
+	}
+	return NULL;
+}
+
+/* Under mm_lock. */
+static int new_by_pid(pid_t pid, struct mm **out)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), ret;
+	struct other_mm *other;
+	uint32_t index;
+
+	if (pidfd < 0)
+		return errno == ESRCH || errno == EINVAL ? -ESRCH : -ENOMEM;
+	if (!ids.words) {
+		id_init(&ids, MM_MAX);
+		if (id_reserve(&ids, 0) || id_reserve(&ids, MM_SELF_INDEX))
+			ids.limit = 0;
+	}
+	pidfd = private_fd(pidfd);
+	ret = id_alloc(&ids, &index);
+	if (ret)
+		goto close_pidfd;
+	other = calloc(1, sizeof(*other));
+	if (!other)
+		goto free_id;
+	other->mm.refs = 1;
+	other->mm.index = (uint16_t)index;
+	other->mm.pid = pid;
+	other->pidfd = pidfd;
+	atomic_store(&table[index], &other->mm);
+	*out = &other->mm;
+	return 0;
+free_id:
+	id_free(&ids, index);
+close_pidfd:
+	private_fd_close(pidfd);
+	return -ENOMEM;
+}
+
+int mm_of_pid(pid_t pid, struct mm **mm)
+{
+	int ret = 0;
+
+	if (pid == getpid()) {
+		*mm = mm_self();
+		return 0;
+	}
+	pthread_mutex_lock(&mm_lock);
+	*mm = find_by_pid(pid);
+	if (!*mm)
+		ret = new_by_pid(pid, mm);
+	pthread_mutex_unlock(&mm_lock);
+	return ret;
+}
+
+static int copy_other(struct mm *mm, void *local, uint64_t va, size_t len, bool write)
+{
+	struct iovec here = { local, len }, there = { (void *)(uintptr_t)va, len };
+	ssize_t n;
+
+	if (is_gone(mm))
+		return -EFAULT;
+	if (write)
+		n = process_vm_writev(mm->pid, &here, 1, &there, 1, 0);
+	else
+		n = process_vm_readv(mm->pid, &here, 1, &there, 1, 0);
+	return n == (ssize_t)len ? 0 : -EFAULT;
+}
+
+/* Memory and BARs by turns. */
+static int copy_mixed(void *local, uint64_t va, size_t len, bool write)
+{
+	while (len) {
+		bool io;
+		size_t n = mm_io_span(va, len, &io);
+		void *remote = (void *)(uintptr_t)va;
+		int ret;
+
+		if (io)
+			ret = mm_io_access ? mm_io_access(va, local, n, write) : -EFAULT;
+		else
+			ret = write ? copy_nofault(remote, local, n) : copy_nofault(local, remote, n);
+		if (ret)
+			return -EFAULT;
+		local = (char *)local + n;
+		va += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int mm_read(struct mm *mm, void *dst, uint64_t va, size_t len)
+{
+	if (va >= MM_VA_END || len > MM_VA_END - va)
+		return -EFAULT;
+	return mm->self ? copy_mixed(dst, va, len, false) : copy_other(mm, dst, va, len, false);
+}
+
+int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len)
+{
+	void *local = (void *)(uintptr_t)src; /* only read from */
+
+	if (va >= MM_VA_END || len > MM_VA_END - va)
+		return -EFAULT;
+	return mm->self ? copy_mixed(local, va, len, true) : copy_other(mm, local, va, len, true);
+}
+
+/* Pages that the process has locked by mlock(): they count against the same limit. */
+static uint64_t mlocked_pages(const struct mm *mm)
+{
+	char path[40], buf[4096];
+	const char *line;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)mm->pid);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = syscall(SYS_read, fd, buf, sizeof(buf) - 1);
+	syscall(SYS_close, fd);
+	buf[MAX(n, (ssize_t)0)] = '\0';
+	line = strstr(buf, "\nVmLck:");
+	return line ? strtoull(line + 7, NULL, 10) / (UVFIO_PAGE_SIZE / 1024) : 0;
+}
+
+uint64_t mm_memlock_room(struct mm *mm, uint64_t limit_pages)
+{
+	uint64_t used;
+
+	if (limit_pages == UINT64_MAX)
+		return UINT64_MAX;
+	used = mlocked_pages(mm) + atomic_load(&mm->locked_pages);
+	return used < limit_pages ? limit_pages - used : 0;
+}
+
+int mm_charge(struct mm *mm, uint64_t pages, uint64_t limit_pages)
+{
+	uint64_t mlocked = limit_pages == UINT64_MAX ? 0 : mlocked_pages(mm);
+	uint64_t locked = atomic_load(&mm->locked_pages), total;
+
+	do {
+		if (add_overflows(locked, pages, &total) || add_overflows(total, mlocked, &total) ||
+		    total > limit_pages)
+			return -ENOMEM;
+	} while (!atomic_compare_exchange_weak(&mm->locked_pages, &locked, locked + pages));
+	return 0;
+}
+
+void mm_uncharge(struct mm *mm, uint64_t pages)
+{
+	atomic_fetch_sub_explicit(&mm->locked_pages, pages, memory_order_relaxed);
+}
+
+static bool may_lock_all(pid_t pid)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, pid };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	return !syscall(SYS_capget, &header, data) && data[0].effective & BIT32(CAP_IPC_LOCK);
+}
+
+uint64_t mm_memlock_limit(struct mm *mm)
+{
+	pid_t pid = mm->self ? 0 : mm->pid;
+	struct rlimit limit;
+
+	if (may_lock_all(pid) || prlimit(pid, RLIMIT_MEMLOCK, NULL, &limit) ||
+	    limit.rlim_cur == RLIM_INFINITY)
+		return UINT64_MAX;
+	return limit.rlim_cur / UVFIO_PAGE_SIZE;
+}

@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Is this memory there, and may a device use it? The rules of get_user_pages: to write, the mapping must be
+ * writable (and need not be readable); to read, readable; a page of a file must lie before the file's end.
+ *
+ * Known stretches of this process's memory are kept in a sorted array of fixed size: nothing here allocates,
+ * because a program's own allocator may call an interposed mmap() and so come back to us. The array is
+ * guarded by a flag that nobody waits for, because a signal handler may call mmap() too: who finds it taken
+ * asks the kernel instead, or leaves word (changes) that everything may have changed. What was learnt from
+ * the kernel is kept only when no change was reported meanwhile.
+ *
+ * A stretch of a file is known only up to the page that was seen to exist: that end can only be moved by a
+ * change of the file's size, which the kernel's own check would not notice either once the page was pinned.
+ */
+#include "iommu/mm_private.h"
+
+#include <sched.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define KNOWN_MAX   512
+
+#define KNOWN_READ  1u
+#define KNOWN_WRITE 2u
+#define KNOWN_IO    4u /* a BAR: pages without access, but a legal target */
+
+struct known {
+	uint64_t start, end;
+	uint64_t flags;
+};
+
+static struct {
+	atomic_flag busy; /* guards known[], nr and seen */
+	uint32_t nr;
+	uint64_t seen;            /* changes that known[] takes into account */
+	_Atomic uint64_t changes; /* reported so far */
+	_Atomic bool trusted;
+	_Atomic bool any_io;
+	struct known known[KNOWN_MAX];
+} cache = { .busy = ATOMIC_FLAG_INIT };
+
+static bool cache_enter(void)
+{
+	return !atomic_flag_test_and_set_explicit(&cache.busy, memory_order_acquire);
+}
+
+/* For what is better not given up at once. Bounded: the holder may be the very thread that we interrupted. */
+static bool cache_insist(void)
+{
+	for (int i = 0; i < 1000; i++) {
+		if (cache_enter())
+			return true;
+		sched_yield();
+	}
+	return false;
+}
+
+static void cache_leave(void)
+{
+	atomic_flag_clear_explicit(&cache.busy, memory_order_release);
+}
+
+void mm_check_forked(void)
+{
+	cache_leave();
+}
+
+/* The first stretch that ends after va. */
+static uint32_t known_at(uint64_t va)
+{
+	uint32_t lo = 0, hi = cache.nr;
+
+	while (lo < hi) {
+		uint32_t mid = (lo + hi) / 2;
+
+		if (cache.known[mid].end > va)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+static void known_remove(uint32_t i, uint32_t n)
+{
+	cache.nr -= n;
+	memmove(&cache.known[i], &cache.known[i + n], (cache.nr - i) * sizeof(cache.known[0]));
+}
+
+/* When full, some other stretch is forgotten: it can be asked for again. BARs cannot, and stay. */
+static void known_insert(uint32_t i, uint64_t start, uint64_t end, uint64_t flags)
+{
+	if (cache.nr == KNOWN_MAX) {
+		uint32_t victim = (uint32_t)((start >> UVFIO_PAGE_SHIFT) * 2654435761u) % KNOWN_MAX;
+
+		for (uint32_t n = 0; cache.known[victim].flags & KNOWN_IO && n < KNOWN_MAX; n++)
+			victim = (victim + 1) % KNOWN_MAX;
+		known_remove(victim, 1);
+		i -= victim < i;
+	}
+	memmove(&cache.known[i + 1], &cache.known[i], (cache.nr - i) * sizeof(cache.known[0]));
+	cache.known[i] = (struct known){ start, end, flags };
+	cache.nr++;
+}
+
+/* Forget [start, end). Where the next stretch begins is returned. */
+static uint32_t known_carve(uint64_t start, uint64_t end)
+{
+	uint32_t i = known_at(start), n = 0;
+
+	if (i < cache.nr && cache.known[i].start < start) {
+		struct known old = cache.known[i];
+
+		cache.known[i].end = start;
+		i++;
+		if (old.end > end) {
+			known_insert(i, end, old.end, old.flags);
+			return known_at(start);
+		}
+	}
+	while (i + n < cache.nr && cache.known[i + n].end <= end)
+		n++;
+	known_remove(i, n);
+	if (i < cache.nr && cache.known[i].start < end)
+		cache.known[i].start = end;
+	return i;
+}
+
+static void known_set(uint64_t start, uint64_t end, uint64_t flags)
+{
+	uint32_t i = known_carve(start, end);
+	struct known *before = i ? &cache.known[i - 1] : NULL;
+
+	if (before && before->end == start && before->flags == flags) {
+		before->end = end;
+		if (i < cache.nr && cache.known[i].start == end && cache.known[i].flags == flags) {
+			before->end = cache.known[i].end;
+			known_remove(i, 1);
+		}
+	} else if (i < cache.nr && cache.known[i].start == end && cache.known[i].flags == flags) {
+		cache.known[i].start = start;
+	} else {
+		known_insert(i, start, end, flags);
+	}
+}
+
+/* Nobody could be told of some change: only the BARs, which no one else reports, are still believed. */
+static void catch_up(void)
+{
+	uint64_t changes = atomic_load_explicit(&cache.changes, memory_order_acquire);
+	uint32_t kept = 0;
+
+	if (likely(changes == cache.seen))
+		return;
+	for (uint32_t i = 0; i < cache.nr; i++)
+		if (cache.known[i].flags & KNOWN_IO)
+			cache.known[kept++] = cache.known[i];
+	cache.nr = kept;
+	cache.seen = changes;
+}
+
+/* A change. flags 0: unknown now. */
+static void note(uint64_t va, uint64_t len, uint64_t flags)
+{
+	uint64_t end, changes;
+
+	if (add_overflows(va, len, &end) || !len)
+		return;
+	end = align_up(end, UVFIO_PAGE_SIZE);
+	changes = atomic_fetch_add(&cache.changes, 1) + 1;
+	if (!cache_insist())
+		return;
+	if (cache.seen + 1 == changes)
+		cache.seen = changes;
+	catch_up();
+	if (flags)
+		known_set(va, end, flags);
+	else
+		known_carve(va, end);
+	cache_leave();
+}
+
+void mm_note_map(uint64_t va, uint64_t len, int prot, unsigned int flags)
+{
+	uint64_t known = (prot & PROT_READ ? KNOWN_READ : 0) | (prot & PROT_WRITE ? KNOWN_WRITE : 0);
+
+	if (flags & MM_IO) {
+		atomic_store(&cache.any_io, true);
+		note(va, len, known | KNOWN_IO);
+	} else if (atomic_load_explicit(&cache.trusted, memory_order_relaxed)) {
+		note(va, len, flags & MM_ANON ? known : 0);
+	}
+}
+
+void mm_note_change(uint64_t va, uint64_t len)
+{
+	note(va, len, 0);
+}
+
+void mm_trust_notes(bool on)
+{
+	atomic_store(&cache.trusted, on);
+	atomic_fetch_add(&cache.changes, 1);
+}
+
+size_t mm_io_span(uint64_t va, size_t len, bool *io)
+{
+	const struct known *k;
+	size_t span = len;
+
+	*io = false;
+	if (!atomic_load_explicit(&cache.any_io, memory_order_relaxed))
+		return len;
+	if (!cache_insist())
+		return len;
+	for (uint32_t i = known_at(va); i < cache.nr && cache.known[i].start - va < len; i++) {
+		k = &cache.known[i];
+		if (!(k->flags & KNOWN_IO) && k->start > va)
+			continue;
+		*io = k->flags & KNOWN_IO && k->start <= va;
+		span = k->start <= va ? MIN(len, k->end - va) : k->start - va;
+		break;
+	}
+	cache_leave();
+	return span;
+}
+
+/* Is all of [va, end) known to be good? */
+static bool known_good(uint64_t va, uint64_t end, uint64_t need, bool *io)
+{
+	bool trusted = atomic_load_explicit(&cache.trusted, memory_order_relaxed);
+
+	if (!trusted && !atomic_load_explicit(&cache.any_io, memory_order_relaxed))
+		return false;
+	if (!cache_enter())
+		return false;
+	catch_up();
+	for (uint32_t i = known_at(va); va < end && i < cache.nr; i++) {
+		const struct known *k = &cache.known[i];
+
+		if (k->start > va || !(k->flags & need) || !(trusted || k->flags & KNOWN_IO))
+			break;
+		*io |= k->flags & KNOWN_IO;
+		va = k->end;
+	}
+	cache_leave();
+	return va >= end;
+}
+
+static void learn(uint64_t start, uint64_t end, uint64_t flags, uint64_t changes)
+{
+	if (!atomic_load_explicit(&cache.trusted, memory_order_relaxed) || !cache_enter())
+		return;
+	catch_up();
+	if (cache.seen == changes)
+		known_set(start, end, flags);
+	cache_leave();
+}
+
+/* A page of a file that lies beyond its end is mapped, and still not there. */
+static bool page_exists(uint64_t page)
+{
+	void *at = (void *)(uintptr_t)page;
+
+	return !syscall(SYS_madvise, at, UVFIO_PAGE_SIZE, MADV_POPULATE_READ) || errno != EFAULT;
+}
+
+/* Ask about the mapping at va. Returns how far it is good, or va when it is not. */
+static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
+{
+	uint64_t changes = atomic_load_explicit(&cache.changes, memory_order_acquire), flags;
+	struct vma vma;
+
+	if (maps_query(mm, va, &vma))
+		return va;
+	flags = (vma.readable ? KNOWN_READ : 0) | (vma.writable ? KNOWN_WRITE : 0);
+	if (!(flags & need))
+		return va;
+	if (!mm->self)
+		return vma.end;
+	if (vma.file && vma.readable) {
+		vma.end = MIN(vma.end, end);
+		if (!page_exists(vma.end - UVFIO_PAGE_SIZE))
+			return va;
+	}
+	learn(vma.start, vma.end, flags, changes);
+	return vma.end;
+}
+
+static bool is_present(uint64_t va, uint64_t len)
+{
+	return !syscall(SYS_msync, va, len, MS_ASYNC);
+}
+
+int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
+{
+	uint64_t need = write ? KNOWN_WRITE : KNOWN_READ, end;
+
+	*io = false;
+	if (va >= MM_VA_END || len > MM_VA_END - va)
+		return -EFAULT;
+	end = align_up(va + len, UVFIO_PAGE_SIZE);
+	va = align_down(va, UVFIO_PAGE_SIZE);
+	if (mm->self && known_good(va, end, need, io)) {
+		if (is_present(va, end - va))
+			return 0;
+		mm_note_change(va, end - va);
+		return -EFAULT;
+	}
+	while (va < end) {
+		bool is_io = false;
+		uint64_t part = va + (mm->self ? mm_io_span(va, end - va, &is_io) : end - va), good = part;
+
+		if (!is_io)
+			good = ask(mm, va, part, need);
+		else if (!known_good(va, part, need, io))
+			return -EFAULT;
+		if (good == va)
+			return -EFAULT;
+		va = MIN(good, part);
+	}
+	return 0;
+}
+
+int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write)
+{
+	bool io;
+
+	return mm_check_io(mm, va, len, write, &io);
+}

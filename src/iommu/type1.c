@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * type1: containers of mappings; attaching, detaching, mapping.
+ *
+ * Every check is made in the kernel's order, since programs can tell: arguments, overlap, number of mappings,
+ * IOVA ranges, then locked memory and the memory itself together.
+ *
+ * Lock order: describe_lock of the domain, the lock of type1, users_lock of dma.c.
+ */
+#include "iommu/type1_private.h"
+
+#include "base/trace.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+struct type1 *type1_new(const struct iommu_params *params, bool v2)
+{
+	struct type1 *iommu = calloc(1, sizeof(*iommu));
+
+	if (!iommu)
+		return NULL;
+	iommu->params = params;
+	iommu->v2 = v2;
+	iommu->limited = params->memlock_rlimit || params->memlock_pages != UINT64_MAX;
+	iommu->pgsize = MAX(params->pgsizes & -params->pgsizes, UVFIO_PAGE_SIZE);
+	iommu->nr_ranges = MIN(iommu_usable_ranges(params, iommu->ranges, ARRAY_SIZE(iommu->ranges)),
+			       (unsigned int)ARRAY_SIZE(iommu->ranges));
+	iommu->avail = params->dma_entries;
+	pthread_mutex_init(&iommu->lock, NULL);
+	range_map_init(&iommu->mappings);
+	return iommu;
+}
+
+static void drop_all(struct type1 *iommu)
+{
+	stat_add(STAT_LEFT_MAPPINGS, iommu->mappings.count);
+	type1_remove(iommu, 0, UINT64_MAX);
+}
+
+void type1_free(struct type1 *iommu)
+{
+	if (!iommu)
+		return;
+	pthread_mutex_lock(&iommu->lock);
+	drop_all(iommu);
+	pthread_mutex_unlock(&iommu->lock);
+	pthread_mutex_destroy(&iommu->lock);
+	free(iommu);
+}
+
+struct replay {
+	struct iommu_domain *domain;
+	int ret;
+};
+
+static bool replay_mapping(void *arg, struct range *range)
+{
+	struct replay *replay = arg;
+	uint64_t word = mapping_word(range);
+
+	replay->ret = iommu_domain_map(replay->domain, range->start, range_size(range), mapping_mm(word),
+				       word & PTE_ADDR, word & (IOMMU_READ | IOMMU_WRITE | IOMMU_MMIO));
+	return !replay->ret;
+}
+
+/* The domain of the first group, with what is mapped already. */
+static int make_domain(struct type1 *iommu)
+{
+	struct replay replay = { iommu_domain_alloc(iommu->params), 0 };
+
+	if (!replay.domain)
+		return -ENOMEM;
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, replay_mapping, &replay);
+	if (replay.ret) {
+		iommu_domain_free(replay.domain);
+		return replay.ret;
+	}
+	iommu->domain = replay.domain;
+	return 0;
+}
+
+int type1_attach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr)
+{
+	bool first = false;
+	int ret = 0;
+
+	pthread_mutex_lock(&iommu->lock);
+	if (iommu->vaddr_invalid) {
+		ret = -EBUSY;
+		goto unlock;
+	}
+	first = !iommu->domain;
+	if (first)
+		ret = make_domain(iommu);
+	if (ret)
+		goto unlock;
+	for (unsigned int i = 0; i < nr; i++)
+		iommu_dev_attach(devs[i], iommu->domain);
+	iommu->groups++;
+unlock:
+	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && first)
+		iommu_domain_set_describe(iommu->domain, type1_describe, iommu);
+	return ret;
+}
+
+void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr)
+{
+	struct iommu_domain *domain = iommu->domain;
+	bool final = iommu->groups == 1;
+
+	if (final)
+		iommu_domain_set_describe(domain, NULL, NULL);
+	pthread_mutex_lock(&iommu->lock);
+	for (unsigned int i = 0; i < nr; i++)
+		iommu_dev_attach(devs[i], NULL);
+	iommu->groups--;
+	if (final) {
+		drop_all(iommu);
+		iommu->domain = NULL;
+	}
+	pthread_mutex_unlock(&iommu->lock);
+	if (final)
+		iommu_domain_free(domain);
+}
+
+static uint64_t charge_limit(const struct type1 *iommu, struct mm *mm)
+{
+	if (iommu->params->memlock_pages != UINT64_MAX)
+		return iommu->params->memlock_pages;
+	return mm_memlock_limit(mm);
+}
+
+int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages)
+{
+	return iommu->limited ? mm_charge(mm, pages, charge_limit(iommu, mm)) : 0;
+}
+
+/*
+ * The kernel pins page by page and charges as it goes: with room for n pages, a bad one among the first n + 1
+ * is -EFAULT, and a good page n is -ENOMEM.
+ */
+static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write, bool *io)
+{
+	uint64_t pages = size / UVFIO_PAGE_SIZE, room = mm_memlock_room(mm, charge_limit(iommu, mm));
+	int ret;
+
+	if (room < pages) {
+		ret = mm_check_io(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write, io);
+		return ret ? ret : -ENOMEM;
+	}
+	ret = mm_check_io(mm, va, size, write, io);
+	return ret ? ret : type1_charge(iommu, mm, pages);
+}
+
+int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io)
+{
+	bool write = prot & IOMMU_WRITE;
+
+	if (unlikely(iommu->limited))
+		return pin_limited(iommu, mm, va, size, write, io);
+	return mm_check_io(mm, va, size, write, io);
+}
+
+static bool in_ranges(const struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
+		if (iova >= iommu->ranges[i].start && last <= iommu->ranges[i].last)
+			return true;
+	return false;
+}
+
+static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+		      unsigned int prot)
+{
+	bool io;
+	int ret;
+
+	if (!iommu->avail)
+		return -ENOSPC;
+	if (!in_ranges(iommu, iova, iova + (size - 1)))
+		return -EINVAL;
+	ret = type1_pin(iommu, mm, va, size, prot, &io);
+	if (ret)
+		return ret;
+	if (iommu->dirty_tracking && size / UVFIO_PAGE_SIZE > DIRTY_PAGES_MAX)
+		ret = -EINVAL;
+	else if (iommu->domain)
+		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (io ? IOMMU_MMIO : 0));
+	if (ret && iommu->limited)
+		mm_uncharge(mm, size / UVFIO_PAGE_SIZE);
+	return ret;
+}
+
+/* Under the lock. The place is taken first and given back on failure: one search instead of two. */
+static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+		   unsigned int prot)
+{
+	uint64_t word = (va & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
+	int ret = range_map_insert(&iommu->mappings, iova, iova + (size - 1), (void *)(uintptr_t)word);
+
+	if (ret)
+		return ret;
+	ret = map_memory(iommu, mm, iova, va, size, prot);
+	if (ret) {
+		range_map_remove(&iommu->mappings, iova);
+		return ret;
+	}
+	mm_get(mm);
+	iommu->avail--;
+	stat_add(STAT_MAPS, 1);
+	stat_add(STAT_MAPPINGS, 1);
+	stat_add(STAT_MAPPED_BYTES, size);
+	return 0;
+}
+
+struct new_vaddr {
+	struct type1 *iommu;
+	struct mm *mm;
+	uint64_t va;
+	int ret;
+};
+
+/*
+ * The device goes on with the pages it had. The new address is expected to be the same memory: use it if
+ * there is any memory there at all, else stay with the old address.
+ */
+static bool set_mapping_vaddr(void *arg, struct range *range)
+{
+	struct new_vaddr *set = arg;
+	uint64_t word = mapping_word(range), size = range_size(range);
+	unsigned int prot = word & (IOMMU_READ | IOMMU_WRITE);
+	struct mm *old = mapping_mm(word);
+	bool io;
+
+	if (old != set->mm) {
+		set->ret = type1_charge(set->iommu, set->mm, size / UVFIO_PAGE_SIZE);
+		if (set->ret)
+			return false;
+		if (set->iommu->limited)
+			mm_uncharge(old, size / UVFIO_PAGE_SIZE);
+	}
+	word &= ~MAPPING_VADDR_INVALID;
+	if (!mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io)) {
+		word = set->va | prot | (uint64_t)set->mm->index << PTE_MM_SHIFT;
+		if (set->iommu->domain)
+			iommu_domain_remap(set->iommu->domain, range->start, size, set->mm, set->va,
+					   prot | (io ? IOMMU_MMIO : 0));
+		mm_get(set->mm);
+		mm_put(old);
+	}
+	set->iommu->vaddr_invalid--;
+	range->value = (void *)(uintptr_t)word;
+	return false;
+}
+
+/* Under the lock. */
+static int map_vaddr(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size)
+{
+	struct new_vaddr set = { iommu, mm, va, 0 };
+	struct range range;
+
+	if (!range_map_first(&iommu->mappings, iova, iova + (size - 1), &range))
+		return -ENOENT;
+	if (!(mapping_word(&range) & MAPPING_VADDR_INVALID) || range.start != iova ||
+	    range_size(&range) != size)
+		return -EINVAL;
+	range_map_each(&iommu->mappings, iova, iova, set_mapping_vaddr, &set);
+	return set.ret;
+}
+
+int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+	      unsigned int prot, bool set_vaddr)
+{
+	uint64_t end;
+	int ret;
+
+	if (!size)
+		return -EINVAL;
+	if (add_overflows(iova, size - 1, &end) || add_overflows(va, size - 1, &end))
+		return -EOVERFLOW;
+	if (set_vaddr == (prot != 0))
+		return -EINVAL;
+	if (!is_aligned(iova | va | size, iommu->pgsize))
+		return -EINVAL;
+	pthread_mutex_lock(&iommu->lock);
+	if (set_vaddr)
+		ret = map_vaddr(iommu, mm, iova, va, size);
+	else
+		ret = map_new(iommu, mm, iova, va, size, prot);
+	pthread_mutex_unlock(&iommu->lock);
+	return ret;
+}
+
+void type1_get_info(struct type1 *iommu, struct type1_info *info)
+{
+	*info = (struct type1_info){
+		.pgsizes = iommu->params->pgsizes,
+		.nr_ranges = iommu->nr_ranges,
+		.v2 = iommu->v2,
+	};
+	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
+		info->ranges[i] = iommu->ranges[i];
+	pthread_mutex_lock(&iommu->lock);
+	info->avail = iommu->avail;
+	info->dirty_tracking = iommu->dirty_tracking;
+	pthread_mutex_unlock(&iommu->lock);
+}
+
+static size_t describe_range(const struct range *range, uint64_t distance, const char *where, char *buf,
+			     size_t len)
+{
+	uint64_t word = mapping_word(range);
+	int n = snprintf(buf, len, "[%#llx-%#llx] %c%c, %#llx %s", (unsigned long long)range->start,
+			 (unsigned long long)range->last, word & IOMMU_READ ? 'r' : '-',
+			 word & IOMMU_WRITE ? 'w' : '-', (unsigned long long)distance, where);
+
+	return n < 0 ? 0 : MIN((size_t)n, len - 1);
+}
+
+void type1_describe(void *owner, uint64_t iova, char *buf, size_t len)
+{
+	struct type1 *iommu = owner;
+	struct range below, above, at;
+	size_t n;
+
+	pthread_mutex_lock(&iommu->lock);
+	if (range_map_find(&iommu->mappings, iova, &at)) {
+		describe_range(&at, iova - at.start, "into this mapping", buf, len);
+	} else if (!iommu->mappings.count) {
+		snprintf(buf, len, "no mapping exists at all");
+	} else {
+		n = (size_t)snprintf(buf, len, "nearest: ");
+		if (range_map_before(&iommu->mappings, iova, &below)) {
+			n += describe_range(&below, iova - below.last, "below", buf + n, len - n);
+			if (range_map_after(&iommu->mappings, iova, &above))
+				n += (size_t)snprintf(buf + n, len - n, "; ");
+		}
+		if (n < len && range_map_after(&iommu->mappings, iova, &above))
+			describe_range(&above, above.start - iova, "above", buf + n, len - n);
+	}
+	pthread_mutex_unlock(&iommu->lock);
+}
