@@ -4,6 +4,11 @@
 
 #include <sys/uio.h>
 
+/* Not for the compiler to see through. */
+static void *volatile nowhere;
+static struct iovec *volatile wrong = (struct iovec *)16;
+static volatile int minus_one = -1;
+
 static void forms(int fd, off_t cfg)
 {
 	uint32_t whole = 0, got = 0;
@@ -20,9 +25,9 @@ static void forms(int fd, off_t cfg)
 	FAILS(preadv2(fd, iov, 2, cfg, RWF_NOWAIT), EOPNOTSUPP);
 	FAILS(pread(fd, &got, 4, -4), EINVAL);
 	FAILS(preadv(fd, iov, 2, -1), EINVAL);
-	FAILS(preadv(fd, iov, -1, cfg), EINVAL);
-	FAILS(preadv(fd, (struct iovec *)16, 2, cfg), EFAULT);
-	FAILS(pread(fd, NULL, 4, cfg), EFAULT);
+	FAILS(preadv(fd, iov, minus_one, cfg), EINVAL);
+	FAILS(preadv(fd, wrong, 2, cfg), EFAULT);
+	FAILS(pread(fd, nowhere, 4, cfg), EFAULT);
 	iov[1].iov_base = NULL;
 	CHECK(preadv(fd, iov, 2, cfg) == 2);
 	FAILS(lseek(fd, 0, SEEK_CUR), ESPIPE);
