@@ -1,53 +1,63 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Bitmaps of dirty pages between the caller's memory and ours. */
+/* Bitmaps of dirty pages on their way to the caller. */
 #include "vfio/bitmap.h"
 
 #include "uapi/vfio.h"
 
-#include <stdlib.h>
-
 #define USER_SPACE_END 0x7ffffffff000ull
 
-static bool user_range_ok(uint64_t addr, uint64_t len)
+int vfio_bitmap_begin(const struct vfio_bitmap *given, struct type1_bitmap *out, uint64_t *addr)
 {
-	return len <= USER_SPACE_END && addr <= USER_SPACE_END - len;
-}
-
-int vfio_bitmap_new(const struct vfio_bitmap *given, uint64_t size, struct type1_bitmap *out, uint64_t *addr)
-{
-	uint64_t pages, bytes;
-
 	*addr = (uintptr_t)given->data;
-	if (!user_range_ok(*addr, given->size) || !given->pgsize)
-		return -EINVAL;
-	pages = size >> __builtin_ctzll(given->pgsize);
-	if (!pages || pages > VFIO_BITMAP_MAX * 8)
-		return -EINVAL;
-	bytes = align_up(pages, 64) / 8;
-	if (!given->size || given->size > VFIO_BITMAP_MAX || given->size < bytes)
+	if (given->size > USER_SPACE_END || *addr > USER_SPACE_END - given->size)
 		return -EINVAL;
 	out->pgsize = given->pgsize;
-	out->size = bytes;
-	out->bits = calloc(1, bytes);
-	return out->bits ? 0 : -ENOMEM;
+	out->size = given->size;
+	out->bits = NULL;
+	return 0;
 }
 
-int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t addr)
+static uint64_t count_words(const struct type1_bitmap *bitmap, uint64_t size)
 {
-	uint64_t words = bitmap->size / 8, run, below;
+	return type1_bitmap_bytes(bitmap->pgsize, size) / sizeof(uint64_t);
+}
 
-	for (uint64_t i = 0; i < words; i = run) {
-		for (run = i; run < words && bitmap->bits[run]; run++)
+/* The bits of the caller's word below our first one are kept: they may be those of the mapping before. */
+static int keep_bits_below(const struct caller *caller, uint64_t *word, uint64_t addr)
+{
+	uint64_t theirs;
+
+	if (copy_in(caller, &theirs, addr, sizeof(theirs)))
+		return -EFAULT;
+	*word |= theirs & (((uint64_t)1 << __builtin_ctzll(*word)) - 1);
+	return 0;
+}
+
+int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t size,
+			 uint64_t addr)
+{
+	uint64_t words = count_words(bitmap, size), first = 0, end;
+
+	while (first < words) {
+		uint64_t to = addr + first * sizeof(uint64_t);
+
+		for (end = first; end < words && bitmap->bits[end]; end++)
 			;
-		if (run == i) {
-			run++;
-			continue;
-		}
-		if (copy_in(caller, &below, addr + i * 8, sizeof(below)))
+		if (end > first &&
+		    (keep_bits_below(caller, &bitmap->bits[first], to) ||
+		     copy_out(caller, to, &bitmap->bits[first], (end - first) * sizeof(uint64_t))))
 			return -EFAULT;
-		bitmap->bits[i] |= below & (((uint64_t)1 << __builtin_ctzll(bitmap->bits[i])) - 1);
-		if (copy_out(caller, addr + i * 8, &bitmap->bits[i], (run - i) * 8))
-			return -EFAULT;
+		first = end + 1;
 	}
 	return 0;
+}
+
+bool vfio_bitmap_is_clean(const struct type1_bitmap *bitmap, uint64_t size)
+{
+	uint64_t words = count_words(bitmap, size);
+
+	for (uint64_t i = 0; i < words; i++)
+		if (bitmap->bits[i])
+			return false;
+	return true;
 }

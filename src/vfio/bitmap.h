@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bitmaps of dirty pages: the caller's are checked and written here, and gathered in memory of ours.
+ * Bitmaps of dirty pages: gathered in memory of ours (iommu/type1), and written to the caller's here.
  *
  * Of the caller's bitmap only the words are written in which a page is dirty; in the first word of such a
  * run, the bits below the first dirty page stay as the caller left them.
@@ -17,13 +17,19 @@ struct vfio_bitmap;
 #define VFIO_BITMAP_MAX ((uint64_t)1 << 28)
 
 /*
- * Check a caller's bitmap for size bytes of IOVA space, and make an empty one of ours of the size that is
- * needed. *addr: where the caller's is. -EINVAL: not an address of user space, no page size, no pages, too
- * small, too large; -ENOMEM. To be freed: out->bits.
+ * Take over what the caller says of its bitmap; *addr: where it is. -EINVAL when that is not in user space.
+ * What type1 checks is left to it. To be freed in the end: out->bits.
  */
-int vfio_bitmap_new(const struct vfio_bitmap *given, uint64_t size, struct type1_bitmap *out, uint64_t *addr);
+int vfio_bitmap_begin(const struct vfio_bitmap *given, struct type1_bitmap *out, uint64_t *addr);
 
-/* Copy out what is set. 0 or -EFAULT (a part may have been copied). Changes bitmap. */
-int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t addr);
+/*
+ * Copy out what is set in a bitmap that type1 filled for size bytes of IOVA. 0 or -EFAULT (a part may have
+ * been copied). Changes the bits.
+ */
+int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t size,
+			 uint64_t addr);
+
+/* Is no page of such a bitmap dirty? */
+bool vfio_bitmap_is_clean(const struct type1_bitmap *bitmap, uint64_t size);
 
 #endif

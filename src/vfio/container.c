@@ -57,7 +57,7 @@ bool vfio_container_has_iommu(struct vfio_container *container)
 	return has;
 }
 
-/* ---- groups. container->lock is held for writing by the functions that begin with attach_ and detach_. */
+/* ---- groups. container->lock is held for writing by the static functions. */
 
 static int attach_group(struct vfio_group *group, const struct vfio_iommu_driver *driver, void *data)
 {
@@ -128,25 +128,6 @@ void vfio_group_detach_container(struct vfio_group *group)
 	}
 	pthread_rwlock_unlock(&container->lock);
 	vfio_container_put(container);
-}
-
-int vfio_container_attach_device(struct vfio_container *container, struct vfio_device *vdev)
-{
-	int rc = 0;
-
-	pthread_rwlock_wrlock(&container->lock);
-	if (container->driver)
-		rc = container->driver->attach_group(container->data, &vdev->iommu_dev, 1);
-	pthread_rwlock_unlock(&container->lock);
-	return rc;
-}
-
-void vfio_container_detach_device(struct vfio_container *container, struct vfio_device *vdev)
-{
-	pthread_rwlock_wrlock(&container->lock);
-	if (container->driver)
-		container->driver->detach_group(container->data, &vdev->iommu_dev, 1);
-	pthread_rwlock_unlock(&container->lock);
 }
 
 /* ---- the container's own ioctls */

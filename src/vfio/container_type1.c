@@ -184,23 +184,41 @@ static int unmap(struct type1_container *tc, struct vfio_iommu_type1_dma_unmap *
 	return rc;
 }
 
-/* The bitmap must be writable before anything is unmapped: afterwards nobody could ask again. */
+/*
+ * The bitmap at addr must be writable before anything is unmapped: afterwards nobody could ask again. But
+ * first come the mistakes that type1 finds, and where nothing is mapped nothing will be written.
+ */
+static int check_writable(struct ioctl_call *call, struct type1_container *tc,
+			  const struct vfio_iommu_type1_dma_unmap *arg, struct type1_bitmap bitmap,
+			  uint64_t addr)
+{
+	int rc;
+
+	if (!mm_check(call->caller->mm, addr, bitmap.size, true))
+		return 0;
+	rc = type1_dirty_get(tc->iommu, arg->iova, arg->size, &bitmap);
+	if (!rc && !vfio_bitmap_is_clean(&bitmap, arg->size) &&
+	    mm_check(call->caller->mm, addr, type1_bitmap_bytes(bitmap.pgsize, arg->size), true))
+		rc = -EFAULT;
+	free(bitmap.bits);
+	return rc;
+}
+
 static int unmap_dirty(struct ioctl_call *call, struct type1_container *tc,
 		       struct vfio_iommu_type1_dma_unmap *arg, const struct vfio_bitmap *given)
 {
 	struct type1_bitmap bitmap;
-	uint64_t addr;
+	uint64_t size = arg->size, addr;
 	int rc;
 
-	rc = vfio_bitmap_new(given, arg->size, &bitmap, &addr);
+	rc = vfio_bitmap_begin(given, &bitmap, &addr);
+	if (!rc)
+		rc = check_writable(call, tc, arg, bitmap, addr);
 	if (rc)
 		return rc;
-	if (mm_check(call->caller->mm, addr, bitmap.size, true))
-		rc = -EFAULT;
-	if (!rc)
-		rc = unmap(tc, arg, &bitmap);
-	if (!rc)
-		rc = vfio_bitmap_copy_out(call->caller, &bitmap, addr);
+	rc = unmap(tc, arg, &bitmap);
+	if (!rc && bitmap.bits)
+		rc = vfio_bitmap_copy_out(call->caller, &bitmap, size, addr);
 	free(bitmap.bits);
 	return rc;
 }
@@ -247,21 +265,19 @@ static int dirty_get(struct ioctl_call *call, struct type1_container *tc)
 	const size_t minsz = offsetofend(struct vfio_iommu_type1_dirty_bitmap, flags);
 	struct vfio_iommu_type1_dirty_bitmap_get get;
 	struct type1_bitmap bitmap;
-	uint64_t addr, end;
+	uint64_t addr;
 	int rc;
 
 	if (call->argsz - minsz < sizeof(get))
 		return -EINVAL;
 	if (copy_in(call->caller, &get, call->arg + minsz, sizeof(get)))
 		return -EFAULT;
-	if (add_overflows(get.iova, get.size, &end))
-		return -EINVAL;
-	rc = vfio_bitmap_new(&get.bitmap, get.size, &bitmap, &addr);
+	rc = vfio_bitmap_begin(&get.bitmap, &bitmap, &addr);
 	if (rc)
 		return rc;
 	rc = type1_dirty_get(tc->iommu, get.iova, get.size, &bitmap);
 	if (!rc)
-		rc = vfio_bitmap_copy_out(call->caller, &bitmap, addr);
+		rc = vfio_bitmap_copy_out(call->caller, &bitmap, get.size, addr);
 	free(bitmap.bits);
 	return rc;
 }

@@ -32,10 +32,11 @@ struct vfio_group {
 	/* under lock */
 	bool opened;
 	unsigned int device_files; /* open, or being opened */
-	unsigned int nr_devices;   /* 0: the last device is gone, and the group with it */
 	struct cds_list_head devices;
-	struct iommu_dev **iommu_devs; /* of the devices, in no order: what a back end attaches */
 	struct vfio_container *container;
+	/* changed under lock and, in a container, under its lock, too: so either will do for looking */
+	unsigned int nr_devices;             /* 0: the last device is gone, and the group with it */
+	struct iommu_dev **iommu_devs;       /* of the devices, in no order: what a back end attaches */
 	struct cds_list_head container_node; /* under container->lock */
 };
 
@@ -67,9 +68,6 @@ void vfio_container_put(struct vfio_container *container);
 int vfio_container_attach_group(struct vfio_container *container, struct vfio_group *group);
 void vfio_group_detach_container(struct vfio_group *group); /* no device file is open */
 bool vfio_container_has_iommu(struct vfio_container *container);
-/* A device comes to a group that is in a container already, or leaves it. */
-int vfio_container_attach_device(struct vfio_container *container, struct vfio_device *vdev);
-void vfio_container_detach_device(struct vfio_container *container, struct vfio_device *vdev);
 /* The back end's data, for its ioctl handlers. */
 void *vfio_container_data(struct file *file);
 

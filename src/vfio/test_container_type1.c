@@ -256,7 +256,7 @@ static void test_dirty_get_checks(void **state)
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, max + 8, bits), -EINVAL);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, 0, 8, bits), -EINVAL);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, 0x1800, 8, bits), -EINVAL);
-	assert_int_equal(dirty_get(t->c, 48, -PG, 2 * PG, PG, 8, bits), -EINVAL);
+	assert_int_equal(dirty_get(t->c, 48, -PG, 2 * PG, PG, 8, bits), -EOVERFLOW);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, 8, (void *)-4096l), -EINVAL);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, 8, NULL), -EFAULT);
 	assert_int_equal(bits[0], 0);

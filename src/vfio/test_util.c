@@ -108,23 +108,20 @@ int bench_teardown(void **state)
 	return 0;
 }
 
-static int install(int rc, struct file *file)
-{
-	return rc ? rc : fdtable_install(file, O_CLOEXEC);
-}
-
 int open_container(struct bench *b)
 {
-	struct file *file = NULL;
+	struct file *file;
+	int rc = vfio_container_open(b->vfio, O_RDWR, &file);
 
-	return install(vfio_container_open(b->vfio, O_RDWR, &file), file);
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
 }
 
 int open_group(struct bench *b, unsigned int id)
 {
-	struct file *file = NULL;
+	struct file *file;
+	int rc = vfio_group_open(b->vfio, id, id == 9, O_RDWR, &file);
 
-	return install(vfio_group_open(b->vfio, id, id == 9, O_RDWR, &file), file);
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
 }
 
 long call(int fd, unsigned long cmd, uint64_t arg)

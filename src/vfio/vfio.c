@@ -144,31 +144,63 @@ static unsigned int free_index(struct vfio *vfio)
 	}
 }
 
-/* Take vdev into its group: the container, if there is one, gets to know it first. */
+/* ---- the devices of a group. Its lock is held. */
+
+static void lock_container(struct vfio_group *group)
+{
+	if (group->container)
+		pthread_rwlock_wrlock(&group->container->lock);
+}
+
+static void unlock_container(struct vfio_group *group)
+{
+	if (group->container)
+		pthread_rwlock_unlock(&group->container->lock);
+}
+
+/* All devices of a group are translated alike: one that joins late gets the domain of those that are there.
+ */
+static void join_domain(struct vfio_group *group, struct iommu_dev *dev)
+{
+	if (group->nr_devices)
+		iommu_dev_attach(dev, atomic_load(&group->iommu_devs[0]->domain));
+}
+
 static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
 {
 	struct iommu_dev **devs;
-	int rc = 0;
 
-	pthread_mutex_lock(&group->lock);
+	lock_container(group);
 	devs = realloc(group->iommu_devs, (group->nr_devices + 1) * sizeof(*devs));
-	if (!devs) {
-		rc = -ENOMEM;
-		goto out;
+	if (devs) {
+		group->iommu_devs = devs;
+		join_domain(group, vdev->iommu_dev);
+		devs[group->nr_devices++] = vdev->iommu_dev;
 	}
-	group->iommu_devs = devs;
-	if (group->container) {
-		rc = vfio_container_attach_device(group->container, vdev);
-		if (rc)
-			goto out;
-	}
-	devs[group->nr_devices++] = vdev->iommu_dev;
+	unlock_container(group);
+	if (!devs)
+		return -ENOMEM;
 	cds_list_add_tail(&vdev->group_node, &group->devices);
 	vdev->group = group;
-out:
-	pthread_mutex_unlock(&group->lock);
-	return rc;
+	return 0;
 }
+
+/* The last device takes the group out of its container. */
+static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev)
+{
+	if (group->container && group->nr_devices == 1)
+		vfio_group_detach_container(group);
+	lock_container(group);
+	for (unsigned int i = 0; i < group->nr_devices; i++)
+		if (group->iommu_devs[i] == vdev->iommu_dev)
+			group->iommu_devs[i] = group->iommu_devs[group->nr_devices - 1];
+	group->nr_devices--;
+	iommu_dev_attach(vdev->iommu_dev, NULL);
+	unlock_container(group);
+	cds_list_del(&vdev->group_node);
+}
+
+/* ---- registration */
 
 static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 {
@@ -212,7 +244,9 @@ int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned i
 		if (!group)
 			goto err;
 	}
+	pthread_mutex_lock(&group->lock);
 	rc = add_to_group(group, vdev);
+	pthread_mutex_unlock(&group->lock);
 	if (rc)
 		goto err_group;
 	if (made)
@@ -251,23 +285,6 @@ static void wait_for_users(struct vfio_device *vdev, struct vfio_group *group)
 	}
 }
 
-/* vdev leaves its group; the last one takes the group out of its container. The group's lock is held. */
-static void remove_from_group(struct vfio_device *vdev, struct vfio_group *group)
-{
-	if (group->container && group->nr_devices == 1)
-		vfio_group_detach_container(group);
-	else if (group->container)
-		vfio_container_detach_device(group->container, vdev);
-	for (unsigned int i = 0; i < group->nr_devices; i++) {
-		if (group->iommu_devs[i] == vdev->iommu_dev) {
-			group->iommu_devs[i] = group->iommu_devs[group->nr_devices - 1];
-			break;
-		}
-	}
-	group->nr_devices--;
-	cds_list_del(&vdev->group_node);
-}
-
 void vfio_unregister_device(struct vfio_device *vdev)
 {
 	struct vfio_group *group = vdev->group;
@@ -281,7 +298,7 @@ void vfio_unregister_device(struct vfio_device *vdev)
 
 	pthread_mutex_lock(&vfio->lock);
 	pthread_mutex_lock(&group->lock);
-	remove_from_group(vdev, group);
+	remove_from_group(group, vdev);
 	last = !group->nr_devices;
 	pthread_mutex_unlock(&group->lock);
 	if (last)

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An ordinary VFIO client, and a test runner that runs each test in each mode of the interface.
+ *
+ * Nothing here knows who implements the interface: run the programs under `uvfio run`, or as root against a
+ * kernel. What they need:
+ *     UVFIO_TEST_BDF      a device (default 0000:00:01.0)
+ *     UVFIO_TEST_SIBLING  another device of its group (default 0000:00:02.0)
+ *     UVFIO_TEST_PEER     a device of another group (default 0000:00:03.0)
+ */
+#ifndef UVFIO_TESTS_UAPI_CLIENT_H
+#define UVFIO_TESTS_UAPI_CLIENT_H
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <linux/vfio.h>
+
+#define PG	      4096ull
+#define RW	      (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+#define COUNT(a)      (sizeof(a) / sizeof((a)[0]))
+#define MEMORY_PAGES  256
+
+/* A way in which a container is used. */
+struct mode {
+	const char *name;
+	const char *container; /* the node */
+	unsigned long type;    /* for SET_IOMMU */
+	bool v2;	       /* unmapping must not cut a mapping; dirty pages are tracked */
+};
+
+/* An opened device: -1 where a descriptor is closed. */
+struct client {
+	const struct mode *mode;
+	int container, group, device;
+	uint8_t *memory; /* MEMORY_PAGES of it, writable and populated */
+};
+
+/* A test gets a client whose device is open; what it leaves open is closed. */
+struct test {
+	const char *name;
+	void (*fn)(struct client *client);
+	bool v2_only;
+};
+
+#define T(fn)	 { #fn, fn, false }
+#define T_V2(fn) { #fn, fn, true }
+
+/* Run the tests in every mode; what main() returns. */
+int run_tests(const char *suite, const struct test *tests, size_t nr);
+
+const char *bdf(void);
+const char *sibling(void);
+const char *peer(void);
+
+/* A descriptor or a result, or a negative errno. */
+int open_container(const struct mode *mode);
+int open_group(const char *device);
+int open_group_flags(const char *device, int oflags);
+long do_ioctl(int fd, unsigned long request, const void *arg);
+long do_ioctl_value(int fd, unsigned long request, unsigned long value);
+int get_device(int group, const char *name);
+void close_fd(int *fd);
+
+long set_container(int group, int container);
+uint32_t group_flags(int group); /* of GET_STATUS */
+
+long map(struct client *client, uint32_t flags, const void *memory, uint64_t iova, uint64_t size);
+long unmap(struct client *client, uint32_t flags, uint64_t iova, uint64_t *size);
+void unmap_all(struct client *client);
+
+/*
+ * An ioctl whose argument ends where readable memory ends: with argsz one short (EINVAL), exact, one longer
+ * with a zero byte, one longer with another byte. fill makes the argument (argsz is set afterwards); after each call that
+ * succeeds undo is called.
+ */
+struct sweep {
+	int fd;
+	unsigned long request;
+	uint32_t size;
+	void (*fill)(struct client *client, void *arg);
+	long result; /* of the other three */
+	void (*undo)(struct client *client);
+};
+void sweep_argsz(struct client *client, const struct sweep *sweep);
+
+#endif
