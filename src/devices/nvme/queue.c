@@ -199,8 +199,8 @@ static int post(struct nvme_worker *w, struct nvme_cq *cq, struct nvme_cqe *cqe)
 	int rc;
 
 	cqe->status = (uint16_t)(cqe->status << 1 | cq->phase);
+	/* In this order for whoever polls: a DMA section begins with a full barrier. */
 	rc = dma_write(w->dma, iova, halves, 8, "CQ entry");
-	atomic_thread_fence(memory_order_release);
 	if (!rc)
 		rc = dma_write(w->dma, iova + 8, halves + 8, 8, "CQ entry");
 	if (++tail == atomic_load(&cq->size)) {
