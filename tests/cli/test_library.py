@@ -54,25 +54,19 @@ def test_soname():
     assert 'soname: [libuvfio.so.0]' in text, text
 
 
-def build_and_run(compiler, suffix):
+def test_c_program():
     with tempfile.TemporaryDirectory() as place:
-        source = os.path.join(place, 'program' + suffix)
+        source = os.path.join(place, 'program.c')
         with open(source, 'w') as f:
             f.write(PROGRAM)
         program = os.path.join(place, 'program')
         include = os.path.dirname(os.path.dirname(os.path.abspath(HEADER)))
-        subprocess.run([compiler, '-Wall', '-Wextra', '-Werror', '-pedantic', '-I', include, source, LIBRARY,
+        subprocess.run(['cc', '-Wall', '-Wextra', '-Werror', '-pedantic', '-I', include, source, LIBRARY,
                         '-o', program], check=True)
         env = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(os.path.abspath(LIBRARY)))
         result = subprocess.run([program], env=env, capture_output=True, text=True)
-        if 'Sanitizer' in result.stderr:
-            return  # a library with sanitizers wants a program with them
         expected = f'{VERSION}: there is no device model nosuch: known are nvme\n'
         assert result.stdout == expected and not result.stderr, result
-
-
-def test_c_program():
-    build_and_run('cc', '.c')
 
 
 def main():
