@@ -4,9 +4,12 @@
 
 #include <dlfcn.h>
 
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #define X(name) __typeof__(name) *real_##name;
 REAL_FUNCTIONS(X)
 #undef X
+#pragma GCC diagnostic pop
 
 void real_resolve(void)
 {

@@ -14,12 +14,16 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/select.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
@@ -45,6 +49,8 @@ int __fxstat(int version, int fd, struct stat *st);
 int __fxstat64(int version, int fd, struct stat64 *st);
 int __fxstatat(int version, int dirfd, const char *path, struct stat *st, int flags);
 int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st, int flags);
+sighandler_t bsd_signal(int sig, sighandler_t handler);
+sighandler_t __sysv_signal(int sig, sighandler_t handler);
 
 /* X(name): one line per group of vfio-style entry points; memory and signals at the end. */
 /* clang-format off */
@@ -63,13 +69,18 @@ int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st, in
 	X(__xstat) X(__xstat64) X(__lxstat) X(__lxstat64) X(__fxstat) X(__fxstat64) X(__fxstatat)            \
 	X(__fxstatat64) X(access) X(faccessat) X(euidaccess) X(eaccess)                                      \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
-	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(madvise)                                         \
-	X(sigaction) X(signal) X(sigprocmask) X(pthread_sigmask)
+	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(shmat) X(shmdt)      \
+	X(sigaction) X(signal) X(ssignal) X(bsd_signal) X(sysv_signal) X(__sysv_signal) X(sigset)            \
+	X(sigprocmask) X(pthread_sigmask) X(sigsuspend) X(ppoll) X(pselect) X(epoll_pwait)
 /* clang-format on */
 
+/* sigset() is marked as deprecated. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
 #define X(name) extern __typeof__(name) *real_##name;
 REAL_FUNCTIONS(X)
 #undef X
+#pragma GCC diagnostic pop
 
 /* Look all of them up. Idempotent; called by REAL() when needed. */
 void real_resolve(void);

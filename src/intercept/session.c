@@ -13,6 +13,7 @@
 #include "file/eventfd.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/trap.h"
 #include "iommu/mm.h"
 #include "machine/machine.h"
 #include "vfio/vfio.h"
@@ -98,6 +99,7 @@ static struct uvfio_machine *make_machine(void)
 	self_caller.pid = getpid();
 	self_caller.mm = mm_self();
 	vfio_group_claim = claim_group;
+	memory_notes_start();
 	machine = machine_new(description, session.dir, err, sizeof(err));
 	if (!machine)
 		uvfio_err("the devices of this session cannot be made: %s", err);
@@ -155,6 +157,7 @@ static void forked(void)
 	if (!machine)
 		return;
 	self_caller.pid = owner;
+	mm_forked();
 	file_forked();
 	eventfd_forked();
 	claims_forked();

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The trap engine: see trap.h. Everything here but trap_init() runs in a signal handler, too. */
+#include "intercept/trap.h"
+
+#include "base/fault.h"
+#include "base/log.h"
+#include "base/trace.h"
+#include "intercept/insn.h"
+#include "intercept/io_table.h"
+#include "iommu/mm.h"
+
+#include <sys/mman.h>
+
+/* On x86 what may be written may be read. */
+static bool permitted(const struct io_range *range, bool write)
+{
+	return range->prot & (write ? PROT_WRITE : PROT_READ | PROT_WRITE | PROT_EXEC);
+}
+
+/* Up to the next boundary of 8 bytes, unless it is one access of a natural size. */
+static unsigned int piece_length(uint64_t va, uint64_t len)
+{
+	if (len <= 8)
+		return (unsigned int)len;
+	return (unsigned int)MIN(len, 8 - (va & 7));
+}
+
+static int access_range(const struct io_range *range, uint64_t va, char *data, uint64_t len, bool write)
+{
+	if (!permitted(range, write))
+		return -EFAULT;
+	while (len) {
+		unsigned int n = piece_length(va, len);
+
+		if (range->file->ops->mmio(range->file, range->offset + (va - range->start), data, n, write))
+			return -EIO;
+		va += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* Within a reader's section. */
+static int access_pieces(uint64_t va, char *data, uint64_t len, bool write)
+{
+	while (len) {
+		const struct io_range *range = io_find(va);
+		uint64_t end = range ? range->end : align_down(va, UVFIO_PAGE_SIZE) + UVFIO_PAGE_SIZE;
+		uint64_t n = MIN(len, end - va);
+		void *memory = (void *)(uintptr_t)va;
+		int rc;
+
+		if (range && range->trapped)
+			rc = access_range(range, va, data, n, write);
+		else
+			rc = write ? copy_nofault(memory, data, n) : copy_nofault(data, memory, n);
+		if (rc)
+			return rc;
+		va += n;
+		data += n;
+		len -= n;
+	}
+	return 0;
+}
+
+int trap_access(uint64_t va, void *data, size_t len, bool write)
+{
+	unsigned int section = io_read_lock();
+	int rc = access_pieces(va, data, len, write);
+
+	io_read_unlock(section);
+	return rc;
+}
+
+static enum access_result access_for_insn(uint64_t va, void *data, unsigned int len, bool write)
+{
+	switch (access_pieces(va, data, len, write)) {
+	case 0:
+		return ACCESS_OK;
+	case -EIO:
+		return ACCESS_BUS;
+	default:
+		return ACCESS_FAULT;
+	}
+}
+
+static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, ucontext_t *uc)
+{
+	uint64_t ip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
+	struct insn insn;
+	char unknown[64];
+
+	if (!decode(ip, &insn, unknown, sizeof(unknown))) {
+		uvfio_err_once(
+			ip,
+			"%s: the instruction %s at 0x%llx touches a register (file offset 0x%llx) and is not "
+			"one that can be carried out: SIGSEGV",
+			range->file->path, unknown, (unsigned long long)ip,
+			(unsigned long long)(range->offset + (va - range->start)));
+		return FAULT_NOT_OURS;
+	}
+	stat_add(STAT_MMIO_TRAPS, 1);
+	switch (emulate(&insn, uc, access_for_insn)) {
+	case ACCESS_OK:
+		return FAULT_DONE;
+	case ACCESS_BUS:
+		return FAULT_BUS;
+	default:
+		return FAULT_NOT_OURS;
+	}
+}
+
+static enum fault_verdict handle_trap(siginfo_t *info, void *context)
+{
+	uint64_t va = (uint64_t)(uintptr_t)info->si_addr;
+	unsigned int section = io_read_lock();
+	const struct io_range *range = io_find(va);
+	enum fault_verdict verdict = FAULT_NOT_OURS;
+
+	if (range && range->trapped)
+		verdict = carry_out(range, va, context);
+	io_read_unlock(section);
+	return verdict;
+}
+
+int trap_init(void)
+{
+	int rc = decode_init();
+
+	if (rc)
+		return rc;
+	mm_io_access = trap_access;
+	return fault_handler_install(handle_trap);
+}
