@@ -49,17 +49,17 @@ struct uvfio_machine;
 /**
  * uvfio_machine_new() - make a machine.
  * @description: lines "device MODEL[,key=value...]" and "iommu key=value[,key=value...]", with the words of
- *	`uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`). Empty lines and lines that
- *begin with # do not count. Relative paths are relative to the working directory. NULL: one NVMe controller
- *with 256 MiB of RAM behind it at 0000:00:01.0, in group 1.
+ *   `uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`). Empty lines and lines that begin
+ *   with # do not count. Relative paths are relative to the working directory. NULL: one NVMe controller
+ *   with 256 MiB of RAM behind it at 0000:00:01.0, in group 1.
  * @err: where to write one line, without a line break, that says what is wrong and what would be right. May
- *be NULL.
+ *   be NULL.
  * @err_len: size of @err in bytes.
  *
  * Images are opened and checked. No thread is started.
  *
  * Return: the machine, to be ended with uvfio_machine_free(), or NULL when the description is wrong, an image
- *cannot be used, or memory is short.
+ *   cannot be used, or memory is short.
  */
 UVFIO_PUBLIC struct uvfio_machine *uvfio_machine_new(const char *description, char *err, size_t err_len);
 
@@ -75,14 +75,13 @@ UVFIO_PUBLIC void uvfio_machine_free(struct uvfio_machine *machine);
  * uvfio_open() - open a device node.
  * @machine: the machine.
  * @path: "/dev/vfio/vfio" for a container, "/dev/vfio/N" for group N, "/dev/vfio/noiommu-N" for a group of
- *devices with noiommu=on.
+ *   devices with noiommu=on.
  * @flags: as for open(2): O_RDWR, O_CLOEXEC, ...
  *
  * Return: a descriptor (0 or greater), or
- *	-ENOENT	the machine has no such node
- *	-EBUSY	the group is open already
- *	-EPERM	a no-IOMMU group, and the process lacks CAP_SYS_RAWIO where the kernel asks for it
- *	-EMFILE, -ENFILE, -ENOMEM	as open(2)
+ *   -ENOENT	the machine has no such node
+ *   -EBUSY	the group is open already
+ *   -EMFILE, -ENFILE, -ENOMEM	as open(2)
  */
 UVFIO_PUBLIC int uvfio_open(struct uvfio_machine *machine, const char *path, int flags);
 
@@ -108,10 +107,10 @@ UVFIO_PUBLIC long uvfio_ioctl(int fd, unsigned long request, void *arg);
  * @offset: bytes; the region's offset (VFIO_DEVICE_GET_REGION_INFO) plus the place in it.
  *
  * Return: bytes read, or
- *	-EBADF	@fd is not from these calls
- *	-EINVAL	not a device, no such region, or beyond its end
- *	-EFAULT	@buf is not memory that can be written
- *	-EIO	the device does not answer (memory decoding is off, or it sleeps)
+ *   -EBADF	@fd is not from these calls
+ *   -EINVAL	not a device, no such region, or beyond its end
+ *   -EFAULT	@buf is not memory that can be written
+ *   -EIO	the device does not answer (memory decoding is off, or it sleeps)
  */
 UVFIO_PUBLIC ssize_t uvfio_pread(int fd, void *buf, size_t len, off_t offset);
 
@@ -134,13 +133,13 @@ UVFIO_PUBLIC ssize_t uvfio_pwrite(int fd, const void *buf, size_t len, off_t off
  * @len: bytes: 1, 2, 4 or 8; up to 64 are split as a processor would split them.
  *
  * This is what a load through mmap() of the region does, without a mapping: it is cheaper than uvfio_pread(),
- *and fails where the load would have met a bus error.
+ * and fails where the load would have met a bus error.
  *
  * Return: 0, or
- *	-EBADF	@fd is not from these calls
- *	-EINVAL	@len is 0 or above 64
- *	-ENODEV	not a device
- *	-EIO	a bus error: no such register, memory decoding off, or the device sleeps
+ *   -EBADF	@fd is not from these calls
+ *   -EINVAL	@len is 0 or above 64
+ *   -ENODEV	not a device
+ *   -EIO	a bus error: no such register, memory decoding off, or the device sleeps
  */
 UVFIO_PUBLIC int uvfio_mmio_read(int fd, uint64_t offset, void *data, unsigned int len);
 

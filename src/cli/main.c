@@ -2,6 +2,7 @@
 /* The uvfio command: picks a subcommand; what all of them share. */
 #include "cli/cli.h"
 
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -134,9 +135,20 @@ static int run_main(int argc, char **argv)
 	return EXIT_USAGE;
 }
 
+/* Closed standard descriptors: no file of ours may take their place. The program finds them closed again. */
+static void occupy_standard_descriptors(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_CLOEXEC) < 0)
+			return;
+}
+
 int main(int argc, char **argv)
 {
-	int status = run_main(argc, argv);
+	int status;
+
+	occupy_standard_descriptors();
+	status = run_main(argc, argv);
 
 	if (fflush(stdout) && !status) {
 		complain("cannot write to standard output: %s", strerror(errno));

@@ -285,6 +285,15 @@ static bool slot_taken(const struct machine_config *config, const struct pci_slo
 	return false;
 }
 
+/* The next device number, on the next bus after the last. False at the very end. */
+static bool next_slot(struct pci_slot *slot)
+{
+	slot->dev = (uint8_t)((slot->dev + 1) % 32);
+	if (!slot->dev)
+		slot->bus++;
+	return slot->dev || slot->bus;
+}
+
 static int fill_addresses(struct machine_config *config, char *err, size_t err_len)
 {
 	struct pci_slot slot = { .dev = 1 };
@@ -294,8 +303,8 @@ static int fill_addresses(struct machine_config *config, char *err, size_t err_l
 		char bdf[16];
 
 		if (!dev->has_addr) {
-			while (slot_taken(config, &slot, dev) && slot.dev < 31)
-				slot.dev++;
+			while (slot_taken(config, &slot, dev) && next_slot(&slot))
+				continue;
 			dev->slot = slot;
 			dev->has_addr = true;
 		}

@@ -51,6 +51,14 @@ static void sink(const struct writer *w, const char *name, mode_t mode)
 	tree_data(w->tree, path, mode, "", 0);
 }
 
+static void directory(const struct writer *w, const char *name)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/%s", w->dir, name);
+	tree_dir(w->tree, path);
+}
+
 static void link_to(const struct writer *w, const char *name, const char *target)
 {
 	char path[256];
@@ -150,8 +158,10 @@ static void write_state(const struct writer *w)
 	sink(w, "power/autosuspend_delay_ms", 0644);
 	sink(w, "remove", 0220);
 	sink(w, "rescan", 0200);
+	directory(w, "link");
 	if (!w->desc->pcie)
 		return;
+	directory(w, "aer");
 	attr(w, "current_link_speed", 0444, "2.5 GT/s PCIe");
 	attr(w, "current_link_width", 0444, "1");
 	attr(w, "max_link_speed", 0444, "2.5 GT/s PCIe");

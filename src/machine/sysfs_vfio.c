@@ -11,6 +11,28 @@
 #include <stdio.h>
 #include <string.h>
 
+static void write_power(struct tree *tree, const char *dir)
+{
+	static const struct {
+		const char *name;
+		mode_t mode;
+		const char *value;
+	} files[] = {
+		{ "control", 0644, "auto" },
+		{ "runtime_status", 0444, "unsupported" },
+		{ "runtime_active_time", 0444, "0" },
+		{ "runtime_suspended_time", 0444, "0" },
+	};
+	char path[128];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "%s/power/%s", dir, files[i].name);
+		tree_text(tree, path, files[i].mode, "%s", files[i].value);
+	}
+	snprintf(path, sizeof(path), "%s/power/autosuspend_delay_ms", dir);
+	tree_data(tree, path, 0644, "", 0);
+}
+
 /* The directory of a device node in sysfs, with its entries in class and dev/char, and the node. */
 static void write_node(struct tree *tree, const char *class, const char *name, unsigned int major_nr,
 		       unsigned int minor_nr, const char *mode_line, mode_t mode)
@@ -35,10 +57,7 @@ static void write_node(struct tree *tree, const char *class, const char *name, u
 	snprintf(node, sizeof(node), "sys/class/%s", class);
 	snprintf(path, sizeof(path), "%s/subsystem", dir);
 	tree_link(tree, path, node);
-	snprintf(path, sizeof(path), "%s/power/control", dir);
-	tree_text(tree, path, 0644, "auto");
-	snprintf(path, sizeof(path), "%s/power/runtime_status", dir);
-	tree_text(tree, path, 0444, "unsupported");
+	write_power(tree, dir);
 }
 
 static void write_reserved(const struct uvfio_machine *machine, struct tree *tree, const char *path)

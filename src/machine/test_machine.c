@@ -76,6 +76,21 @@ static void test_open_choices(void **state)
 	machine_config_free(&c);
 }
 
+static void test_many_devices(void **state)
+{
+	struct machine_config c;
+	char text[64 * 16] = "device nvme,addr=01:00.0\n";
+
+	(void)state;
+	for (unsigned int i = 0; i < 40; i++)
+		strcat(text, "device nvme\n");
+	c = parse(text);
+	assert_device(&c, 31, "0000:00:1f.0", 32, "");
+	assert_device(&c, 32, "0000:01:01.0", 33, "");
+	assert_device(&c, 40, "0000:01:09.0", 41, "");
+	machine_config_free(&c);
+}
+
 static void test_common_options(void **state)
 {
 	struct machine_config c =
@@ -385,6 +400,8 @@ static void test_tree_function(void **state)
 	assert_mode("sys/devices/pci0000:00/0000:00:01.0/class", S_IFREG | 0444);
 	assert_mode("sys/devices/pci0000:00/0000:00:01.0/remove", S_IFREG | 0220);
 	assert_mode("sys/devices/pci0000:00", S_IFDIR | 0755);
+	assert_mode("sys/devices/pci0000:00/0000:00:01.0/aer", S_IFDIR | 0755);
+	assert_mode("sys/devices/virtual/vfio/9/power/autosuspend_delay_ms", S_IFREG | 0644);
 	assert_mode("sys/bus/pci/drivers/vfio-pci/bind", S_IFREG | 0200);
 	assert_absent("sys/devices/pci0000:00/0000:00:01.0/vfio-dev");
 	assert_absent("sys/devices/pci0000:00/0000:00:01.0/physfn");
@@ -487,13 +504,21 @@ static void test_empty_machine(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_open_choices),  cmocka_unit_test(test_common_options),
-		cmocka_unit_test(test_wrong_devices), cmocka_unit_test(test_far_option),
-		cmocka_unit_test(test_iommu),         cmocka_unit_test(test_iommu_windows),
-		cmocka_unit_test(test_wrong_iommu),   cmocka_unit_test(test_too_many_windows),
-		cmocka_unit_test(test_nodes),         cmocka_unit_test(test_failure_leaves_nothing),
-		cmocka_unit_test(test_tree_function), cmocka_unit_test(test_tree_resource),
-		cmocka_unit_test(test_tree_groups),   cmocka_unit_test(test_tree_noiommu),
+		cmocka_unit_test(test_open_choices),
+		cmocka_unit_test(test_many_devices),
+		cmocka_unit_test(test_common_options),
+		cmocka_unit_test(test_wrong_devices),
+		cmocka_unit_test(test_far_option),
+		cmocka_unit_test(test_iommu),
+		cmocka_unit_test(test_iommu_windows),
+		cmocka_unit_test(test_wrong_iommu),
+		cmocka_unit_test(test_too_many_windows),
+		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_failure_leaves_nothing),
+		cmocka_unit_test(test_tree_function),
+		cmocka_unit_test(test_tree_resource),
+		cmocka_unit_test(test_tree_groups),
+		cmocka_unit_test(test_tree_noiommu),
 		cmocka_unit_test(test_empty_machine),
 	};
 

@@ -39,7 +39,7 @@ static int print_fds(void)
 
 static int count_interrupts(void)
 {
-	struct sigaction action = {.sa_handler = on_signal};
+	struct sigaction action = { .sa_handler = on_signal };
 	sigset_t both, old;
 
 	sigaction(SIGINT, &action, NULL);
