@@ -250,9 +250,12 @@ void pci_bars_close(struct pci_func *func)
 void pci_bars_reset(struct pci_func *func)
 {
 	const struct pci_desc *desc = &func->desc;
-	const struct pci_bar *bar = &func->bars[desc->msix_bar];
+	const struct pci_bar *bar;
 
-	if (!desc->msix_vectors || !bar->mem)
+	if (!desc->msix_vectors)
+		return;
+	bar = &func->bars[desc->msix_bar];
+	if (!bar->mem)
 		return;
 	memset(bar->mem + desc->msix_table, 0, msix_table_size(func));
 	memset(bar->mem + desc->msix_pba, 0, msix_pba_size(func));

@@ -5,6 +5,7 @@
  * A hot reset takes with it all functions of a device: those with the same domain, bus and device number. Its
  * caller must have the groups of all of them.
  */
+#include "base/trace.h"
 #include "file/ioctl.h"
 #include "pci/func.h"
 
@@ -14,12 +15,16 @@
 
 void pci_reset_function(struct pci_func *func)
 {
+	uint64_t start = trace_on(TRACE_CONFIG) ? trace_now() : 0;
+
 	pthread_mutex_lock(&func->reset_lock);
 	atomic_store(&func->iommu.enabled, false);
 	func->model->ops->reset(func->priv);
 	pci_bars_reset(func);
 	pci_config_resume(func);
 	pthread_mutex_unlock(&func->reset_lock);
+	if (start)
+		trace_emit(TRACE_CONFIG, func->name, "reset", start, "function");
 }
 
 long pci_ioctl_reset(struct ioctl_call *call, void *arg)
