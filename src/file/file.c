@@ -113,6 +113,16 @@ struct file *file_by_inode(uint64_t dev, uint64_t ino)
 	return found;
 }
 
+void file_for_each(void (*fn)(struct file *file, void *arg), void *arg)
+{
+	pthread_mutex_lock(&pool_lock);
+	for (struct file_block *block = blocks; block; block = block->next)
+		for (size_t i = 0; i < FILES_PER_BLOCK; i++)
+			if (atomic_load(&block->files[i].refs))
+				fn(&block->files[i], arg);
+	pthread_mutex_unlock(&pool_lock);
+}
+
 void file_forked(void)
 {
 	pthread_mutex_init(&pool_lock, NULL);

@@ -75,6 +75,9 @@ bool file_get_if_live(struct file *file);
 /* The live file with this identity, with a reference, or NULL. */
 struct file *file_by_inode(uint64_t dev, uint64_t ino);
 
+/* Call fn for every live file, descriptors or not. fn may neither make nor release one. */
+void file_for_each(void (*fn)(struct file *file, void *arg), void *arg);
+
 /* This is the child of a fork. */
 void file_forked(void);
 

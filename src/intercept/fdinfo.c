@@ -6,6 +6,10 @@
 
 #include <string.h>
 
+/* What the kernel adds to every open() of a 64-bit program, and to a memfd, but not to a file that an ioctl
+ * makes. */
+#define LARGEFILE 0100000u
+
 /* "vfio-device-syspath: /sys/devices/pci0000:00/0000:00:01.0\n" for a device file, else nothing. */
 static void syspath_line(struct file *file, char *line, size_t len)
 {
@@ -39,6 +43,8 @@ int fdinfo_open(int fd, int oflags)
 		return -1;
 	}
 	syspath_line(file, line, sizeof(line));
+	if (strncmp(file->path, "/dev/", 5))
+		flags &= ~(int)LARGEFILE;
 	info = memfd_create("fdinfo", oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (info >= 0) {
 		dprintf(info, "pos:\t%lld\nflags:\t0%o\nmnt_id:\t16\nino:\t%llu\n%s",

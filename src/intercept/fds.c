@@ -7,15 +7,27 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/share.h"
 
 #include <linux/close_range.h>
 #include <stdarg.h>
 
+static __attribute__((noinline)) int close_ours(int fd)
+{
+	int r;
+
+	if (intercept_foreign_process())
+		return REAL(close)(fd);
+	fdtable_close(fd);
+	r = REAL(close)(fd);
+	hold_reap();
+	return r;
+}
+
 EXPORT int close(int fd)
 {
 	if (unlikely(fdtable_is_ours(fd))) {
-		if (!intercept_foreign_process())
-			fdtable_close(fd);
+		return close_ours(fd);
 	} else if (unlikely(private_fd_is(fd))) {
 		errno = EBADF;
 		return -1;
@@ -41,11 +53,16 @@ static int close_between(unsigned int first, unsigned int last, int flags)
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
+	int r;
+
 	if (!session.on || first > last || (flags & ~(int)CLOSE_RANGE_UNSHARE))
 		return REAL(close_range)(first, last, flags);
-	if (!intercept_foreign_process())
-		fdtable_close_range(first, last);
-	return close_between(first, last, flags);
+	if (intercept_foreign_process())
+		return close_between(first, last, flags);
+	fdtable_close_range(first, last);
+	r = close_between(first, last, flags);
+	hold_reap();
+	return r;
 }
 
 EXPORT void closefrom(int low)

@@ -123,7 +123,4 @@ bool intercept_foreign_process(void);
 int claim_group(unsigned int group, bool noiommu, bool claim);
 void claims_forked(void);
 
-/* Open files of ours that the process has; used to decide what fork has to do. */
-bool intercept_has_open_files(void);
-
 #endif

@@ -6,6 +6,7 @@
 #include "base/trace.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/share.h"
 #include "machine/machine.h"
 
 #include <string.h>
@@ -48,7 +49,7 @@ bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf)
 	return is_node;
 }
 
-int node_open(const char *name, int oflags)
+static int open_here(const char *name, int oflags)
 {
 	struct uvfio_machine *machine = intercept_machine();
 	struct file *file;
@@ -56,9 +57,17 @@ int node_open(const char *name, int oflags)
 
 	if (!machine)
 		return -ENXIO;
+	hold_reap();
 	rc = machine_open(machine, name, oflags, &file);
-	if (!rc)
-		rc = fdtable_install(file, oflags);
+	return rc ? rc : fdtable_install(file, oflags);
+}
+
+int node_open(const char *name, int oflags)
+{
+	int rc;
+
+	if (!remote_open(name, oflags, &rc))
+		rc = open_here(name, oflags);
 	if (trace_on(TRACE_FILE))
 		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = %d", name, rc);
 	return rc;

@@ -13,6 +13,7 @@
 #include "file/eventfd.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/share.h"
 #include "intercept/trap.h"
 #include "iommu/mm.h"
 #include "machine/machine.h"
@@ -131,37 +132,71 @@ struct uvfio_machine *intercept_machine_if_made(void)
 	return atomic_load_explicit(&the_machine, memory_order_acquire);
 }
 
-static void note_file(int fd, struct file *file, void *found)
+void intercept_forget_machine(void)
 {
-	(void)fd;
-	(void)file;
-	*(bool *)found = true;
+	atomic_store(&the_machine, NULL);
 }
 
-bool intercept_has_open_files(void)
+void intercept_take_over(void)
+{
+	eventfd_forked();
+	machine_forked(intercept_machine_if_made());
+}
+
+static void note_local(struct file *file, void *found)
+{
+	if (!remote_is(file))
+		*(bool *)found = true;
+}
+
+static bool has_local_files(void)
 {
 	bool found = false;
 
 	if (intercept_machine_if_made())
-		fdtable_for_each(note_file, &found);
+		file_for_each(note_local, &found);
 	return found;
 }
 
+static void share_file(int fd, struct file *file, void *failed)
+{
+	if (!remote_is(file) && hold_file(file, fd))
+		*(bool *)failed = true;
+}
+
+/* Does the child of the fork under way ask us? The forking thread alone reads it. */
+static __thread bool sharing;
+
+static void before_fork(void)
+{
+	bool failed = false;
+
+	sharing = has_local_files() && serve_address();
+	if (sharing)
+		fdtable_for_each(share_file, &failed);
+	if (failed)
+		uvfio_err("fork: a child will not be able to use every open VFIO file: %s", strerror(errno));
+}
+
 /* Locks that another thread held at the fork are held by nobody in the child. */
-static void forked(void)
+static void after_fork(void)
 {
 	struct uvfio_machine *machine = intercept_machine_if_made();
+	const struct wire_address *address;
 
 	owner = getpid();
 	pthread_mutex_init(&making, NULL);
-	if (!machine)
-		return;
 	self_caller.pid = owner;
-	mm_forked();
 	file_forked();
-	eventfd_forked();
 	claims_forked();
-	machine_forked(machine);
+	hold_forked();
+	mm_forked();
+	address = serve_forked();
+	remote_forked(sharing ? address : NULL);
+	if (machine && !sharing) {
+		eventfd_forked();
+		machine_forked(machine);
+	}
 }
 
 __attribute__((constructor)) static void start(void)
@@ -175,7 +210,7 @@ __attribute__((constructor)) static void start(void)
 		return;
 	session.dir_len = strlen(session.dir);
 	session.dev = st.st_dev;
-	if (session.dir_len > sizeof(session.dir) / 2 || pthread_atfork(NULL, NULL, forked))
+	if (session.dir_len > sizeof(session.dir) / 2 || pthread_atfork(before_fork, NULL, after_fork))
 		return;
 	session.on = true;
 	path_note_cwd();

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Files of another process: its operations, which ask the owner (see share.h).
+ *
+ * In the child of a fork an inherited file stays the structure it was, with these operations in place of its
+ * own; the copies of the owner's objects behind it are left alone. They come into their own when the owner
+ * ends with nothing done since the fork.
+ *
+ * lock is held, with signals blocked, from a request to its answer: one connection serves all threads. It
+ * protects the owners, the packet, and which operations a file has. Owner and file layers are called without
+ * other locks.
+ */
+#include "base/fault.h"
+#include "base/trace.h"
+#include "file/fdtable.h"
+#include "intercept/intercept.h"
+#include "intercept/share.h"
+
+#include <pthread.h>
+#include <string.h>
+#include <urcu/list.h>
+
+struct owner {
+	struct wire_address address;
+	int sock; /* -1: not connected (yet) */
+	bool dead;
+	bool answered; /* it has done something for us */
+	struct cds_list_head node;
+};
+
+struct remote_file {
+	struct owner *owner;
+	const struct file_ops *ops; /* what it was before the fork; NULL for a file that came later */
+	void *priv;
+	int *fds; /* plain memory of its mappings */
+	unsigned int nr_fds;
+};
+
+static const struct file_ops remote_ops;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static CDS_LIST_HEAD(owners);
+static struct owner *parent; /* it opens nodes for us; NULL: we do */
+static uint64_t ioctls_at_fork, own_ioctls;
+static struct wire_packet packet;
+
+bool remote_is(const struct file *file)
+{
+	return file->ops == &remote_ops;
+}
+
+static void begin(sigset_t *saved)
+{
+	sigset_t set;
+
+	fault_thread_sigmask(&set);
+	pthread_sigmask(SIG_SETMASK, &set, saved);
+	pthread_mutex_lock(&lock);
+}
+
+static void end(const sigset_t *saved)
+{
+	pthread_mutex_unlock(&lock);
+	pthread_sigmask(SIG_SETMASK, saved, NULL);
+}
+
+static struct owner *find_owner(const struct wire_address *address)
+{
+	struct owner *owner;
+
+	cds_list_for_each_entry (owner, &owners, node)
+		if (!memcmp(owner->address.name, address->name, sizeof(address->name)))
+			return owner;
+	owner = calloc(1, sizeof(*owner));
+	if (!owner)
+		return NULL;
+	owner->address = *address;
+	owner->sock = -1;
+	cds_list_add(&owner->node, &owners);
+	return owner;
+}
+
+/* Answer a question of the owner's that is in the packet. */
+static int answer_question(int sock)
+{
+	struct wire_msg *msg = &packet.msg, done = { .kind = WIRE_DONE };
+	const void *data = NULL;
+	struct file *file;
+	size_t len = 0;
+	int fd = -1, rc;
+
+	switch (msg->kind) {
+	case WIRE_COPY_IN:
+		if (msg->len > sizeof(packet.data))
+			return -EPROTO;
+		done.result = copy_nofault(packet.data, (const void *)(uintptr_t)msg->arg, msg->len);
+		data = packet.data;
+		len = done.result ? 0 : msg->len;
+		break;
+	case WIRE_COPY_OUT:
+		done.result = copy_nofault((void *)(uintptr_t)msg->arg, packet.data, packet.len);
+		break;
+	case WIRE_DUP_FD:
+		fd = self_caller.ops->dup_fd(&self_caller, (int)msg->arg);
+		done.result = MIN(fd, 0);
+		break;
+	case WIRE_GET_FILE:
+		done.result = self_caller.ops->get_file(&self_caller, (int)msg->arg, &file);
+		if (done.result)
+			break;
+		done.dev = file->dev;
+		done.ino = file->ino;
+		file_put(file);
+		break;
+	default:
+		return -EPROTO;
+	}
+	rc = wire_send(sock, &done, data, len, &fd, fd >= 0);
+	private_fd_close(fd);
+	return rc;
+}
+
+static int try_request(struct owner *owner, const struct wire_msg *msg, const void *data, size_t len)
+{
+	int rc;
+
+	if (owner->sock < 0)
+		owner->sock = wire_connect(&owner->address);
+	if (owner->sock < 0)
+		return -EPIPE;
+	rc = wire_send(owner->sock, msg, data, len, NULL, 0);
+	while (!rc) {
+		rc = wire_receive(owner->sock, &packet);
+		if (!rc && packet.msg.kind == WIRE_DONE)
+			return 0;
+		if (!rc)
+			rc = answer_question(owner->sock);
+	}
+	return rc;
+}
+
+static void restore_file(struct file *file, void *owner)
+{
+	struct remote_file *remote = file->priv;
+
+	if (!remote_is(file) || remote->owner != owner || !remote->ops)
+		return;
+	file->ops = remote->ops;
+	file->priv = remote->priv;
+	free(remote);
+}
+
+/* The owner is gone. Its files are ours when it was our parent and nothing has been done with them since the
+ * fork. */
+static void lose(struct owner *owner)
+{
+	uint64_t ioctls = atomic_load(&stats[STAT_IOCTLS]) - ioctls_at_fork;
+
+	private_fd_close(owner->sock);
+	owner->sock = -1;
+	owner->dead = true;
+	if (owner != parent)
+		return;
+	parent = NULL;
+	if (owner->answered || ioctls != own_ioctls) {
+		intercept_forget_machine();
+		return;
+	}
+	file_for_each(restore_file, owner);
+	intercept_take_over();
+}
+
+/* Under the lock. 0: the answer is in the packet. -EPIPE: there is no owner (any more). */
+static int request(struct owner *owner, const struct wire_msg *msg, const void *data, size_t len)
+{
+	int rc;
+
+	if (owner->dead)
+		return -EPIPE;
+	rc = try_request(owner, msg, data, len);
+	if (rc) {
+		lose(owner);
+		return -EPIPE;
+	}
+	owner->answered = true;
+	return 0;
+}
+
+/*
+ * Ask the owner of file. 0: the answer is in the packet; -EIO: the file is lost; 1: the file is ours now,
+ * call its own operation.
+ */
+static int request_on(struct file *file, struct wire_msg *msg, const void *data, size_t len)
+{
+	struct remote_file *remote = file->priv;
+
+	if (!remote_is(file))
+		return 1;
+	msg->dev = file->dev;
+	msg->ino = file->ino;
+	if (!request(remote->owner, msg, data, len))
+		return 0;
+	return remote_is(file) ? -EIO : 1;
+}
+
+/* A structure for a file of owner's. With a reference, or NULL. */
+static struct file *new_remote_file(struct owner *owner, const struct wire_msg *msg)
+{
+	struct file *file = file_by_inode(msg->dev, msg->ino);
+	struct remote_file *remote;
+
+	if (file)
+		return file;
+	remote = calloc(1, sizeof(*remote));
+	if (!remote)
+		return NULL;
+	remote->owner = owner;
+	file = file_alloc(&remote_ops, remote, msg->oflags & ~O_CLOEXEC, msg->path);
+	if (!file) {
+		free(remote);
+		return NULL;
+	}
+	file->dev = msg->dev;
+	file->ino = msg->ino;
+	return file;
+}
+
+/* The answer brought a descriptor of a new file: its number here, or -errno. */
+static int take_new_file(struct owner *owner)
+{
+	struct file *file;
+	int fd;
+
+	if (packet.nr_fds != 1)
+		return -EIO;
+	fd = fcntl(packet.fds[0], packet.msg.oflags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	private_fd_close(packet.fds[0]);
+	if (fd < 0)
+		return -EMFILE;
+	file = new_remote_file(owner, &packet.msg);
+	if (!file || !fdtable_adopt(fd)) {
+		close(fd);
+		fd = -ENOMEM;
+	}
+	if (file)
+		file_put(file);
+	return fd;
+}
+
+static long remote_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
+{
+	struct wire_msg msg = { .kind = WIRE_IOCTL, .cmd = cmd, .arg = arg };
+	sigset_t saved;
+	long rc;
+
+	begin(&saved);
+	own_ioctls++;
+	rc = request_on(file, &msg, NULL, 0);
+	if (!rc)
+		rc = packet.msg.new_file ? take_new_file(((struct remote_file *)file->priv)->owner)
+					 : packet.msg.result;
+	else if (rc == 1)
+		rc = INT64_MIN;
+	end(&saved);
+	if (rc != INT64_MIN)
+		return rc;
+	return file->ops->ioctl ? file->ops->ioctl(file, caller, cmd, arg) : -ENOTTY;
+}
+
+static ssize_t transfer(struct file *file, struct wire_msg *msg, bool *own)
+{
+	sigset_t saved;
+	ssize_t rc;
+
+	begin(&saved);
+	rc = request_on(file, msg, NULL, 0);
+	*own = rc == 1;
+	if (!rc)
+		rc = packet.msg.result;
+	end(&saved);
+	return rc;
+}
+
+static ssize_t remote_read(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
+			   uint64_t off)
+{
+	struct wire_msg msg = { .kind = WIRE_READ, .arg = buf, .len = len, .off = off };
+	bool own;
+	ssize_t rc = transfer(file, &msg, &own);
+
+	return own ? file_read(file, caller, buf, len, off) : rc;
+}
+
+static ssize_t remote_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
+			    uint64_t off)
+{
+	struct wire_msg msg = { .kind = WIRE_WRITE, .arg = buf, .len = len, .off = off };
+	bool own;
+	ssize_t rc = transfer(file, &msg, &own);
+
+	return own ? file_write(file, caller, buf, len, off) : rc;
+}
+
+/* The plan in the packet, with the descriptors that came with it, which the file keeps. */
+static int take_plan(struct remote_file *remote, struct mmap_plan *plan)
+{
+	unsigned int used = 0;
+	int *fds;
+
+	if (packet.len != sizeof(*plan))
+		return -EIO;
+	fds = realloc(remote->fds, (remote->nr_fds + packet.nr_fds + 1) * sizeof(*fds));
+	if (!fds)
+		return -ENOMEM;
+	remote->fds = fds;
+	memcpy(plan, packet.data, sizeof(*plan));
+	for (unsigned int i = 0; i < plan->nr && i < MMAP_MAX_SEGMENTS; i++)
+		if (plan->segments[i].fd >= 0)
+			plan->segments[i].fd = used < packet.nr_fds ? packet.fds[used++] : -1;
+	memcpy(fds + remote->nr_fds, packet.fds, packet.nr_fds * sizeof(*fds));
+	remote->nr_fds += packet.nr_fds;
+	return 0;
+}
+
+static int remote_mmap(struct file *file, struct mmap_plan *plan)
+{
+	struct wire_msg msg = { .kind = WIRE_MMAP };
+	sigset_t saved;
+	bool own;
+	int rc;
+
+	begin(&saved);
+	rc = request_on(file, &msg, plan, sizeof(*plan));
+	own = rc == 1;
+	if (!rc)
+		rc = (int)packet.msg.result;
+	if (!rc)
+		rc = take_plan(file->priv, plan);
+	end(&saved);
+	return own ? file_mmap(file, plan) : rc;
+}
+
+static int remote_mmio(struct file *file, uint64_t off, void *data, unsigned int len, bool write)
+{
+	struct wire_msg msg = { .kind = WIRE_MMIO, .off = off, .len = len, .write = write };
+	sigset_t saved;
+	bool own;
+	int rc;
+
+	begin(&saved);
+	rc = request_on(file, &msg, data, len);
+	own = rc == 1;
+	if (!rc)
+		rc = packet.msg.result || packet.len != len ? -EIO : 0;
+	if (!rc && !write)
+		memcpy(data, packet.data, len);
+	end(&saved);
+	if (own)
+		return file->ops->mmio ? file->ops->mmio(file, off, data, len, write) : -EIO;
+	return rc;
+}
+
+static void remote_release(struct file *file)
+{
+	struct remote_file *remote = file->priv;
+
+	for (unsigned int i = 0; i < remote->nr_fds; i++)
+		private_fd_close(remote->fds[i]);
+	free(remote->fds);
+	free(remote);
+}
+
+static const struct file_ops remote_ops = {
+	.name = "remote",
+	.release = remote_release,
+	.ioctl = remote_ioctl,
+	.read = remote_read,
+	.write = remote_write,
+	.mmap = remote_mmap,
+	.mmio = remote_mmio,
+};
+
+bool remote_open(const char *name, int oflags, int *fd)
+{
+	struct wire_msg msg = { .kind = WIRE_OPEN, .oflags = oflags };
+	sigset_t saved;
+	bool done = false;
+
+	if (!parent || strlen(name) >= sizeof(msg.path))
+		return false;
+	strcpy(msg.path, name);
+	begin(&saved);
+	if (parent && !request(parent, &msg, NULL, 0)) {
+		*fd = packet.msg.new_file ? take_new_file(parent) : (int)packet.msg.result;
+		done = true;
+	}
+	end(&saved);
+	return done;
+}
+
+/* The owner's address as it stands in the memfd: false when fd is something else. */
+static bool read_address(int fd, struct wire_address *address)
+{
+	struct stat st;
+	char path[32];
+	ssize_t n;
+	int copy;
+
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_nlink || st.st_size != sizeof(*address))
+		return false;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	copy = open(path, O_RDONLY | O_CLOEXEC);
+	if (copy < 0)
+		return false;
+	n = pread(copy, address, sizeof(*address), 0);
+	close(copy);
+	return n == sizeof(*address) && !memcmp(address->magic, WIRE_MAGIC, sizeof(WIRE_MAGIC)) &&
+	       address->dev == st.st_dev && address->ino == st.st_ino;
+}
+
+bool remote_adopt(int fd)
+{
+	struct wire_msg msg = { .kind = WIRE_LOOKUP };
+	struct wire_address address;
+	struct file *file = NULL;
+	struct owner *owner;
+	sigset_t saved;
+
+	if (!read_address(fd, &address))
+		return false;
+	msg.dev = address.dev;
+	msg.ino = address.ino;
+	begin(&saved);
+	owner = find_owner(&address);
+	if (owner && !request(owner, &msg, NULL, 0) && !packet.msg.result)
+		file = new_remote_file(owner, &packet.msg);
+	end(&saved);
+	if (!file)
+		return false;
+	fdtable_adopt(fd);
+	file_put(file);
+	return true;
+}
+
+/* In the child of a fork, alone: file_for_each() with the owner. */
+static void make_remote(struct file *file, void *owner)
+{
+	struct remote_file *remote;
+
+	if (remote_is(file))
+		return;
+	remote = calloc(1, sizeof(*remote));
+	if (!remote)
+		return;
+	remote->owner = owner;
+	remote->ops = file->ops;
+	remote->priv = file->priv;
+	file->ops = &remote_ops;
+	file->priv = remote;
+}
+
+void remote_forked(const struct wire_address *address)
+{
+	struct owner *owner;
+
+	pthread_mutex_init(&lock, NULL);
+	cds_list_for_each_entry (owner, &owners, node) {
+		private_fd_close(owner->sock);
+		owner->sock = -1;
+	}
+	if (!address)
+		return;
+	owner = find_owner(address);
+	if (!owner)
+		return;
+	parent = owner;
+	ioctls_at_fork = atomic_load(&stats[STAT_IOCTLS]);
+	own_ioctls = 0;
+	file_for_each(make_remote, owner);
+}
