@@ -19,14 +19,15 @@
 static sigset_t original_mask;
 static struct sigaction original_chld;
 
+/* Every signal that somebody may send and that would end us, and that of the program's end. */
 static void signals_taken(sigset_t *set)
 {
-	static const int passed_on[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGALRM };
+	static const int others[] = { SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGURG,  SIGWINCH, SIGPIPE,
+				      SIGSEGV, SIGBUS,  SIGFPE,  SIGILL,  SIGTRAP, SIGABRT,  SIGSYS };
 
-	sigemptyset(set);
-	sigaddset(set, SIGCHLD);
-	for (unsigned int i = 0; i < ARRAY_SIZE(passed_on); i++)
-		sigaddset(set, passed_on[i]);
+	sigfillset(set);
+	for (unsigned int i = 0; i < ARRAY_SIZE(others); i++)
+		sigdelset(set, others[i]);
 }
 
 void spawn_block_signals(void)

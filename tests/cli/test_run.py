@@ -154,7 +154,7 @@ def signal_dispositions():
 @test
 def signals_are_passed_on():
     for sig in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2,
-                signal.SIGALRM):
+                signal.SIGALRM, signal.SIGXCPU, signal.SIGRTMIN):
         with Place() as place:
             run = place.start('run', '--', PROGRAM, 'sleep')
             assert run.stdout.readline() == 'ready\n'
@@ -232,6 +232,10 @@ def unprivileged_user():
         result = place.run('run', '--', 'sh', '-c', 'id -u; ls /dev/vfio; ls -l $UVFIO_SESSION | wc -l', **who)
         expect(result, 0, '')
         assert result.stdout.startswith('65534\n1\nvfio\n'), result.stdout
+        place.path('secret.img', bytes(4096), 0o600)
+        result = place.run('run', '--device', 'nvme,file=secret.img', '--', 'true', **who)
+        expect(result, 1, None, '')
+        assert re.fullmatch(r'uvfio: nvme: file=\S+/secret.img: Permission denied[^\n]*\n', result.stderr), result.stderr
 
 
 # ---- help
