@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-#define _GNU_SOURCE
 #include "client.h"
 
 #include <fcntl.h>
@@ -142,7 +141,8 @@ void unmap_all(struct client *client)
 /* ---- sizes */
 
 /* One call whose argument of len bytes ends at end, with the byte behind the structure set. */
-static long sweep_one(struct client *client, const struct sweep *sweep, uint8_t *end, uint32_t argsz, int behind)
+static long sweep_one(struct client *client, const struct sweep *sweep, uint8_t *end, uint32_t argsz,
+		      int behind)
 {
 	uint32_t len = argsz > sweep->size ? argsz : sweep->size;
 	uint8_t full[256] = { 0 };
@@ -168,7 +168,7 @@ void sweep_argsz(struct client *client, const struct sweep *sweep)
 	assert_int_equal(mprotect(end, PG, PROT_NONE), 0);
 	assert_int_equal(do_ioctl(sweep->fd, sweep->request, NULL), -EFAULT);
 	assert_int_equal(do_ioctl(sweep->fd, sweep->request, end), -EFAULT);
-	assert_int_equal(do_ioctl(sweep->fd, sweep->request, end - sweep->size + 1), -EFAULT);
+	assert_int_equal(do_ioctl(sweep->fd, sweep->request, end - sweep->fixed + 1), -EFAULT);
 	assert_int_equal(sweep_one(client, sweep, end, 0, 0), -EINVAL);
 	assert_int_equal(sweep_one(client, sweep, end, sweep->size - 1, 0), -EINVAL);
 	assert_int_equal(sweep_one(client, sweep, end, sweep->size, 0), sweep->result);
@@ -182,14 +182,8 @@ void sweep_argsz(struct client *client, const struct sweep *sweep)
 struct run {
 	const struct mode *mode;
 	const struct test *test;
+	struct client client;
 };
-
-static void client_close(struct client *client)
-{
-	close_fd(&client->device);
-	close_fd(&client->group);
-	close_fd(&client->container);
-}
 
 static void client_open(struct client *client)
 {
@@ -203,21 +197,36 @@ static void client_open(struct client *client)
 	assert_true(client->device >= 0);
 }
 
+static int set_up(void **state)
+{
+	struct run *run = *state;
+
+	run->client = (struct client){ .mode = run->mode, .container = -1, .group = -1, .device = -1 };
+	run->client.memory = mmap(NULL, MEMORY_PAGES * PG, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	return run->client.memory == MAP_FAILED;
+}
+
+static int tear_down(void **state)
+{
+	struct run *run = *state;
+
+	close_fd(&run->client.device);
+	close_fd(&run->client.group);
+	close_fd(&run->client.container);
+	munmap(run->client.memory, MEMORY_PAGES * PG);
+	return 0;
+}
+
 static void run_one(void **state)
 {
 	struct run *run = *state;
-	struct client client = { .mode = run->mode, .container = -1, .group = -1, .device = -1 };
 
-	client.memory = mmap(NULL, MEMORY_PAGES * PG, PROT_READ | PROT_WRITE,
-			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	assert_ptr_not_equal(client.memory, MAP_FAILED);
-	client_open(&client);
-	run->test->fn(&client);
-	client_close(&client);
-	munmap(client.memory, MEMORY_PAGES * PG);
+	client_open(&run->client);
+	run->test->fn(&run->client);
 }
 
-int run_tests(const char *suite, const struct test *tests, size_t nr)
+int run_in_modes(const char *suite, const struct test *tests, size_t nr)
 {
 	struct CMUnitTest *units = calloc(nr * COUNT(modes), sizeof(*units));
 	struct run *runs = calloc(nr * COUNT(modes), sizeof(*runs));
@@ -236,6 +245,8 @@ int run_tests(const char *suite, const struct test *tests, size_t nr)
 			runs[n].test = &tests[i];
 			units[n].name = name;
 			units[n].test_func = run_one;
+			units[n].setup_func = set_up;
+			units[n].teardown_func = tear_down;
 			units[n].initial_state = &runs[n];
 			n++;
 		}

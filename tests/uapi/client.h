@@ -22,17 +22,17 @@
 
 #include <linux/vfio.h>
 
-#define PG	      4096ull
-#define RW	      (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
-#define COUNT(a)      (sizeof(a) / sizeof((a)[0]))
-#define MEMORY_PAGES  256
+#define PG           4096ull
+#define RW           (VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE)
+#define COUNT(a)     (sizeof(a) / sizeof((a)[0]))
+#define MEMORY_PAGES 256
 
 /* A way in which a container is used. */
 struct mode {
 	const char *name;
 	const char *container; /* the node */
 	unsigned long type;    /* for SET_IOMMU */
-	bool v2;	       /* unmapping must not cut a mapping; dirty pages are tracked */
+	bool v2;               /* unmapping must not cut a mapping; dirty pages are tracked */
 };
 
 /* An opened device: -1 where a descriptor is closed. */
@@ -49,11 +49,17 @@ struct test {
 	bool v2_only;
 };
 
-#define T(fn)	 { #fn, fn, false }
-#define T_V2(fn) { #fn, fn, true }
+#define T(fn)                                                                                                \
+	{                                                                                                    \
+#fn, fn, false                                                                               \
+	}
+#define T_V2(fn)                                                                                             \
+	{                                                                                                    \
+#fn, fn, true                                                                                \
+	}
 
 /* Run the tests in every mode; what main() returns. */
-int run_tests(const char *suite, const struct test *tests, size_t nr);
+int run_in_modes(const char *suite, const struct test *tests, size_t nr);
 
 const char *bdf(void);
 const char *sibling(void);
@@ -77,12 +83,13 @@ void unmap_all(struct client *client);
 
 /*
  * An ioctl whose argument ends where readable memory ends: with argsz one short (EINVAL), exact, one longer
- * with a zero byte, one longer with another byte. fill makes the argument (argsz is set afterwards); after each call that
- * succeeds undo is called.
+ * with a zero byte, one longer with another byte. fill makes the argument (argsz is set afterwards); after
+ * each call that succeeds undo is called.
  */
 struct sweep {
 	int fd;
 	unsigned long request;
+	uint32_t fixed; /* bytes that are read before anything is looked at */
 	uint32_t size;
 	void (*fill)(struct client *client, void *arg);
 	long result; /* of the other three */

@@ -119,9 +119,9 @@ static void test_read_only(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_api_version),	  T(test_extensions), T(test_without_iommu), T(test_set_iommu),
+		T(test_api_version),      T(test_extensions), T(test_without_iommu), T(test_set_iommu),
 		T(test_foreign_requests), T(test_no_data),    T(test_read_only),
 	};
 
-	return run_tests("container", tests, COUNT(tests));
+	return run_in_modes("container", tests, COUNT(tests));
 }

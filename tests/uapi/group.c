@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The group file: status, containers, device names, groups of several devices, several groups. */
-#define _GNU_SOURCE
 #include "client.h"
 
 #include <fcntl.h>
@@ -23,7 +22,7 @@ static void fill_status(struct client *c, void *arg)
 
 static void test_status(struct client *c)
 {
-	const struct sweep sweep = { c->group, VFIO_GROUP_GET_STATUS, 8, fill_status, 0, NULL };
+	const struct sweep sweep = { c->group, VFIO_GROUP_GET_STATUS, 8, 8, fill_status, 0, NULL };
 
 	sweep_argsz(c, &sweep);
 	assert_int_equal(group_flags(c->group), SET);
@@ -215,18 +214,11 @@ static void test_two_containers(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_status),
-		T(test_set_container),
-		T(test_one_open),
-		T(test_foreign_requests),
-		T(test_device_names),
-		T(test_name_at_the_end_of_memory),
-		T(test_no_iommu_yet),
-		T(test_two_device_files),
-		T(test_two_devices_of_a_group),
-		T(test_two_groups),
-		T(test_two_containers),
+		T(test_status),           T(test_set_container),    T(test_one_open),
+		T(test_foreign_requests), T(test_device_names),     T(test_name_at_the_end_of_memory),
+		T(test_no_iommu_yet),     T(test_two_device_files), T(test_two_devices_of_a_group),
+		T(test_two_groups),       T(test_two_containers),
 	};
 
-	return run_tests("group", tests, COUNT(tests));
+	return run_in_modes("group", tests, COUNT(tests));
 }
