@@ -36,11 +36,11 @@ void summary_print(int status, const char *trace_out)
 	fprintf(stderr, "  ioctls      %" PRIu64 "\n", count(STAT_IOCTLS));
 	fprintf(stderr,
 		"  mappings    %" PRIu64 " made, %" PRIu64 " removed, %" PRIu64
-		" left when their container went\n",
+		" of these only when their container went\n",
 		count(STAT_MAPS), count(STAT_UNMAPS), count(STAT_LEFT_MAPPINGS));
 	fprintf(stderr, "  commands    %" PRIu64 ", %" PRIu64 " of them with an error status\n",
 		count(STAT_COMMANDS), count(STAT_COMMAND_ERRORS));
-	fprintf(stderr, "  bytes       %s read from memory by devices, %s written\n",
+	fprintf(stderr, "  bytes       %s read from memory by devices, %s written to it\n",
 		human(count(STAT_DMA_READ_BYTES), in), human(count(STAT_DMA_WRITE_BYTES), out));
 	fprintf(stderr, "  interrupts  %" PRIu64 "\n", count(STAT_IRQS));
 	fprintf(stderr,
