@@ -5,8 +5,8 @@
  * All references to one eventfd share a context, found by the number that the kernel gives each eventfd
  * ("eventfd-id" in fdinfo), so that a thousand uses of one eventfd cost one descriptor.
  *
- * lock protects the list of contexts, their counts and watches, and what the helper thread is running now.
- * Callbacks run without it. eventfd_signal() takes no lock.
+ * lock protects the list of contexts, their counts and watches. Callbacks run without it. eventfd_signal()
+ * takes no lock.
  */
 #include "file/eventfd.h"
 
@@ -35,14 +35,14 @@ struct eventfd_watch {
 	struct eventfd_ctx *ctx;
 	void (*fn)(void *arg);
 	void *arg;
-	bool due; /* to be called in the round that the thread is in */
+	bool due;             /* to be called in the round that a thread is in */
+	unsigned int running; /* calls of fn that have not returned */
 	struct cds_list_head node;
 };
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
 static CDS_LIST_HEAD(contexts);
-static struct eventfd_watch *running;
 static int epoll_fd = -1;
 
 /* The number of the eventfd behind fd: true, or false when it is none. */
@@ -179,20 +179,19 @@ static void run_watches(uint64_t id)
 	struct eventfd_watch *watch;
 	uint64_t count;
 
-	if (!ctx || !ready(ctx->fd, POLLIN) || read(ctx->fd, &count, sizeof(count)) != sizeof(count))
-		return;
-	cds_list_for_each_entry (watch, &ctx->watches, node)
-		watch->due = true;
+	if (ctx && ready(ctx->fd, POLLIN) && read(ctx->fd, &count, sizeof(count)) == sizeof(count))
+		cds_list_for_each_entry (watch, &ctx->watches, node)
+			watch->due = true;
 	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {
 		void (*fn)(void *) = watch->fn;
 		void *arg = watch->arg;
 
 		watch->due = false;
-		running = watch;
+		watch->running++;
 		pthread_mutex_unlock(&lock);
 		fn(arg);
 		pthread_mutex_lock(&lock);
-		running = NULL;
+		watch->running--;
 		pthread_cond_broadcast(&idle);
 	}
 }
@@ -263,10 +262,12 @@ void eventfd_unwatch(struct eventfd_watch *watch)
 	struct eventfd_ctx *ctx = watch->ctx;
 
 	pthread_mutex_lock(&lock);
+	/* a signal given before this call still counts, as where signalling itself calls the watch */
+	run_watches(ctx->id);
 	cds_list_del(&watch->node);
 	if (cds_list_empty(&ctx->watches))
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ctx->fd, NULL);
-	while (running == watch)
+	while (watch->running)
 		pthread_cond_wait(&idle, &lock);
 	pthread_mutex_unlock(&lock);
 	free(watch);
@@ -276,15 +277,17 @@ void eventfd_unwatch(struct eventfd_watch *watch)
 void eventfd_forked(void)
 {
 	struct eventfd_ctx *ctx;
+	struct eventfd_watch *watch;
 
 	pthread_mutex_init(&lock, NULL);
 	pthread_cond_init(&idle, NULL);
-	running = NULL;
 	private_fd_close(epoll_fd);
 	epoll_fd = -1;
 	cds_list_for_each_entry (ctx, &contexts, node) {
 		struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
 
+		cds_list_for_each_entry (watch, &ctx->watches, node)
+			watch->running = 0;
 		if (!cds_list_empty(&ctx->watches) && !start_watching())
 			epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event);
 	}

@@ -101,6 +101,22 @@ static void test_writes(void **state)
 	close(a);
 }
 
+/* What was signalled before the removal is written; nothing is afterwards. */
+static void test_removal(void **state)
+{
+	struct rig *r = *state;
+	int fd = new_eventfd();
+
+	for (unsigned int i = 1; i <= 200; i++) {
+		assert_int_equal(ioeventfd(r, 4, 0, 0x1008, i, fd), 0);
+		kick(fd);
+		assert_int_equal(ioeventfd(r, 4, 0, 0x1008, i, -1), 0);
+		assert_int_equal(r->fake->nr, i);
+		assert_int_equal(eventfd_count(fd, 0), 0);
+	}
+	close(fd);
+}
+
 static void test_limit(void **state)
 {
 	struct rig *r = *state;
@@ -134,6 +150,7 @@ int main(void)
 		CASE(test_arguments),
 		CASE(test_duplicates),
 		CASE(test_writes),
+		CASE(test_removal),
 		CASE(test_limit),
 	};
 
