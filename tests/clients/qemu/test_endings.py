@@ -104,14 +104,15 @@ def _(directory):
     seen = []
     with Interactive("qemu-io", devices=[f"nvme,file={disk}"], env=env) as client:
         for number in range(1, 21):
-            client.send(f"open {NVME}")
-            client.send(f"write -P {number} 0 1M")
-            client.wait_for("wrote 1048576/1048576")
-            client.send("close")
-            client.send("read 0 512")
-            client.wait_for("no file open")
+            # One line at a time: qemu-io would keep a second one in its buffer, and wait for a third.
+            for line, answer in ((f"open -o driver=raw {NVME}", ""), (f"write -P {number} 0 1M", "wrote 1048576/1048576"),
+                                 ("close", ""), ("read 0 512", "no file open")):
+                client.wait_for("qemu-io>")
+                client.send(line)
+                client.wait_for(answer)
             time.sleep(0.02)  # a thread that has been told to end
             seen.append((threads(client.pid()), descriptors(client.pid())))
+        client.wait_for("qemu-io>")
         client.send("quit")
         equal(client.process.wait(20), 0, "exit status")
     equal(min(s[0] for s in seen[10:]) <= seen[1][0], True, f"threads {[s[0] for s in seen]}")
