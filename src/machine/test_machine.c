@@ -420,18 +420,21 @@ static void test_tree_resource(void **state)
 	f = fopen(full, "r");
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
-		uint64_t start, end, flags;
-		int len = 0;
+		uint64_t field[3];
+		char *at = line;
 
-		assert_int_equal(sscanf(line, "0x%16lx 0x%16lx 0x%16lx%n", &start, &end, &flags, &len), 3);
-		assert_int_equal(len, 56);
-		assert_int_equal(line[len], '\n');
+		for (unsigned int i = 0; i < 3; i++) {
+			assert_memory_equal(at + (i > 0), "0x", 2);
+			field[i] = strtoull(at, &at, 16);
+			assert_int_equal(at - line, 19 * i + 18);
+			assert_int_equal(*at, i < 2 ? ' ' : '\n');
+		}
 		if (!lines++) {
-			assert_int_equal(flags, 0x140204);
-			assert_true(start && end > start);
-			assert_int_equal((end + 1 - start) & (end - start), 0);
+			assert_int_equal(field[2], 0x140204);
+			assert_true(field[0] && field[1] > field[0]);
+			assert_int_equal((field[1] + 1 - field[0]) & (field[1] - field[0]), 0);
 		} else {
-			assert_true(!start && !end && !flags);
+			assert_true(!field[0] && !field[1] && !field[2]);
 		}
 	}
 	fclose(f);
