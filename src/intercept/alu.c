@@ -95,7 +95,7 @@ static const struct {
 	[ALU_SHR] = { do_shr, ARITHMETIC },  [ALU_SAR] = { do_sar, ARITHMETIC },
 	[ALU_ROL] = { do_rol, CF | OF },     [ALU_ROR] = { do_ror, CF | OF },
 	[ALU_INC] = { do_inc, ARITHMETIC },  [ALU_DEC] = { do_dec, ARITHMETIC },
-	[ALU_NEG] = { do_neg, ARITHMETIC },  [ALU_IMUL] = { do_imul, ARITHMETIC },
+	[ALU_NEG] = { do_neg, ARITHMETIC },  [ALU_IMUL] = { do_imul, CF | OF },
 };
 
 static bool is_shift(enum insn_alu op)

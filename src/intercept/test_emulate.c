@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Every instruction form, executed twice with the same registers and the same memory contents: once by the
+ * processor on plain memory, once trapped at the same address on a file whose registers are memory. All
+ * registers, flags and memory must come out the same.
+ *
+ * The memory: four pages, of which the middle two are the file's, so that accesses also begin before it and
+ * end behind it. The code under test runs in a forked child, because cmocka has SIGSEGV in the parent.
+ */
+#include "base/fault.h"
+#include "intercept/insn.h"
+#include "intercept/io_table.h"
+#include "intercept/test_emulate_cases.h"
+#include "intercept/trap.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PAGE           4096u
+#define AREA           (4 * PAGE)
+#define TRAPPED        (2 * PAGE)
+#define ROUNDS         24
+
+#define FLAGS_COMPARED 0xcd5u /* CF PF AF ZF SF DF OF */
+#define FLAGS_AF       0x010u
+#define FLAGS_SZAP     0x0d4u
+#define FLAGS_FREE     0x8d5u
+
+struct emu_case {
+	void (*code)(void);
+	const char *text;
+};
+
+extern const struct emu_case __start_emu_cases[], __stop_emu_cases[];
+
+/* Also known to the assembly below. */
+struct state {
+	uint64_t gpr[16]; /* rax rcx rdx rbx (rsp) rbp rsi rdi r8.. */
+	uint64_t flags;
+	uint64_t pad[7];
+	uint8_t vec[32][64]; /* at 192 */
+	uint64_t mask[8];    /* at 2240 */
+};
+
+void run_native(void (*code)(void), struct state *state, unsigned int level);
+extern struct state *run_state;
+extern void (*run_code)(void);
+extern uint64_t run_rax;
+extern uint32_t run_level;
+struct state *run_state;
+void (*run_code)(void);
+uint64_t run_rax;
+uint32_t run_level; /* 0: SSE, 1: AVX, 2: AVX-512 */
+
+__asm__(".pushsection .text\n"
+	".irp dir, load, store\n"
+	".type vectors_\\dir, @function\n"
+	"vectors_\\dir:\n" /* of the state at rax */
+	"	cmpl $1, run_level(%rip)\n"
+	"	je 1f\n"
+	"	ja 2f\n"
+	"	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+	"	.ifc \\dir, load\n"
+	"	movups 192+64*\\n(%rax), %xmm\\n\n"
+	"	.else\n"
+	"	movups %xmm\\n, 192+64*\\n(%rax)\n"
+	"	.endif\n"
+	"	.endr\n"
+	"	ret\n"
+	"1:\n"
+	"	.irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15\n"
+	"	.ifc \\dir, load\n"
+	"	vmovups 192+64*\\n(%rax), %ymm\\n\n"
+	"	.else\n"
+	"	vmovups %ymm\\n, 192+64*\\n(%rax)\n"
+	"	.endif\n"
+	"	.endr\n"
+	"	ret\n"
+	"2:\n"
+	"	.irp n, "
+	"0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31\n"
+	"	.ifc \\dir, load\n"
+	"	vmovups 192+64*\\n(%rax), %zmm\\n\n"
+	"	.else\n"
+	"	vmovups %zmm\\n, 192+64*\\n(%rax)\n"
+	"	.endif\n"
+	"	.endr\n"
+	"	.irp n, 1,2,3,4,5,6,7\n"
+	"	.ifc \\dir, load\n"
+	"	kmovq 2240+8*\\n(%rax), %k\\n\n"
+	"	.else\n"
+	"	kmovq %k\\n, 2240+8*\\n(%rax)\n"
+	"	.endif\n"
+	"	.endr\n"
+	"	ret\n"
+	".endr\n"
+	".globl run_native\n"
+	".type run_native, @function\n"
+	"run_native:\n"
+	"	push %rbx\n	push %rbp\n	push %r12\n	push %r13\n	push %r14\n	push %r15\n"
+	"	sub $8, %rsp\n"
+	"	mov %rdi, run_code(%rip)\n"
+	"	mov %rsi, run_state(%rip)\n"
+	"	mov %edx, run_level(%rip)\n"
+	"	mov %rsi, %rax\n"
+	"	call vectors_load\n"
+	"	push 128(%rax)\n"
+	"	popfq\n"
+	"	mov 8(%rax), %rcx\n	mov 16(%rax), %rdx\n	mov 24(%rax), %rbx\n"
+	"	mov 40(%rax), %rbp\n	mov 48(%rax), %rsi\n	mov 56(%rax), %rdi\n"
+	"	mov 64(%rax), %r8\n	mov 72(%rax), %r9\n	mov 80(%rax), %r10\n"
+	"	mov 88(%rax), %r11\n	mov 96(%rax), %r12\n	mov 104(%rax), %r13\n"
+	"	mov 112(%rax), %r14\n	mov 120(%rax), %r15\n	mov (%rax), %rax\n"
+	"	call *run_code(%rip)\n"
+	"	mov %rax, run_rax(%rip)\n"
+	"	mov run_state(%rip), %rax\n"
+	"	pushfq\n"
+	"	popq 128(%rax)\n"
+	"	mov %rcx, 8(%rax)\n	mov %rdx, 16(%rax)\n	mov %rbx, 24(%rax)\n"
+	"	mov %rbp, 40(%rax)\n	mov %rsi, 48(%rax)\n	mov %rdi, 56(%rax)\n"
+	"	mov %r8, 64(%rax)\n	mov %r9, 72(%rax)\n	mov %r10, 80(%rax)\n"
+	"	mov %r11, 88(%rax)\n	mov %r12, 96(%rax)\n	mov %r13, 104(%rax)\n"
+	"	mov %r14, 112(%rax)\n	mov %r15, 120(%rax)\n"
+	"	call vectors_store\n"
+	"	mov run_rax(%rip), %rcx\n"
+	"	mov %rcx, (%rax)\n"
+	"	cld\n"
+	"	add $8, %rsp\n"
+	"	pop %r15\n	pop %r14\n	pop %r13\n	pop %r12\n	pop %rbp\n	pop %rbx\n"
+	"	ret\n"
+	".popsection\n");
+
+static char *area;              /* AREA bytes, below 4 GiB so that 32-bit addresses work */
+static uint8_t device[TRAPPED]; /* what the file's registers hold */
+static unsigned int sizes[65], calls;
+static bool broken; /* mmio fails */
+
+static int fake_mmio(struct file *file, uint64_t off, void *data, unsigned int len, bool write)
+{
+	(void)file;
+	calls++;
+	if (broken || off + len > sizeof(device) || len > 64)
+		return -EIO;
+	sizes[len]++;
+	if (write)
+		memcpy(device + off, data, len);
+	else
+		memcpy(data, device + off, len);
+	return 0;
+}
+
+static void fake_release(struct file *file)
+{
+	(void)file;
+}
+
+static const struct file_ops fake_ops = { .name = "fake", .release = fake_release, .mmio = fake_mmio };
+static struct file *fake;
+
+static void trap_area(int prot)
+{
+	struct io_range range = { .start = (uint64_t)(uintptr_t)area + PAGE,
+				  .end = (uint64_t)(uintptr_t)area + PAGE + TRAPPED,
+				  .file = fake,
+				  .prot = prot,
+				  .trapped = true };
+	struct io_change change;
+
+	if (io_change_begin(&change))
+		abort();
+	io_change_remove(&change, range.start, range.end);
+	io_change_add(&change, &range);
+	io_change_commit(&change);
+}
+
+/* trapped: the middle pages without access, or plain. */
+static void set_access(bool trapped)
+{
+	if (mprotect(area + PAGE, TRAPPED, trapped ? PROT_NONE : PROT_READ | PROT_WRITE))
+		abort();
+}
+
+static uint64_t random64(void)
+{
+	static uint64_t x = 88172645463325252u;
+
+	x ^= x << 13;
+	x ^= x >> 7;
+	x ^= x << 17;
+	return x;
+}
+
+static void randomize(void *p, size_t len)
+{
+	uint8_t *b = p;
+
+	while (len--)
+		*b++ = (uint8_t)(random64() >> 32);
+}
+
+static unsigned int processor_level(void)
+{
+	if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl"))
+		return 2;
+	return __builtin_cpu_supports("avx") ? 1 : 0;
+}
+
+static bool mentions(const char *text, const char *const *words)
+{
+	for (; *words; words++)
+		if (strstr(text, *words))
+			return true;
+	return false;
+}
+
+static unsigned int needed_level(const char *text)
+{
+	static const char *const avx512[] = { "zmm",  "{",    "mm16", "mm17", "mm18", "mm20",
+					      "mm21", "mm22", "mm23", "mm30", "mm31", NULL };
+	static const char *const avx[] = { "vmov", "vpins", "vpext", "vins", "vext", "vzero", "vldd", NULL };
+
+	if (mentions(text, avx512))
+		return 2;
+	return mentions(text, avx) ? 1 : 0;
+}
+
+static bool needs_alignment(const char *text)
+{
+	static const char *const words[] = { "movap", "movdqa", "movnt", NULL };
+
+	return mentions(text, words);
+}
+
+/* Where rdi points: within the file, and across both of its ends. */
+static uint64_t place(unsigned int round, bool aligned)
+{
+	uint64_t base = (uint64_t)(uintptr_t)area;
+
+	if (round % 4 == 1 && !aligned)
+		return base + PAGE - 1 - round % 7;
+	if (round % 4 == 2 && !aligned)
+		return base + PAGE + TRAPPED - 1 - round % 7;
+	if (round % 4 == 3)
+		return base + 2 * PAGE - (aligned ? 64 : round % 9);
+	return base + PAGE + 1024 + (aligned ? 0 : round % 8);
+}
+
+static int difference(const struct emu_case *c, unsigned int round, const struct state *want,
+		      const struct state *got)
+{
+	/* what the manual leaves undefined may depend on the processor, and on the form of the instruction */
+	uint64_t ignore = strstr(c->text, "imul")                           ? FLAGS_SZAP
+			  : strstr(c->text, "sh") || strstr(c->text, "sar") ? FLAGS_AF
+									    : 0;
+
+	for (unsigned int i = 0; i < 16; i++) {
+		if (want->gpr[i] != got->gpr[i]) {
+			printf("# %s: round %u: register %u is %llx instead of %llx\n", c->text, round, i,
+			       (unsigned long long)got->gpr[i], (unsigned long long)want->gpr[i]);
+			return 1;
+		}
+	}
+	if ((want->flags ^ got->flags) & FLAGS_COMPARED & ~ignore) {
+		printf("# %s: round %u: flags are %llx instead of %llx\n", c->text, round,
+		       (unsigned long long)got->flags, (unsigned long long)want->flags);
+		return 1;
+	}
+	if (memcmp(want->vec, got->vec, sizeof(want->vec)) ||
+	    memcmp(want->mask, got->mask, sizeof(want->mask))) {
+		printf("# %s: round %u: vector registers differ\n", c->text, round);
+		return 1;
+	}
+	return 0;
+}
+
+static int run_case(const struct emu_case *c, unsigned int round)
+{
+	static uint8_t before[AREA], after[AREA];
+	struct state want, got;
+
+	randomize(&want, sizeof(want));
+	randomize(before, sizeof(before));
+	want.gpr[7] = place(round, needs_alignment(c->text));
+	want.gpr[6] = (uint64_t)(uintptr_t)area + (round & 1 ? 100 : 3 * PAGE + 1000);
+	want.flags &= FLAGS_FREE;
+	got = want;
+
+	set_access(false);
+	memcpy(area, before, AREA);
+	run_native(c->code, &want, processor_level());
+	memcpy(after, area, AREA);
+
+	memcpy(area, before, AREA);
+	memcpy(device, before + PAGE, TRAPPED);
+	memset(area + PAGE, 0xee, TRAPPED);
+	set_access(true);
+	calls = 0;
+	run_native(c->code, &got, processor_level());
+	set_access(false);
+	memcpy(area + PAGE, device, TRAPPED);
+	if (memcmp(area, after, AREA)) {
+		printf("# %s: round %u: memory differs\n", c->text, round);
+		return 1;
+	}
+	if (!calls && round % 4 == 0 && !strstr(c->text, "{") && !strstr(c->text, "xorl %ecx")) {
+		printf("# %s: round %u: the file was not asked\n", c->text, round);
+		return 1;
+	}
+	return difference(c, round, &want, &got);
+}
+
+static int all_cases(void)
+{
+	int bad = 0;
+
+	for (const struct emu_case *c = __start_emu_cases; c < __stop_emu_cases; c++) {
+		if (needed_level(c->text) > processor_level())
+			continue;
+		for (unsigned int round = 0; round < ROUNDS && bad < 20; round++)
+			bad += run_case(c, round);
+	}
+	return bad ? 1 : 0;
+}
+
+/* A register sees an access of its natural width as one access. */
+static int natural_widths(void)
+{
+	volatile char *at = area + PAGE + 256;
+	uint64_t value = 0x1122334455667788;
+
+	set_access(true);
+	memset(sizes, 0, sizeof(sizes));
+	__asm__ volatile("movb %b1, (%0)\n\tmovw %w1, (%0)\n\tmovl %k1, 4(%0)\n\tmovq %1, 8(%0)"
+			 :
+			 : "r"(at), "r"(value)
+			 : "memory");
+	if (calls == 0 || sizes[1] != 1 || sizes[2] != 1 || sizes[4] != 1 || sizes[8] != 1)
+		return 1;
+	memset(sizes, 0, sizeof(sizes));
+	__asm__ volatile("movups (%0), %%xmm0" : : "r"(at) : "xmm0", "memory");
+	return sizes[8] == 2 ? 0 : 2;
+}
+
+static int in_child(int (*fn)(void), int prot)
+{
+	pid_t pid;
+	int status;
+
+	fflush(stdout);
+	pid = fork();
+	if (!pid) {
+		struct sigaction sa = { .sa_handler = SIG_DFL };
+
+		sigaction(SIGSEGV, &sa, NULL); /* cmocka's */
+		sigaction(SIGBUS, &sa, NULL);
+		if (trap_init())
+			_exit(100);
+		trap_area(prot);
+		status = fn();
+		fflush(stdout);
+		_exit(status);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void test_all_forms(void **state)
+{
+	(void)state;
+	assert_true(__stop_emu_cases - __start_emu_cases > 400);
+	assert_int_equal(in_child(all_cases, PROT_READ | PROT_WRITE), 0);
+}
+
+static void test_natural_widths(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(natural_widths, PROT_READ | PROT_WRITE), 0);
+}
+
+static int load_register(void)
+{
+	set_access(true);
+	return *(volatile uint32_t *)(void *)(area + PAGE) == 0 ? 0 : 1;
+}
+
+static int store_register(void)
+{
+	set_access(true);
+	*(volatile uint32_t *)(void *)(area + PAGE) = 1;
+	return 0;
+}
+
+static int modify_register(void)
+{
+	set_access(true);
+	__asm__ volatile("orl $1, (%0)" : : "r"(area + PAGE) : "memory");
+	return 0;
+}
+
+/* One line on stderr says why; the test only looks at what becomes of the program. */
+static int unknown_instruction(void)
+{
+	if (!freopen("/dev/null", "w", stderr))
+		return 1;
+	set_access(true);
+	__asm__ volatile("pcmpeqb (%0), %%xmm0" : : "r"(area + PAGE) : "xmm0");
+	return 0;
+}
+
+static void test_permissions(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(load_register, PROT_READ), 0);
+	assert_int_equal(in_child(store_register, PROT_READ), 1000 + SIGSEGV);
+	assert_int_equal(in_child(modify_register, PROT_READ), 1000 + SIGSEGV);
+	assert_int_equal(in_child(store_register, PROT_WRITE), 0);
+	assert_int_equal(in_child(load_register, PROT_WRITE), 0);
+	assert_int_equal(in_child(load_register, PROT_NONE), 1000 + SIGSEGV);
+	assert_int_equal(in_child(unknown_instruction, PROT_READ), 1000 + SIGSEGV);
+}
+
+static sigjmp_buf env;
+
+static void jump(int sig)
+{
+	siglongjmp(env, sig);
+}
+
+static int bus_error_default(void)
+{
+	broken = true;
+	return load_register();
+}
+
+/* Leaving by siglongjmp() must leave nothing behind: the table can still be changed. */
+static int bus_error_handled(void)
+{
+	struct sigaction sa = { .sa_handler = jump };
+	volatile int caught = 0;
+
+	fault_program_action(SIGBUS, &sa, NULL);
+	broken = true;
+	for (volatile int i = 0; i < 100; i++) {
+		int sig = sigsetjmp(env, 1);
+
+		if (!sig)
+			load_register();
+		else if (sig == SIGBUS)
+			caught++;
+	}
+	trap_area(PROT_READ);
+	broken = false;
+	return caught == 100 && !load_register() ? 0 : 1;
+}
+
+static int lower_half(void)
+{
+	uint64_t old = 0xdeadbeefcafef00d, value = 0;
+	char *at = area + PAGE + 8;
+
+	set_access(true);
+	if (trap_access((uint64_t)(uintptr_t)at, &old, 8, true))
+		return 1;
+	if (trap_access((uint64_t)(uintptr_t)at, &value, 8, false) || value != old)
+		return 2;
+	if (trap_access((uint64_t)(uintptr_t)area + AREA, &value, 8, false) != -EFAULT)
+		return 3;
+	broken = true;
+	return trap_access((uint64_t)(uintptr_t)at, &value, 8, false) == -EIO ? 0 : 4;
+}
+
+static void test_bus_errors(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(bus_error_default, PROT_READ), 1000 + SIGBUS);
+	assert_int_equal(in_child(bus_error_handled, PROT_READ), 0);
+	assert_int_equal(in_child(lower_half, PROT_READ | PROT_WRITE), 0);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	area = mmap(NULL, AREA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1,
+		    0);
+	fake = file_alloc(&fake_ops, NULL, 0, "fake");
+	return area == MAP_FAILED || !fake || mprotect(area + AREA, PAGE, PROT_NONE);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_all_forms),
+		cmocka_unit_test(test_natural_widths),
+		cmocka_unit_test(test_permissions),
+		cmocka_unit_test(test_bus_errors),
+	};
+
+	return cmocka_run_group_tests(tests, setup, NULL);
+}
