@@ -10,18 +10,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static void fail(struct tree *tree, const char *path, int error)
-{
-	tree->error = error;
-	snprintf(tree->failed, sizeof(tree->failed), "%s", path);
-}
-
 static void make_dir(struct tree *tree, const char *path)
 {
 	if (!mkdirat(tree->root, path, 0755))
 		fchmodat(tree->root, path, 0755, 0);
 	else if (errno != EEXIST)
-		fail(tree, path, -errno);
+		tree->error = -errno;
 }
 
 /* Make every directory that path goes through, not path itself. */
@@ -31,7 +25,7 @@ static void make_parents(struct tree *tree, const char *path)
 
 	for (const char *slash = strchr(path, '/'); slash && !tree->error; slash = strchr(slash + 1, '/')) {
 		if ((size_t)(slash - path) >= sizeof(part)) {
-			fail(tree, path, -ENAMETOOLONG);
+			tree->error = -ENAMETOOLONG;
 			return;
 		}
 		memcpy(part, path, (size_t)(slash - path));
@@ -69,7 +63,7 @@ void tree_data(struct tree *tree, const char *path, mode_t mode, const void *dat
 		return;
 	fd = openat(tree->root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0) {
-		fail(tree, path, -errno);
+		tree->error = -errno;
 		return;
 	}
 	rc = write_all(fd, data, len);
@@ -77,7 +71,7 @@ void tree_data(struct tree *tree, const char *path, mode_t mode, const void *dat
 		rc = -errno;
 	close(fd);
 	if (rc)
-		fail(tree, path, rc);
+		tree->error = rc;
 }
 
 void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt, ...)
@@ -91,7 +85,7 @@ void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt
 	va_end(args);
 	if (n < 0 || (size_t)n >= sizeof(text) - 1) {
 		if (!tree->error)
-			fail(tree, path, -EOVERFLOW);
+			tree->error = -EOVERFLOW;
 		return;
 	}
 	text[n] = '\n';
@@ -104,7 +98,7 @@ void tree_node(struct tree *tree, const char *path, mode_t mode)
 	if (tree->error)
 		return;
 	if (mknodat(tree->root, path, S_IFSOCK | mode, 0) || fchmodat(tree->root, path, mode, 0))
-		fail(tree, path, -errno);
+		tree->error = -errno;
 }
 
 void tree_link(struct tree *tree, const char *path, const char *target)
@@ -121,10 +115,10 @@ void tree_link(struct tree *tree, const char *path, const char *target)
 		n += (size_t)snprintf(relative + n, sizeof(relative) - n, "%s", target + common);
 	if (n >= sizeof(relative)) {
 		if (!tree->error)
-			fail(tree, path, -ENAMETOOLONG);
+			tree->error = -ENAMETOOLONG;
 		return;
 	}
 	make_parents(tree, path);
 	if (!tree->error && symlinkat(relative, tree->root, path))
-		fail(tree, path, -errno);
+		tree->error = -errno;
 }

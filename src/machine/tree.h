@@ -11,9 +11,8 @@
 #include "base/base.h"
 
 struct tree {
-	int root;         /* directory descriptor */
-	int error;        /* 0 or -errno of the first failure */
-	char failed[128]; /* its path, for whoever reports it */
+	int root;  /* directory descriptor */
+	int error; /* 0 or -errno of the first failure */
 };
 
 void tree_dir(struct tree *tree, const char *path);
