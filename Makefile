@@ -13,7 +13,13 @@ all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
 
 $(BUILD)/build.ninja:
-	meson setup $(BUILD) $(MESON_OPTS)
+	@mkdir -p $(BUILD)
+	@meson setup $(BUILD) $(MESON_OPTS) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+
+# A build directory from before the test library was installed has no tests.
+$(BUILD)/tests.enabled: $(BUILD)/build.ninja
+	@meson configure $(BUILD) -Dtests=enabled
+	@touch $@
 
 setup:
 	@scripts/setup all
@@ -25,6 +31,7 @@ demo:
 
 check:
 	@scripts/setup --verify check
+	@$(MAKE) --no-print-directory $(BUILD)/tests.enabled BUILD=$(BUILD)
 	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
 	@scripts/check $(BUILD)
 
