@@ -14,13 +14,16 @@
 
 static __attribute__((noinline)) int close_ours(int fd)
 {
-	int r;
+	int saved_errno = errno, r;
 
 	if (intercept_foreign_process())
 		return REAL(close)(fd);
 	fdtable_close(fd);
+	errno = saved_errno;
 	r = REAL(close)(fd);
+	saved_errno = errno;
 	hold_reap();
+	errno = saved_errno;
 	return r;
 }
 
@@ -137,6 +140,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct file *file;
 	unsigned long arg;
+	int saved_errno;
 	va_list ap;
 	long r;
 
@@ -146,7 +150,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	file = fdtable_get(fd);
 	if (likely(!file))
 		return REAL(ioctl)(fd, request, arg);
+	saved_errno = errno;
 	r = file_ioctl(file, &self_caller, request, arg);
 	file_put(file);
-	return (int)ret_errno(r);
+	return (int)ret_errno_or(r, saved_errno);
 }

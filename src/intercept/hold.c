@@ -7,7 +7,8 @@
  * asks, for those who cannot wait for a thread to wake up: who opens a group right after a child has ended
  * must find it free.
  *
- * lock protects the list and what is in it; releasing a file happens without it.
+ * lock protects the list and what is in it; releasing a file happens without it. Who is about to release one
+ * says so (settling), so that hold_reap() can wait until it has been done.
  */
 #include "base/thread.h"
 #include "file/fdtable.h"
@@ -25,7 +26,9 @@ struct hold {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static CDS_LIST_HEAD(holds);
-static _Atomic unsigned int nr_held;
+static pthread_cond_t settled = PTHREAD_COND_INITIALIZER;
+static _Atomic unsigned int nr_held; /* and those that are settling */
+static unsigned int nr_settling;
 
 /* A lock on the whole file that conflicts with any other's. */
 static struct flock whole(short type)
@@ -41,15 +44,40 @@ static bool is_gone(const struct hold *hold)
 	return !fcntl(hold->probe, F_OFD_GETLK, &fl) && fl.l_type == F_UNLCK;
 }
 
-/* Under the lock: what to put, once, without it. */
+void hold_settle_begin(void)
+{
+	pthread_mutex_lock(&lock);
+	nr_settling++;
+	atomic_fetch_add(&nr_held, 1);
+	pthread_mutex_unlock(&lock);
+}
+
+void hold_settle_end(void)
+{
+	pthread_mutex_lock(&lock);
+	atomic_fetch_sub(&nr_held, 1);
+	if (!--nr_settling)
+		pthread_cond_broadcast(&settled);
+	pthread_mutex_unlock(&lock);
+}
+
+/* Under the lock: the file that settle() is to put, once, without it. */
 static struct file *let_go(struct hold *hold)
 {
 	struct file *file = hold->file;
 
 	hold->file = NULL;
 	if (file)
-		atomic_fetch_sub(&nr_held, 1);
+		nr_settling++;
 	return file;
+}
+
+static void settle(struct file *file)
+{
+	if (!file)
+		return;
+	file_put(file);
+	hold_settle_end();
 }
 
 static void *wait_for_end(void *arg)
@@ -66,8 +94,7 @@ static void *wait_for_end(void *arg)
 	pthread_mutex_unlock(&lock);
 	private_fd_close(hold->probe);
 	free(hold);
-	if (file)
-		file_put(file);
+	settle(file);
 	return NULL;
 }
 
@@ -151,6 +178,7 @@ int hold_file(struct file *file, int fd)
 	return rc;
 }
 
+/* A file to let go of; NULL: none, and nobody else is letting go of one. */
 static struct file *reap_one(void)
 {
 	struct file *file = NULL;
@@ -163,6 +191,8 @@ static struct file *reap_one(void)
 			break;
 		}
 	}
+	while (!file && nr_settling)
+		pthread_cond_wait(&settled, &lock);
 	pthread_mutex_unlock(&lock);
 	return file;
 }
@@ -172,7 +202,7 @@ void hold_reap(void)
 	struct file *file;
 
 	while (unlikely(atomic_load(&nr_held)) && (file = reap_one()))
-		file_put(file);
+		settle(file);
 }
 
 void hold_forked(void)
@@ -182,8 +212,12 @@ void hold_forked(void)
 	pthread_mutex_init(&lock, NULL);
 	cds_list_for_each_entry_safe (hold, next, &holds, node) {
 		private_fd_close(hold->probe);
+		if (hold->file)
+			file_put(hold->file);
 		free(hold);
 	}
 	CDS_INIT_LIST_HEAD(&holds);
 	atomic_store(&nr_held, 0);
+	pthread_cond_init(&settled, NULL);
+	nr_settling = 0;
 }

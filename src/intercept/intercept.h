@@ -40,6 +40,13 @@ static inline long ret_errno(long r)
 	return r;
 }
 
+/* The same after calls that may have changed errno on their way to success. saved: what it was before. */
+static inline long ret_errno_or(long r, int saved)
+{
+	errno = r < 0 ? (int)-r : saved;
+	return r < 0 ? -1 : r;
+}
+
 /* The session, from the environment. on is false when there is none; it never changes once the program runs.
  */
 struct session {

@@ -59,24 +59,27 @@ static ssize_t rw_next(struct file *file, int fd, bool write_it, const struct io
 static __attribute__((noinline)) ssize_t ours_at(struct file *file, bool write_it, const void *buf,
 						 size_t len, off64_t off)
 {
+	int saved_errno = errno;
 	ssize_t r = rw_at(file, write_it, buf, len, off);
 
 	file_put(file);
-	return ret_errno(r);
+	return ret_errno_or(r, saved_errno);
 }
 
 static __attribute__((noinline)) ssize_t ours_next(struct file *file, int fd, bool write_it,
 						   const struct iovec *iov, int n)
 {
+	int saved_errno = errno;
 	ssize_t r = rw_next(file, fd, write_it, iov, n);
 
 	file_put(file);
-	return ret_errno(r);
+	return ret_errno_or(r, saved_errno);
 }
 
 static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, bool write_it,
 						     const struct iovec *iov, int n, off64_t off, int flags)
 {
+	int saved_errno = errno;
 	ssize_t r;
 
 	if (flags)
@@ -88,7 +91,7 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 	else
 		r = rw_vector(file, write_it, iov, n, off);
 	file_put(file);
-	return ret_errno(r);
+	return ret_errno_or(r, saved_errno);
 }
 
 EXPORT ssize_t read(int fd, void *buf, size_t len)

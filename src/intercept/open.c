@@ -15,7 +15,7 @@
 static int reopen(int fd, int flags)
 {
 	struct file *file = fdtable_get(fd);
-	int rc = -ENXIO;
+	int rc = -ENXIO, saved_errno = errno;
 
 	if (!file) {
 		errno = ENOENT;
@@ -24,7 +24,7 @@ static int reopen(int fd, int flags)
 	if (!strncmp(file->path, "/dev/", 5))
 		rc = node_open(file->path, flags);
 	file_put(file);
-	return (int)ret_errno(rc);
+	return (int)ret_errno_or(rc, saved_errno);
 }
 
 static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int flags, mode_t mode)
@@ -48,8 +48,7 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	if (host && (flags & O_CREAT) && errno == ENOENT)
 		errno = EACCES;
 	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {
-		errno = saved_errno;
-		return (int)ret_errno(node_open(buf.text, flags));
+		return (int)ret_errno_or(node_open(buf.text, flags), saved_errno);
 	}
 	return -1;
 }

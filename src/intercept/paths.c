@@ -22,31 +22,42 @@ enum root_kind {
 	ROOT_PCI,     /* /sys/devices/pciDDDD:BB: it and its entries are ours when the tree has them */
 };
 
+#define ROOT(path, kind)                                                                                     \
+	{                                                                                                    \
+		path, sizeof(path) - 1, false, kind                                                          \
+	}
+#define PREFIX(path, kind)                                                                                   \
+	{                                                                                                    \
+		path, sizeof(path) - 1, true, kind                                                           \
+	}
+
 static const struct root {
-	const char *path; /* a final '*' stands for the rest of the component */
+	const char *path;
+	size_t len;
+	bool prefix; /* the last component may go on */
 	enum root_kind kind;
 } roots[] = {
-	{ "/dev/vfio", ROOT_WHOLE },
-	{ "/dev/iommu", ROOT_WHOLE },
-	{ "/dev/char", ROOT_ENTRIES },
-	{ "/sys/bus/pci", ROOT_WHOLE },
-	{ "/sys/bus/mdev", ROOT_WHOLE },
-	{ "/sys/class/vfio", ROOT_WHOLE },
-	{ "/sys/class/vfio-dev", ROOT_WHOLE },
-	{ "/sys/class/iommu", ROOT_WHOLE },
-	{ "/sys/class/mdev_bus", ROOT_WHOLE },
-	{ "/sys/class/misc/vfio", ROOT_WHOLE },
-	{ "/sys/class/misc/iommu", ROOT_WHOLE },
-	{ "/sys/dev/char", ROOT_ENTRIES },
-	{ "/sys/devices/pci*", ROOT_PCI },
-	{ "/sys/devices/virtual/vfio", ROOT_WHOLE },
-	{ "/sys/devices/virtual/iommu", ROOT_WHOLE },
-	{ "/sys/devices/virtual/misc/vfio", ROOT_WHOLE },
-	{ "/sys/devices/virtual/misc/iommu", ROOT_WHOLE },
-	{ "/sys/kernel/iommu_groups", ROOT_WHOLE },
-	{ "/sys/module/vfio*", ROOT_WHOLE },
-	{ "/sys/module/mdev", ROOT_WHOLE },
-	{ "/sys/module/iommufd", ROOT_WHOLE },
+	ROOT("/dev/vfio", ROOT_WHOLE),
+	ROOT("/dev/iommu", ROOT_WHOLE),
+	ROOT("/dev/char", ROOT_ENTRIES),
+	ROOT("/sys/bus/pci", ROOT_WHOLE),
+	ROOT("/sys/bus/mdev", ROOT_WHOLE),
+	ROOT("/sys/class/vfio", ROOT_WHOLE),
+	ROOT("/sys/class/vfio-dev", ROOT_WHOLE),
+	ROOT("/sys/class/iommu", ROOT_WHOLE),
+	ROOT("/sys/class/mdev_bus", ROOT_WHOLE),
+	ROOT("/sys/class/misc/vfio", ROOT_WHOLE),
+	ROOT("/sys/class/misc/iommu", ROOT_WHOLE),
+	ROOT("/sys/dev/char", ROOT_ENTRIES),
+	PREFIX("/sys/devices/pci", ROOT_PCI),
+	ROOT("/sys/devices/virtual/vfio", ROOT_WHOLE),
+	ROOT("/sys/devices/virtual/iommu", ROOT_WHOLE),
+	ROOT("/sys/devices/virtual/misc/vfio", ROOT_WHOLE),
+	ROOT("/sys/devices/virtual/misc/iommu", ROOT_WHOLE),
+	ROOT("/sys/kernel/iommu_groups", ROOT_WHOLE),
+	PREFIX("/sys/module/vfio", ROOT_WHOLE),
+	ROOT("/sys/module/mdev", ROOT_WHOLE),
+	ROOT("/sys/module/iommufd", ROOT_WHOLE),
 };
 
 enum cwd_kind {
@@ -71,11 +82,7 @@ struct walk {
 
 static bool root_is(const struct root *root, const char *text, size_t len)
 {
-	size_t n = strlen(root->path);
-
-	if (root->path[n - 1] == '*')
-		return len >= n - 1 && !memcmp(text, root->path, n - 1);
-	return len == n && !memcmp(text, root->path, n);
+	return (root->prefix ? len >= root->len : len == root->len) && !memcmp(text, root->path, root->len);
 }
 
 static enum root_kind find_root(const char *text, size_t len)

@@ -458,6 +458,11 @@ static void make_remote(struct file *file, void *owner)
 	file->priv = remote;
 }
 
+void remote_before_fork(void)
+{
+	ioctls_at_fork = atomic_load(&stats[STAT_IOCTLS]);
+}
+
 void remote_forked(const struct wire_address *address)
 {
 	struct owner *owner;
@@ -473,7 +478,6 @@ void remote_forked(const struct wire_address *address)
 	if (!owner)
 		return;
 	parent = owner;
-	ioctls_at_fork = atomic_load(&stats[STAT_IOCTLS]);
 	own_ioctls = 0;
 	file_for_each(make_remote, owner);
 }

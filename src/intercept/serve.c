@@ -258,12 +258,14 @@ static int serve_one(struct peer *peer)
 		done.new_file = true;
 		answer->fds[answer->nr_fds++] = peer->new_fd;
 	}
+	if (peer->new_fd < 0)
+		return wire_send(peer->sock, &done, answer->data, answer->len, answer->fds, answer->nr_fds);
+	hold_settle_begin();
 	rc = wire_send(peer->sock, &done, answer->data, answer->len, answer->fds, answer->nr_fds);
-	if (peer->new_fd >= 0) {
-		fdtable_close(peer->new_fd);
-		close(peer->new_fd);
-		file_put(peer->new_file);
-	}
+	fdtable_close(peer->new_fd);
+	close(peer->new_fd);
+	file_put(peer->new_file);
+	hold_settle_end();
 	return rc;
 }
 

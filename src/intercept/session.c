@@ -172,8 +172,10 @@ static void before_fork(void)
 	bool failed = false;
 
 	sharing = has_local_files() && serve_address();
-	if (sharing)
+	if (sharing) {
+		remote_before_fork();
 		fdtable_for_each(share_file, &failed);
+	}
 	if (failed)
 		uvfio_err("fork: a child will not be able to use every open VFIO file: %s", strerror(errno));
 }
@@ -189,10 +191,10 @@ static void after_fork(void)
 	self_caller.pid = owner;
 	file_forked();
 	claims_forked();
-	hold_forked();
 	mm_forked();
 	address = serve_forked();
 	remote_forked(sharing ? address : NULL);
+	hold_forked();
 	if (machine && !sharing) {
 		eventfd_forked();
 		machine_forked(machine);

@@ -20,9 +20,15 @@
 
 /* fd is a descriptor of file: keep it open as long as anyone has one. Idempotent. 0 or -errno. */
 int hold_file(struct file *file, int fd);
-/* Let go of files that nobody has a descriptor of any more. Costs a load when nothing is held. */
+/*
+ * Let go of files that nobody has a descriptor of any more, and wait for whoever is just doing so. Costs a
+ * load when nothing is held. Not to be called by a thread that is settling.
+ */
 void hold_reap(void);
-/* The child of a fork holds nothing. */
+/* A thread that is about to give up a reference or a descriptor of a file of others: between these two. */
+void hold_settle_begin(void);
+void hold_settle_end(void);
+/* The child of a fork holds nothing. After remote_forked(): what it held is its parent's then. */
 void hold_forked(void);
 
 /* ---- serve.c */
@@ -34,6 +40,8 @@ const struct wire_address *serve_forked(void);
 
 /* ---- remote.c */
 
+/* In the forking process, before. */
+void remote_before_fork(void);
 /*
  * The child of a fork. address: every file that was the parent's own is asked for there from now on; NULL:
  * the parent had none.
