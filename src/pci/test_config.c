@@ -2,7 +2,9 @@
 /* Config space: what can be read, what a write changes, and what it sets in motion. */
 #include "pci/test_util.h"
 
+#include <pthread.h>
 #include <string.h>
+#include <time.h>
 
 static void test_identity(void **state)
 {
@@ -275,6 +277,85 @@ static void test_reopen(void **state)
 	assert_memory_equal(before, after, sizeof(before));
 }
 
+struct worker {
+	struct rig *rig;
+	void (*step)(struct rig *r, unsigned int i);
+	_Atomic bool stop;
+	pthread_t thread;
+};
+
+static void *work(void *arg)
+{
+	struct worker *w = arg;
+
+	for (unsigned int i = 0; !w->stop; i++)
+		w->step(w->rig, i);
+	return NULL;
+}
+
+static void step_command(struct rig *r, unsigned int i)
+{
+	uint16_t command = i & 1 ? 0x0103 : 0x0507;
+
+	dev_write(r, CFG, PCI_COMMAND, &command, sizeof(command));
+}
+
+static void step_power(struct rig *r, unsigned int i)
+{
+	uint16_t ctrl = i & 1 ? 3 : 0;
+
+	dev_write(r, CFG, 0x60 + PCI_PM_CTRL, &ctrl, sizeof(ctrl));
+}
+
+static void step_read(struct rig *r, unsigned int i)
+{
+	uint8_t buf[256];
+	uint64_t value;
+
+	dev_read(r, CFG, i % 16, buf, sizeof(buf) - 16);
+	dev_read(r, 2, 0x1000 + i % 8 * 8, &value, sizeof(value));
+	pci_mmio(r->func, ((uint64_t)2 << 40) + 0x1000, &value, sizeof(value), true);
+}
+
+static void step_reset(struct rig *r, unsigned int i)
+{
+	uint16_t flr = PCI_EXP_DEVCTL_BCR_FLR;
+
+	if (i & 1)
+		dev_ioctl(r, VFIO_DEVICE_RESET, NULL);
+	else
+		dev_write(r, CFG, 0x80 + PCI_EXP_DEVCTL, &flr, sizeof(flr));
+}
+
+/* Everything at once. At the end the state is that of the last writes. */
+static void test_concurrent(void **state)
+{
+	void (*const steps[])(struct rig *, unsigned int) = { step_command, step_power, step_read,
+							      step_reset };
+	struct worker workers[ARRAY_SIZE(steps)] = { 0 };
+	struct rig *r = *state;
+	uint32_t value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		workers[i].rig = r;
+		workers[i].step = steps[i];
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
+	}
+	nanosleep(&(struct timespec){ .tv_nsec = 200000000 }, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		workers[i].stop = true;
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++)
+		pthread_join(workers[i].thread, NULL);
+	assert_true(r->fake->resets > 2);
+	cfg_write(r, 0x60 + PCI_PM_CTRL, 0, 2);
+	cfg_write(r, PCI_COMMAND, 0x0507, 2);
+	assert_int_equal(dev_read(r, 2, 0x1000, &value, 4), 4);
+	assert_true(pci_iommu_dev(r->func)->enabled);
+	cfg_write(r, PCI_COMMAND, 0x0101, 2);
+	assert_int_equal(dev_read(r, 2, 0x1000, &value, 4), -EIO);
+	assert_false(pci_iommu_dev(r->func)->enabled);
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -340,6 +421,7 @@ int main(void)
 		CASE_MSI(test_msi_flags),
 		CASE(test_reopen),
 		CASE(test_names),
+		CASE(test_concurrent),
 		cmocka_unit_test(test_bdf),
 	};
 
