@@ -190,26 +190,27 @@ static void unreserve(struct nvme_cq *cq)
 	pthread_mutex_unlock(&cq->lock);
 }
 
-/* A reserved entry is filled and becomes visible. */
+/*
+ * A reserved entry is filled and becomes visible. The tail moves first: the client may see the entry and ring
+ * the head doorbell for it before this function returns.
+ */
 static int post(struct nvme_worker *w, struct nvme_cq *cq, struct nvme_cqe *cqe)
 {
 	uint32_t tail = atomic_load(&cq->tail);
 	uint64_t iova = cq->base + (uint64_t)tail * sizeof(*cqe);
 	const char *halves = (const char *)cqe;
-	int rc;
 
 	cqe->status = (uint16_t)(cqe->status << 1 | cq->phase);
-	/* In this order for whoever polls: a DMA section begins with a full barrier. */
-	rc = dma_write(w->dma, iova, halves, 8, "CQ entry");
-	if (!rc)
-		rc = dma_write(w->dma, iova + 8, halves + 8, 8, "CQ entry");
 	if (++tail == atomic_load(&cq->size)) {
 		tail = 0;
 		cq->phase = !cq->phase;
 	}
 	cq->reserved--;
 	atomic_store(&cq->tail, tail);
-	return rc;
+	/* In this order for whoever polls: a DMA section begins with a full barrier. */
+	if (dma_write(w->dma, iova, halves, 8, "CQ entry"))
+		return -EFAULT;
+	return dma_write(w->dma, iova + 8, halves + 8, 8, "CQ entry");
 }
 
 /* ---- submission queue entries */
