@@ -14,8 +14,12 @@ int pci_irqs_init(struct pci_func *func)
 
 	irqs->nr_vectors = MAX(func->desc.msix_vectors, func->desc.msi_vectors);
 	irqs->vectors = calloc(MAX(irqs->nr_vectors, 1u), sizeof(*irqs->vectors));
-	if (!irqs->vectors)
+	irqs->retired = calloc(MAX(irqs->nr_vectors, 1u), sizeof(struct eventfd_ctx *));
+	if (!irqs->vectors || !irqs->retired) {
+		free(irqs->vectors);
+		free(irqs->retired);
 		return -ENOMEM;
+	}
 	pthread_mutex_init(&irqs->lock, NULL);
 	return 0;
 }
@@ -23,6 +27,7 @@ int pci_irqs_init(struct pci_func *func)
 void pci_irqs_destroy(struct pci_func *func)
 {
 	free(func->irqs.vectors);
+	free(func->irqs.retired);
 	pthread_mutex_destroy(&func->irqs.lock);
 }
 
@@ -70,6 +75,23 @@ void pci_slot_set(struct pci_irqs *irqs, struct irq_slot *slot, struct eventfd_c
 		return;
 	wait_for_raisers(irqs);
 	eventfd_ctx_put(old);
+}
+
+void pci_vectors_clear(struct pci_irqs *irqs)
+{
+	unsigned int nr = 0;
+
+	for (unsigned int i = 0; i < irqs->nr_vectors; i++) {
+		struct eventfd_ctx *old = atomic_exchange(&irqs->vectors[i].trigger, NULL);
+
+		if (old)
+			irqs->retired[nr++] = old;
+	}
+	if (!nr)
+		return;
+	wait_for_raisers(irqs);
+	while (nr)
+		eventfd_ctx_put(irqs->retired[--nr]);
 }
 
 bool pci_slot_signal(struct pci_func *func, struct irq_slot *slot, const char *what, unsigned int vector)

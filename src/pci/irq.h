@@ -40,6 +40,7 @@ struct pci_irqs {
 	_Atomic(struct eventfd_ctx *) wakeup; /* feature.c: taken by exchange only */
 	unsigned int nr_vectors;
 	struct irq_slot *vectors;
+	struct eventfd_ctx **retired; /* as many; for pci_vectors_clear, under lock */
 };
 
 int pci_irqs_init(struct pci_func *func);
@@ -51,6 +52,8 @@ unsigned int pci_irq_count(const struct pci_func *func, uint32_t index);
 
 /* Put ctx (or NULL) into a slot: takes over the reference, drops the old one once nobody uses it. */
 void pci_slot_set(struct pci_irqs *irqs, struct irq_slot *slot, struct eventfd_ctx *ctx);
+/* The same with NULL for all vectors, with one wait. */
+void pci_vectors_clear(struct pci_irqs *irqs);
 /* Signal what is in the slot: was there anything? */
 bool pci_slot_signal(struct pci_func *func, struct irq_slot *slot, const char *what, unsigned int vector);
 

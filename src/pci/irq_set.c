@@ -163,8 +163,7 @@ static void msi_disable(struct pci_func *func)
 {
 	struct pci_irqs *irqs = &func->irqs;
 
-	for (unsigned int i = 0; i < irqs->nr_vectors; i++)
-		pci_slot_set(irqs, &irqs->vectors[i], NULL);
+	pci_vectors_clear(irqs);
 	msi_show_enabled(func, false);
 	atomic_store(&irqs->mode, PCI_IRQ_NONE);
 	__atomic_store_n(&irqs->enabled, 0, __ATOMIC_RELAXED);

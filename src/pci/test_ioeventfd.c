@@ -147,11 +147,8 @@ static void test_limit(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_arguments),
-		CASE(test_duplicates),
-		CASE(test_writes),
-		CASE(test_removal),
-		CASE(test_limit),
+		CASE(test_arguments), CASE(test_duplicates), CASE(test_writes),
+		CASE(test_removal),   CASE(test_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

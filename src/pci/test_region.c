@@ -274,11 +274,10 @@ static void test_feature_low_power(void **state)
 {
 	struct rig *r = *state;
 	struct {
-		struct vfio_device_feature head;
+		uint32_t argsz, flags;
 		struct vfio_device_low_power_entry_with_wakeup entry;
-	} arg = { .head = { .argsz = 16,
-			    .flags = VFIO_DEVICE_FEATURE_SET |
-				     VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP },
+	} arg = { .argsz = 16,
+		  .flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY_WITH_WAKEUP,
 		  .entry = { .wakeup_eventfd = new_eventfd() } };
 	struct vfio_device_feature entry = {
 		.argsz = 8, .flags = VFIO_DEVICE_FEATURE_SET | VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY
@@ -305,7 +304,7 @@ static void test_feature_low_power(void **state)
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_FEATURE, &arg), -EBADF);
 	arg.entry.wakeup_eventfd = -1;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_FEATURE, &arg), -EINVAL);
-	arg.head.argsz = 15;
+	arg.argsz = 15;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_FEATURE, &arg), -EINVAL);
 	/* closed in low power: the next user begins awake */
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_FEATURE, &entry), 0);
@@ -320,18 +319,18 @@ static void test_hot_reset(void **state)
 	struct pci_func *peer = add_function(r, "0000:00:01.3", 8),
 			*other = add_function(r, "0000:00:02.0", 7);
 	struct {
-		struct vfio_pci_hot_reset_info head;
+		uint32_t argsz, flags, count;
 		struct vfio_pci_dependent_device dev[4];
-	} info = { .head = { .argsz = sizeof(info.head) + 8 } };
+	} info = { .argsz = 12 + sizeof(info.dev[0]) };
 	struct {
-		struct vfio_pci_hot_reset head;
+		uint32_t argsz, flags, count;
 		int32_t fds[2];
-	} reset = { .head = { .argsz = sizeof(reset), .count = 1 }, .fds = { r->group, r->group } };
+	} reset = { .argsz = sizeof(reset), .count = 1, .fds = { r->group, r->group } };
 	int before = r->fake->resets;
 
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info), -ENOSPC);
-	assert_int_equal(info.head.count, 2);
-	info.head.argsz = sizeof(info);
+	assert_int_equal(info.count, 2);
+	info.argsz = sizeof(info);
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info), 0);
 	assert_int_equal(info.dev[0].group_id, 7);
 	assert_int_equal(info.dev[0].devfn, 1 << 3);
@@ -343,11 +342,11 @@ static void test_hot_reset(void **state)
 	pci_func_destroy(peer);
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), 0);
 	assert_int_equal(r->fake->resets, before + 1);
-	reset.head.count = 2;
+	reset.count = 2;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
-	reset.head.count = 0;
+	reset.count = 0;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
-	reset.head.count = 1;
+	reset.count = 1;
 	reset.fds[0] = r->device;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
 	reset.fds[0] = 10000;
@@ -355,7 +354,7 @@ static void test_hot_reset(void **state)
 	reset.fds[0] = 0;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
 	reset.fds[0] = r->group;
-	reset.head.flags = 1;
+	reset.flags = 1;
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
 	pci_func_destroy(other);
 }

@@ -476,31 +476,31 @@ static void test_reset(struct client *c)
 static void test_hot_reset(struct client *c)
 {
 	struct {
-		struct vfio_pci_hot_reset_info head;
+		uint32_t argsz, flags, count;
 		struct vfio_pci_dependent_device dev[64];
-	} info = { .head = { .argsz = sizeof(info.head) } };
+	} info = { .argsz = 12 };
 	struct {
-		struct vfio_pci_hot_reset head;
+		uint32_t argsz, flags, count;
 		int32_t fd;
-	} reset = { .head = { .argsz = sizeof(reset), .count = 1 }, .fd = c->group };
+	} reset = { .argsz = sizeof(reset), .count = 1, .fd = c->group };
 
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, NULL), -EFAULT);
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info), -ENOSPC);
-	assert_true(info.head.count >= 1);
-	info.head.argsz = sizeof(info);
+	assert_true(info.count >= 1);
+	info.argsz = sizeof(info);
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, &info), 0);
-	reset.head.flags = 1;
+	reset.flags = 1;
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
-	reset.head.flags = 0;
+	reset.flags = 0;
 	reset.fd = c->device;
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
 	reset.fd = 1000;
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EBADF);
-	reset.head.count = 0;
+	reset.count = 0;
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_PCI_HOT_RESET, &reset), -EINVAL);
-	if (info.head.count > 1)
+	if (info.count > 1)
 		return; /* others would be reset, too */
-	reset.head.count = 1;
+	reset.count = 1;
 	reset.fd = c->group;
 	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_PCI_HOT_RESET, &reset), 0);
 }
