@@ -225,11 +225,21 @@ static void describe_extension(const struct ioctl_call *call, const void *arg, c
 		snprintf(buf, len, "%llu", (unsigned long long)call->arg);
 }
 
+/* The argument is ignored, and not worth telling. */
+static void describe_nothing(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	(void)call;
+	(void)arg;
+	(void)buf;
+	(void)len;
+}
+
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GET_API_VERSION,
 	  .name = "VFIO_GET_API_VERSION",
 	  .row_flags = IOC_VALUE,
-	  .handler = ioctl_get_api_version },
+	  .handler = ioctl_get_api_version,
+	  .describe = describe_nothing },
 	{ .cmd = VFIO_CHECK_EXTENSION,
 	  .name = "VFIO_CHECK_EXTENSION",
 	  .row_flags = IOC_VALUE,
@@ -244,6 +254,29 @@ static const struct ioctl_row rows[] = {
 
 /* ---- the file */
 
+/* A request that is for an IOMMU, while there is none. */
+static void trace_early(const struct file *file, uint32_t cmd)
+{
+	const char *name = "ioctl";
+
+	switch (cmd) {
+	case VFIO_IOMMU_GET_INFO:
+		name = "VFIO_IOMMU_GET_INFO";
+		break;
+	case VFIO_IOMMU_MAP_DMA:
+		name = "VFIO_IOMMU_MAP_DMA";
+		break;
+	case VFIO_IOMMU_UNMAP_DMA:
+		name = "VFIO_IOMMU_UNMAP_DMA";
+		break;
+	case VFIO_IOMMU_DIRTY_PAGES:
+		name = "VFIO_IOMMU_DIRTY_PAGES";
+		break;
+	}
+	trace_emit(TRACE_IOCTL, NULL, name, 0, "%s request=0x%x before VFIO_SET_IOMMU = -1 EINVAL",
+		   file->path, cmd);
+}
+
 static long to_back_end(struct vfio_container *container, struct file *file, const struct caller *caller,
 			uint32_t cmd, uint64_t arg)
 {
@@ -255,8 +288,7 @@ static long to_back_end(struct vfio_container *container, struct file *file, con
 	} else {
 		rc = -EINVAL;
 		if (trace_on(TRACE_IOCTL))
-			trace_emit(TRACE_IOCTL, NULL, "ioctl", 0,
-				   "%s request=0x%x without an IOMMU = -1 EINVAL", file->path, cmd);
+			trace_early(file, cmd);
 	}
 	pthread_rwlock_unlock(&container->lock);
 	return rc;

@@ -242,6 +242,15 @@ static void describe_name(const struct ioctl_call *call, const void *arg, char *
 		snprintf(buf, len, "name=\"%s\"", name);
 }
 
+/* The argument is ignored, and not worth telling. */
+static void describe_nothing(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	(void)call;
+	(void)arg;
+	(void)buf;
+	(void)len;
+}
+
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GROUP_GET_STATUS,
 	  .name = "VFIO_GROUP_GET_STATUS",
@@ -258,7 +267,8 @@ static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GROUP_UNSET_CONTAINER,
 	  .name = "VFIO_GROUP_UNSET_CONTAINER",
 	  .row_flags = IOC_VALUE,
-	  .handler = ioctl_unset_container },
+	  .handler = ioctl_unset_container,
+	  .describe = describe_nothing },
 	{ .cmd = VFIO_GROUP_GET_DEVICE_FD,
 	  .name = "VFIO_GROUP_GET_DEVICE_FD",
 	  .row_flags = IOC_VALUE,

@@ -55,8 +55,12 @@ int open_group_flags(const char *device, int oflags)
 	if (n < 0)
 		return -errno;
 	target[n] = 0;
-	snprintf(node, sizeof(node), "/dev/vfio%s", strrchr(target, '/'));
+	snprintf(node, sizeof(node), "/dev/vfio/%s", strrchr(target, '/') + 1);
 	fd = open(node, oflags | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT) {
+		snprintf(node, sizeof(node), "/dev/vfio/noiommu-%s", strrchr(target, '/') + 1);
+		fd = open(node, oflags | O_CLOEXEC);
+	}
 	return fd < 0 ? -errno : fd;
 }
 

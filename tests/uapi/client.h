@@ -67,7 +67,7 @@ const char *peer(void);
 
 /* A descriptor or a result, or a negative errno. */
 int open_container(const struct mode *mode);
-int open_group(const char *device);
+int open_group(const char *device); /* with or without an IOMMU */
 int open_group_flags(const char *device, int oflags);
 long do_ioctl(int fd, unsigned long request, const void *arg);
 long do_ioctl_value(int fd, unsigned long request, unsigned long value);
