@@ -62,7 +62,7 @@ static uint64_t count_le(const uint64_t *a, uint64_t n, uint64_t x)
 	while (n > 1) {
 		uint64_t half = n / 2;
 
-		base += base[half - 1] <= x ? half : 0;
+		base += half & -(uint64_t)(base[half - 1] <= x); /* a branch here would be mispredicted */
 		n -= half;
 	}
 	return (uint64_t)(base - a) + (*base <= x);
@@ -73,6 +73,13 @@ static uint64_t child_for(const struct range_node *node, uint64_t at)
 	return count_le(node->key + 1, node->nr - 1, at);
 }
 
+/* A search in a large map waits for memory most of the time: fetch what it will look at all at once. */
+static inline void prefetch_node(const struct range_node *node)
+{
+	for (size_t at = 0; at < sizeof(*node); at += 64)
+		__builtin_prefetch((const char *)node + at);
+}
+
 static void cursor_seek(const struct range_map *map, uint64_t at, struct cursor *cur)
 {
 	struct range_node *node = map->root;
@@ -81,6 +88,7 @@ static void cursor_seek(const struct range_map *map, uint64_t at, struct cursor 
 		cur->node[level] = node;
 		cur->index[level] = child_for(node, at);
 		node = node->child[cur->index[level]];
+		prefetch_node(node);
 	}
 	cur->node[0] = node;
 	cur->index[0] = count_le(node->start, node->nr, at);
@@ -506,28 +514,46 @@ static void rebalance(struct range_map *map, struct cursor *cur)
 	drop_root_chain(map);
 }
 
-void *range_map_remove(struct range_map *map, uint64_t start)
+static void *remove_at(struct range_map *map, struct cursor *cur, uint64_t pos)
 {
-	struct range_node *leaf;
-	struct cursor cur;
-	uint64_t pos, tail;
-	void *value;
+	struct range_node *leaf = cur->node[0];
+	void *value = leaf->value[pos];
+	uint64_t tail = --leaf->nr - pos;
 
-	if (!map->root)
-		return NULL;
-	cursor_seek(map, start, &cur);
-	leaf = cur.node[0];
-	if (!cur.index[0] || leaf->start[cur.index[0] - 1] != start)
-		return NULL;
-	pos = cur.index[0] - 1;
-	value = leaf->value[pos];
-	tail = --leaf->nr - pos;
 	MOVE(leaf->start, pos, pos + 1, tail);
 	MOVE(leaf->last, pos, pos + 1, tail);
 	MOVE(leaf->value, pos, pos + 1, tail);
 	map->count--;
-	rebalance(map, &cur);
+	if (leaf->nr <= LEAF_MAX / 4)
+		rebalance(map, cur);
 	return value;
+}
+
+void *range_map_remove(struct range_map *map, uint64_t start)
+{
+	struct cursor cur;
+
+	if (!map->root)
+		return NULL;
+	cursor_seek(map, start, &cur);
+	if (!cur.index[0] || cur.node[0]->start[cur.index[0] - 1] != start)
+		return NULL;
+	return remove_at(map, &cur, cur.index[0] - 1);
+}
+
+bool range_map_take(struct range_map *map, uint64_t start, uint64_t last, void **value)
+{
+	struct cursor cur;
+	uint64_t pos;
+
+	if (!map->root)
+		return false;
+	cursor_seek(map, start, &cur);
+	pos = cur.index[0] - 1;
+	if (!cur.index[0] || cur.node[0]->start[pos] != start || cur.node[0]->last[pos] != last)
+		return false;
+	*value = remove_at(map, &cur, pos);
+	return true;
 }
 
 struct drop {

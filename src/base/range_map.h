@@ -33,6 +33,9 @@ int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void 
 /* Remove the range that starts exactly at start. Returns its value, or NULL. Needs no memory. */
 void *range_map_remove(struct range_map *map, uint64_t start);
 
+/* Remove the range that is exactly [start, last] and fetch its value. False, and nothing done, when there is none. */
+bool range_map_take(struct range_map *map, uint64_t start, uint64_t last, void **value);
+
 /*
  * Remove every range whose start lies in [start, last]; fn (may be NULL) is called for each, ascending, and
  * must not touch the map. Walks whole nodes: far cheaper than as many single removals. Returns how many there

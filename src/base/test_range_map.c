@@ -99,7 +99,17 @@ static void try_remove(struct range_map *map, uint64_t start)
 {
 	struct range *there = model[start] && model[start]->start == start ? model[start] : NULL;
 
-	assert_ptr_equal(range_map_remove(map, start), there ? there->value : NULL);
+	if (rnd(2)) {
+		assert_ptr_equal(range_map_remove(map, start), there ? there->value : NULL);
+	} else {
+		uint64_t last = there ? there->last : start;
+		void *value;
+
+		assert_false(range_map_take(map, start, last + 1, &value));
+		assert_int_equal(range_map_take(map, start, last, &value), there != NULL);
+		if (there)
+			assert_ptr_equal(value, there->value);
+	}
 	if (there)
 		model_del(there);
 }

@@ -12,6 +12,8 @@
  */
 #include "iommu/dma_private.h"
 
+#include "base/trace.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -148,10 +150,20 @@ void dma_begin(struct dma_user *user)
 		new_generation(user, generation);
 }
 
+static void count_bytes(struct dma_user *user)
+{
+	if (user->read)
+		stat_add(STAT_DMA_READ_BYTES, user->read);
+	if (user->written)
+		stat_add(STAT_DMA_WRITE_BYTES, user->written);
+	user->read = user->written = 0;
+}
+
 void dma_end(struct dma_user *user)
 {
 	if (--user->depth)
 		return;
+	count_bytes(user);
 	atomic_store_explicit(&user->section, atomic_load_explicit(&user->section, memory_order_relaxed) + 1,
 			      memory_order_release);
 	if (unlikely(user->nr_faults))

@@ -30,6 +30,14 @@ struct run {
 
 #define RUN_FLAGS (PTE_IO | ~(BIT64(PTE_MM_SHIFT) - 1))
 
+static __attribute__((cold, noinline)) int fault_at(const struct access *acc, enum dma_fault_kind kind,
+						    uint64_t at, uint64_t va)
+{
+	struct dma_fault fault = { kind, acc->write, at, acc->iova, acc->len, va, NULL, "" };
+
+	return dma_fault_add(acc->user, &fault, acc->what);
+}
+
 static void mark_dirty(pte_t *slot, uint64_t pte)
 {
 	while (pte & PTE_LEAF && !(pte & PTE_DIRTY))
@@ -37,34 +45,34 @@ static void mark_dirty(pte_t *slot, uint64_t pte)
 			return;
 }
 
+static void remember(struct dma_user *user, uint64_t iova, const struct pt_leaf *leaf)
+{
+	uint64_t page = align_down(iova, UVFIO_PAGE_SIZE);
+
+	user->tlb[(iova >> UVFIO_PAGE_SHIFT) % TLB_SIZE] =
+		(struct tlb_entry){ page | user->epoch, leaf->pte + (page - leaf->first) };
+	if (leaf->last - leaf->first < UVFIO_PAGE_SIZE)
+		return;
+	user->big_iova = leaf->first;
+	user->big_size = leaf->last - leaf->first + 1;
+	user->big_pte = leaf->pte;
+}
+
 static __attribute__((noinline)) int translate_walk(const struct access *acc, uint64_t iova, uint64_t need,
 						    struct run *run)
 {
 	struct dma_user *user = acc->user;
-	struct dma_fault fault = { DMA_NOT_MAPPED, acc->write, iova, acc->iova, acc->len, 0, NULL, "" };
-	unsigned int shift;
-	uint64_t pte, offset;
-	pte_t *slot = pgtable_walk(&user->domain->pt, iova, &pte, &shift);
+	struct pt_leaf leaf;
 
-	if (!slot)
-		return dma_fault_add(user, &fault, acc->what);
-	if (!(pte & need)) {
-		fault.kind = DMA_NO_PERMISSION;
-		return dma_fault_add(user, &fault, acc->what);
-	}
+	if (unlikely(!pgtable_walk(&user->domain->pt, iova, &leaf)))
+		return fault_at(acc, DMA_NOT_MAPPED, iova, 0);
+	if (unlikely(!(leaf.pte & need)))
+		return fault_at(acc, DMA_NO_PERMISSION, iova, 0);
 	if (acc->write && user->tracking)
-		mark_dirty(slot, pte);
-	offset = iova & (BIT64(shift) - 1);
-	*run = (struct run){ (pte & PTE_ADDR) + offset, BIT64(shift) - offset, pte & RUN_FLAGS };
-	if (shift == UVFIO_PAGE_SHIFT) {
-		struct tlb_entry *entry = &user->tlb[(iova >> UVFIO_PAGE_SHIFT) % TLB_SIZE];
-
-		*entry = (struct tlb_entry){ (iova - offset) | user->epoch, pte };
-	} else {
-		user->big_iova = iova - offset;
-		user->big_size = BIT64(shift);
-		user->big_pte = pte;
-	}
+		mark_dirty(leaf.word, leaf.pte);
+	*run = (struct run){ (leaf.pte & PTE_ADDR) + (iova - leaf.first), leaf.last - iova + 1,
+			     leaf.pte & RUN_FLAGS };
+	remember(user, iova, &leaf);
 	return 0;
 }
 
@@ -99,7 +107,6 @@ static bool continues(const struct run *run, const struct run *piece)
 /* The memory of this run refused the copy: find the page that did. */
 static int run_lost(const struct access *acc, const struct run *run, uint64_t iova)
 {
-	struct dma_fault fault = { DMA_LOST, acc->write, iova, acc->iova, acc->len, run->va, NULL, "" };
 	struct mm *mm = mm_by_index((uint16_t)(run->flags >> PTE_MM_SHIFT));
 	uint64_t step;
 
@@ -109,11 +116,9 @@ static int run_lost(const struct access *acc, const struct run *run, uint64_t io
 		step = MIN(run->len - done, UVFIO_PAGE_SIZE - (va & UVFIO_PAGE_MASK));
 		if (!mm_check(mm, va, step, acc->write))
 			continue;
-		fault.at = iova + done;
-		fault.va = va;
-		break;
+		return fault_at(acc, DMA_LOST, iova + done, va);
 	}
-	return dma_fault_add(acc->user, &fault, acc->what);
+	return fault_at(acc, DMA_LOST, iova, run->va);
 }
 
 static int copy_run(const struct access *acc, const struct run *run, uint64_t iova, void *buf)
@@ -130,16 +135,13 @@ static int copy_run(const struct access *acc, const struct run *run, uint64_t io
 }
 
 /* Faults that no translation is needed for. */
-static int check_device(const struct access *acc)
+static inline int check_device(const struct access *acc)
 {
-	struct dma_user *user = acc->user;
-	struct dma_fault fault = { DMA_NO_MASTER, acc->write, acc->iova, acc->iova, acc->len, 0, NULL, "" };
-
-	if (likely(user->domain && atomic_load_explicit(&user->dev->enabled, memory_order_relaxed)))
-		return 0;
-	if (!user->domain)
-		fault.kind = DMA_NO_DOMAIN;
-	return dma_fault_add(user, &fault, acc->what);
+	if (unlikely(!acc->user->domain))
+		return fault_at(acc, DMA_NO_DOMAIN, acc->iova, 0);
+	if (unlikely(!atomic_load_explicit(&acc->user->dev->enabled, memory_order_relaxed)))
+		return fault_at(acc, DMA_NO_MASTER, acc->iova, 0);
+	return 0;
 }
 
 /* On failure everything before the place that failed has been copied. */
@@ -183,9 +185,9 @@ static int access_memory(struct dma_user *user, uint64_t iova, void *buf, size_t
 
 	dma_begin(user);
 	ret = transfer(&acc, buf);
-	dma_end(user);
 	if (likely(!ret))
-		stat_add(write ? STAT_DMA_WRITE_BYTES : STAT_DMA_READ_BYTES, len);
+		*(write ? &user->written : &user->read) += len;
+	dma_end(user);
 	if (unlikely(start))
 		trace_emit(TRACE_DMA, user->dev->name, write ? "dma_write" : "dma_read", start,
 			   "iova=0x%llx len=%zu what=\"%s\" ret=%d", (unsigned long long)iova, len, what,
@@ -249,7 +251,7 @@ int dma_map_iov(struct dma_user *user, uint64_t iova, size_t len, bool write, st
 			iov[nr_before - 1].iov_len = len_before;
 		return ret;
 	}
-	stat_add(write ? STAT_DMA_WRITE_BYTES : STAT_DMA_READ_BYTES, len);
+	*(write ? &user->written : &user->read) += len;
 	if (trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, user->dev->name, write ? "dma_write" : "dma_read", 0,
 			   "iova=0x%llx len=%zu what=\"%s\" pieces=%u", (unsigned long long)iova, len, what,

@@ -41,9 +41,10 @@ struct dma_user {
 	struct iommu_dev *dev;
 	struct iommu_domain *domain; /* of the section that is open */
 	unsigned int depth;
-	unsigned int epoch;  /* 1 .. 4095 */
-	uint64_t generation; /* of the domain, that the caches below belong to */
-	bool tracking;       /* the domain wants dirty marks */
+	unsigned int epoch;     /* 1 .. 4095 */
+	uint64_t generation;    /* of the domain, that the caches below belong to */
+	uint64_t read, written; /* bytes in this section, for the counters */
+	bool tracking;          /* the domain wants dirty marks */
 
 	/* The last leaf of more than a page: [big_iova, big_iova + big_size) */
 	uint64_t big_iova, big_size, big_pte;

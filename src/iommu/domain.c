@@ -51,6 +51,11 @@ void iommu_domain_put(struct iommu_domain *domain)
 	free(domain);
 }
 
+uint64_t iommu_domain_table_bytes(const struct iommu_domain *domain)
+{
+	return pgtable_bytes(&domain->pt);
+}
+
 void iommu_domain_free(struct iommu_domain *domain)
 {
 	if (domain)
@@ -65,6 +70,12 @@ static void quiesce(struct iommu_domain *domain)
 	while (atomic_load(&domain->readers))
 		sched_yield();
 	pgtable_reclaim(&domain->pt);
+}
+
+void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova)
+{
+	if (domain)
+		pgtable_prefetch(&domain->pt, iova);
 }
 
 int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
@@ -121,15 +132,15 @@ struct dirty_read {
 	void *arg;
 };
 
-static void read_leaf(void *arg, uint64_t iova, uint64_t size, pte_t *slot)
+static void read_leaf(void *arg, const struct pt_leaf *leaf)
 {
 	struct dirty_read *read = arg;
-	uint64_t start = MAX(iova, read->start), last = MIN(iova + (size - 1), read->last), pte;
+	uint64_t start = MAX(leaf->first, read->start), last = MIN(leaf->last, read->last), pte;
 
 	if (read->clear)
-		pte = atomic_fetch_and(slot, ~PTE_DIRTY);
+		pte = atomic_fetch_and(leaf->word, ~PTE_DIRTY);
 	else
-		pte = pte_load(slot);
+		pte = leaf->pte;
 	if (pte & PTE_DIRTY)
 		read->fn(read->arg, start, last - start + 1);
 }
@@ -153,20 +164,18 @@ void iommu_domain_read_dirty(struct iommu_domain *domain, uint64_t iova, uint64_
 int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned int prot,
 			   struct iommu_translation *out)
 {
+	struct pt_leaf leaf;
 	int ret = -ENOENT;
-	unsigned int shift;
-	uint64_t pte, offset;
 
 	atomic_fetch_add(&domain->readers, 1);
-	if (pgtable_walk(&domain->pt, iova, &pte, &shift)) {
-		offset = iova & (BIT64(shift) - 1);
+	if (pgtable_walk(&domain->pt, iova, &leaf)) {
 		*out = (struct iommu_translation){
-			.mm = mm_by_index((uint16_t)(pte >> PTE_MM_SHIFT)),
-			.va = (pte & PTE_ADDR) + offset,
-			.len = BIT64(shift) - offset,
-			.prot = pte & (IOMMU_READ | IOMMU_WRITE),
+			.mm = mm_by_index((uint16_t)(leaf.pte >> PTE_MM_SHIFT)),
+			.va = (leaf.pte & PTE_ADDR) + (iova - leaf.first),
+			.len = leaf.last - iova + 1,
+			.prot = leaf.pte & (IOMMU_READ | IOMMU_WRITE),
 		};
-		ret = (pte & prot) == prot ? 0 : -EACCES;
+		ret = (leaf.pte & prot) == prot ? 0 : -EACCES;
 	}
 	atomic_fetch_sub(&domain->readers, 1);
 	return ret;

@@ -43,9 +43,13 @@ void iommu_params_default(struct iommu_params *params);
 unsigned int iommu_usable_ranges(const struct iommu_params *params, struct iommu_range *out,
 				 unsigned int max);
 
+/* What the page tables take. */
+uint64_t iommu_domain_table_bytes(const struct iommu_domain *domain);
 struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params);
 void iommu_domain_free(struct iommu_domain *domain); /* nothing attached any more */
 
+/* A change at iova is coming soon (owner's lock held). */
+void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova);
 /* Map [iova, iova+size) to va in mm: page aligned, free before. prot: IOMMU_READ|IOMMU_WRITE. 0 or -ENOMEM
  * (undone). */
 int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,

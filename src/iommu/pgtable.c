@@ -82,13 +82,45 @@ void pgtable_reclaim(struct pgtable *pt)
 		*link = pt->free;
 		pt->free = table;
 	}
+	while (pt->retired_spans) {
+		struct pt_span *span = pt->retired_spans;
+
+		pt->retired_spans = span->next;
+		span->next = pt->free_spans;
+		pt->free_spans = span;
+	}
+}
+
+/* Spans live in pages of the pool, which are never tables again. */
+static struct pt_span *span_new(struct pgtable *pt)
+{
+	struct pt_span *span = pt->free_spans;
+
+	if (!span) {
+		struct pt_span *page = (struct pt_span *)(void *)table_new(pt);
+
+		if (!page)
+			return NULL;
+		for (size_t i = 0; i < UVFIO_PAGE_SIZE / sizeof(*page); i++) {
+			page[i].next = span;
+			span = &page[i];
+		}
+	}
+	pt->free_spans = span->next;
+	return span;
+}
+
+static void span_retire(struct pgtable *pt, struct pt_span *span)
+{
+	span->next = pt->retired_spans;
+	pt->retired_spans = span;
 }
 
 int pgtable_init(struct pgtable *pt, unsigned int width)
 {
 	unsigned int levels = width > 48 ? 5 : 4;
 
-	*pt = (struct pgtable){ .width = width };
+	*pt = (struct pgtable){ .last = BIT64(width) - 1 };
 	pt->root_shift = UVFIO_PAGE_SHIFT + (levels - 1) * TABLE_BITS;
 	pt->root = table_new(pt);
 	return pt->root ? 0 : -ENOMEM;
@@ -103,6 +135,15 @@ void pgtable_fini(struct pgtable *pt)
 		munmap(chunk, CHUNK_SIZE);
 	}
 	pt->root = NULL;
+}
+
+uint64_t pgtable_bytes(const struct pgtable *pt)
+{
+	uint64_t pages = 0;
+
+	for (const struct table_chunk *chunk = pt->chunks; chunk; chunk = chunk->next)
+		pages += chunk->used;
+	return pages * UVFIO_PAGE_SIZE;
 }
 
 static uint64_t entry_of(uint64_t iova, unsigned int shift)
@@ -142,43 +183,30 @@ static struct span span_of_entry(struct span span, unsigned int shift, uint64_t 
 	return part;
 }
 
-static int map_in(struct pgtable *pt, pte_t *parent, pte_t *table, unsigned int shift, struct span span,
-		  uint64_t pte)
+/* Clear one entry, or what of [part] is below it. True when the entry is empty now and was not. */
+static int64_t clear_in(struct pgtable *pt, pte_t *table, unsigned int shift, struct span span, bool *any);
+
+static bool clear_entry(struct pgtable *pt, pte_t *slot, unsigned int shift, struct span part, bool *any)
 {
-	uint64_t i = entry_of(span.iova, shift), end = entry_of(span.last, shift) + 1, at = span.iova;
-	int64_t fresh = 0;
-	int ret = 0;
+	uint64_t e = pte_get(slot);
 
-	for (; i < end && !ret; i++) {
-		bool whole;
-		struct span part = span_of_entry(span, shift, at, &whole);
-		uint64_t e = pte_get(&table[i]), sub = pte + (part.iova - span.iova);
-
-		if (whole) {
-			fresh += !e;
-			pte_store(&table[i], sub);
-		} else {
-			pte_t *below = e ? pte_table(e) : table_new(pt);
-
-			if (!below) {
-				ret = -ENOMEM;
-				break;
-			}
-			if (!e) {
-				fresh++;
-				pte_store(&table[i], (uint64_t)(uintptr_t)below);
-			}
-			ret = map_in(pt, &table[i], below, shift - TABLE_BITS, part, sub);
-		}
-		at = part.last + 1;
+	if (!e)
+		return false;
+	if (e & PTE_LEAF) {
+		*any = true;
+	} else if (!(e & PTE_TABLE)) {
+		if (pte_span(e)->last < part.iova || pte_span(e)->first > part.last)
+			return false;
+		span_retire(pt, pte_span(e));
+		*any = true;
+	} else {
+		count_entries(slot, -clear_in(pt, pte_table(e), shift - TABLE_BITS, part, any));
+		if (pte_get(slot) >> PTE_MM_SHIFT)
+			return false;
+		table_retire(pt, pte_table(e));
 	}
-	count_entries(parent, fresh);
-	return ret;
-}
-
-int pgtable_map(struct pgtable *pt, uint64_t iova, uint64_t last, uint64_t pte)
-{
-	return map_in(pt, NULL, pt->root, pt->root_shift, (struct span){ iova, last }, pte | PTE_LEAF);
+	pte_store(slot, 0);
+	return true;
 }
 
 /* Returns how many entries of this table were cleared; sets *any when anything below was. */
@@ -190,22 +218,97 @@ static int64_t clear_in(struct pgtable *pt, pte_t *table, unsigned int shift, st
 	for (; i < end; i++) {
 		bool whole;
 		struct span part = span_of_entry(span, shift, at, &whole);
-		uint64_t e = pte_get(&table[i]);
 
+		gone += clear_entry(pt, &table[i], shift, part, any);
 		at = part.last + 1;
-		if (e && !(e & PTE_LEAF)) {
-			count_entries(&table[i], -clear_in(pt, pte_table(e), shift - TABLE_BITS, part, any));
-			if (pte_get(&table[i]) >> PTE_MM_SHIFT)
-				continue;
-			table_retire(pt, pte_table(e));
-		}
-		if (e) {
-			pte_store(&table[i], 0);
-			gone++;
-			*any = true;
-		}
 	}
 	return gone;
+}
+
+static int map_in(struct pgtable *pt, pte_t *parent, pte_t *table, unsigned int shift, struct span span,
+		  uint64_t pte);
+
+/* An entry that was empty, for a part of what it stands for. */
+static int map_span(struct pgtable *pt, pte_t *slot, struct span part, uint64_t pte)
+{
+	struct pt_span *span = span_new(pt);
+
+	if (!span)
+		return -ENOMEM;
+	atomic_store_explicit(&span->pte, pte, memory_order_relaxed);
+	span->first = part.iova;
+	span->last = part.last;
+	pte_store(slot, (uint64_t)(uintptr_t)span | PTE_SPAN);
+	return 0;
+}
+
+/* Push the span at slot down into a table of its own. Walkers see the one or the other. */
+static int expand_span(struct pgtable *pt, pte_t *slot, unsigned int shift)
+{
+	struct pt_span *span = pte_span(pte_get(slot));
+	struct span part = { span->first, span->last };
+	pte_t *below = table_new(pt), entry = (uint64_t)(uintptr_t)below | PTE_TABLE;
+	bool any;
+
+	if (!below)
+		return -ENOMEM;
+	if (map_in(pt, &entry, below, shift - TABLE_BITS, part, pte_get(&span->pte))) {
+		clear_in(pt, below, shift - TABLE_BITS, part, &any);
+		table_retire(pt, below);
+		return -ENOMEM;
+	}
+	pte_store(slot, pte_get(&entry));
+	span_retire(pt, span);
+	return 0;
+}
+
+/* A part of what the entry at slot stands for. */
+static int map_part(struct pgtable *pt, pte_t *slot, unsigned int shift, struct span part, uint64_t pte)
+{
+	uint64_t e = pte_get(slot);
+
+	if (!e)
+		return map_span(pt, slot, part, pte);
+	if (!(e & PTE_TABLE)) {
+		struct pt_span *span = pte_span(e);
+
+		if (span->first == part.iova && span->last == part.last) {
+			pte_store(&span->pte, pte);
+			return 0;
+		}
+		if (expand_span(pt, slot, shift))
+			return -ENOMEM;
+		e = pte_get(slot);
+	}
+	return map_in(pt, slot, pte_table(e), shift - TABLE_BITS, part, pte);
+}
+
+static int map_in(struct pgtable *pt, pte_t *parent, pte_t *table, unsigned int shift, struct span span,
+		  uint64_t pte)
+{
+	uint64_t i = entry_of(span.iova, shift), end = entry_of(span.last, shift) + 1, at = span.iova;
+	int64_t fresh = 0;
+	int ret = 0;
+
+	for (; i < end && !ret; i++) {
+		bool whole, used = pte_get(&table[i]) != 0;
+		struct span part = span_of_entry(span, shift, at, &whole);
+		uint64_t sub = pte + (part.iova - span.iova);
+
+		if (whole)
+			pte_store(&table[i], sub);
+		else
+			ret = map_part(pt, &table[i], shift, part, sub);
+		fresh += !used && pte_get(&table[i]);
+		at = part.last + 1;
+	}
+	count_entries(parent, fresh);
+	return ret;
+}
+
+int pgtable_map(struct pgtable *pt, uint64_t iova, uint64_t last, uint64_t pte)
+{
+	return map_in(pt, NULL, pt->root, pt->root_shift, (struct span){ iova, last }, pte | PTE_LEAF);
 }
 
 bool pgtable_clear(struct pgtable *pt, uint64_t iova, uint64_t last)
@@ -219,7 +322,7 @@ bool pgtable_clear(struct pgtable *pt, uint64_t iova, uint64_t last)
 }
 
 struct visit {
-	void (*fn)(void *arg, uint64_t iova, uint64_t size, pte_t *slot);
+	void (*fn)(void *arg, const struct pt_leaf *leaf);
 	void *arg;
 };
 
@@ -230,18 +333,22 @@ static void each_in(pte_t *table, unsigned int shift, struct span span, const st
 	for (; i < end; i++) {
 		bool whole;
 		struct span part = span_of_entry(span, shift, at, &whole);
-		uint64_t e = pte_load(&table[i]);
+		uint64_t e = pte_load(&table[i]), first = align_down(at, BIT64(shift));
+		struct pt_leaf leaf = { first, first + (BIT64(shift) - 1), e, &table[i] };
 
-		if (e & PTE_LEAF)
-			visit->fn(visit->arg, align_down(at, BIT64(shift)), BIT64(shift), &table[i]);
-		else if (e)
+		if (e && !(e & (PTE_LEAF | PTE_TABLE)))
+			leaf = (struct pt_leaf){ pte_span(e)->first, pte_span(e)->last,
+						 pte_load(&pte_span(e)->pte), &pte_span(e)->pte };
+		if (leaf.pte & PTE_LEAF && leaf.first <= part.last && leaf.last >= part.iova)
+			visit->fn(visit->arg, &leaf);
+		else if (e & PTE_TABLE)
 			each_in(pte_table(e), shift - TABLE_BITS, part, visit);
 		at = part.last + 1;
 	}
 }
 
 void pgtable_each(struct pgtable *pt, uint64_t iova, uint64_t last,
-		  void (*fn)(void *arg, uint64_t iova, uint64_t size, pte_t *slot), void *arg)
+		  void (*fn)(void *arg, const struct pt_leaf *leaf), void *arg)
 {
 	uint64_t top = BIT64(pt->root_shift + TABLE_BITS) - 1;
 

@@ -285,6 +285,7 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 	if (!is_aligned(iova | va | size, iommu->pgsize))
 		return -EINVAL;
 	pthread_mutex_lock(&iommu->lock);
+	iommu_domain_prefetch(iommu->domain, iova);
 	if (set_vaddr)
 		ret = map_vaddr(iommu, mm, iova, va, size);
 	else

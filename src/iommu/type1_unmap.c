@@ -64,6 +64,14 @@ static void remove_mapping(void *arg, const struct range *range)
 	rem->iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
 }
 
+static void count_unmapped(struct type1 *iommu, uint64_t n, uint64_t bytes)
+{
+	iommu->avail += n;
+	stat_add(STAT_UNMAPS, n);
+	stat_sub(STAT_MAPPINGS, n);
+	stat_sub(STAT_MAPPED_BYTES, bytes);
+}
+
 uint64_t type1_remove(struct type1 *iommu, uint64_t start, uint64_t last)
 {
 	struct removal rem = { .iommu = iommu };
@@ -74,10 +82,7 @@ uint64_t type1_remove(struct type1 *iommu, uint64_t start, uint64_t last)
 	n = range_map_remove_starts(&iommu->mappings, start, last, remove_mapping, &rem);
 	clear_run(&rem);
 	release(&rem);
-	iommu->avail += n;
-	stat_add(STAT_UNMAPS, n);
-	stat_sub(STAT_MAPPINGS, n);
-	stat_sub(STAT_MAPPED_BYTES, rem.bytes);
+	count_unmapped(iommu, n, rem.bytes);
 	return rem.bytes;
 }
 
@@ -177,6 +182,27 @@ static int unmap_range(struct type1 *iommu, uint64_t iova, uint64_t last, unsign
 	return ret;
 }
 
+/* By far the most common: the range is one mapping. Under the lock. */
+static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
+{
+	void *value;
+	uint64_t word;
+	struct mm *mm;
+
+	if (!range_map_take(&iommu->mappings, iova, iova + (size - 1), &value))
+		return false;
+	word = (uint64_t)(uintptr_t)value;
+	mm = mapping_mm(word);
+	if (iommu->domain)
+		iommu_domain_unmap(iommu->domain, iova, size);
+	if (unlikely(iommu->limited))
+		mm_uncharge(mm, size / UVFIO_PAGE_SIZE);
+	mm_put(mm);
+	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
+	count_unmapped(iommu, 1, size);
+	return true;
+}
+
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped)
 {
@@ -190,6 +216,12 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 			return ret;
 	}
 	pthread_mutex_lock(&iommu->lock);
+	iommu_domain_prefetch(iommu->domain, iova);
+	if (!flags && !dirty && take_one(iommu, iova, size)) {
+		pthread_mutex_unlock(&iommu->lock);
+		*unmapped = size;
+		return 0;
+	}
 	ret = check_unmap(iommu, iova, size, flags, dirty, &last);
 	if (!ret)
 		ret = unmap_range(iommu, iova, last, flags, dirty, unmapped);
