@@ -111,6 +111,9 @@ static inline int fcntl_any(int (*real)(int, int, ...), int fd, int cmd, unsigne
 
 	if (cmd == F_DUPFD || cmd == F_DUPFD_CLOEXEC)
 		return note_dup(fd, r);
+	if (cmd == F_SETFD && !(arg & FD_CLOEXEC) && unlikely(fdtable_is_ours(fd)) &&
+	    !intercept_foreign_process())
+		intercept_share_files(); /* meant for a program that is to be started */
 	return r;
 }
 

@@ -92,6 +92,9 @@ OWN(int, fstatat, (int dirfd, const char *path, struct stat *st, int flags), (di
 OWN(int, fstatat64, (int dirfd, const char *path, struct stat64 *st, int flags), (dirfd, path, st, flags))
 OWN(int, access, (const char *path, int mode), (path, mode))
 OWN(int, faccessat, (int dirfd, const char *path, int mode, int flags), (dirfd, path, mode, flags))
+OWN(int, chmod, (const char *path, mode_t mode), (path, mode))
+OWN(int, fchmodat, (int dirfd, const char *path, mode_t mode, int flags), (dirfd, path, mode, flags))
+OWN(int, statfs, (const char *path, struct statfs *st), (path, st))
 OWN(ssize_t, sendmsg, (int fd, const struct msghdr *msg, int flags), (fd, msg, flags))
 OWN(ssize_t, recvmsg, (int fd, struct msghdr *msg, int flags), (fd, msg, flags))
 OWN(void *, mmap, (void *at, size_t len, int prot, int flags, int fd, off_t off),

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <glob.h>
 #include <poll.h>
 #include <signal.h>
@@ -20,13 +21,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/inotify.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
 #include <sys/uio.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 /* Entry points of the C library's binary interface that its headers do not declare. */
@@ -68,6 +73,10 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(statx)           \
 	X(__xstat) X(__xstat64) X(__lxstat) X(__lxstat64) X(__fxstat) X(__fxstat64) X(__fxstatat)            \
 	X(__fxstatat64) X(access) X(faccessat) X(euidaccess) X(eaccess)                                      \
+	X(ftw) X(ftw64) X(nftw) X(nftw64)                                                                    \
+	X(chmod) X(fchmodat) X(chown) X(lchown) X(fchownat) X(getxattr) X(lgetxattr) X(listxattr)            \
+	X(llistxattr) X(statfs) X(statfs64) X(statvfs) X(statvfs64) X(inotify_add_watch)                     \
+	X(posix_spawn) X(posix_spawnp)                                                                       \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
 	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(shmat) X(shmdt)      \
 	X(sigaction) X(signal) X(ssignal) X(bsd_signal) X(sysv_signal) X(__sysv_signal) X(sigset)            \

@@ -417,7 +417,7 @@ static bool read_address(int fd, struct wire_address *address)
 	       address->dev == st.st_dev && address->ino == st.st_ino;
 }
 
-bool remote_adopt(int fd)
+static struct file *adopt(int fd, bool inherited)
 {
 	struct wire_msg msg = { .kind = WIRE_LOOKUP };
 	struct wire_address address;
@@ -426,19 +426,36 @@ bool remote_adopt(int fd)
 	sigset_t saved;
 
 	if (!read_address(fd, &address))
-		return false;
+		return NULL;
 	msg.dev = address.dev;
 	msg.ino = address.ino;
 	begin(&saved);
 	owner = find_owner(&address);
 	if (owner && !request(owner, &msg, NULL, 0) && !packet.msg.result)
 		file = new_remote_file(owner, &packet.msg);
+	if (file && inherited)
+		parent = owner;
 	end(&saved);
-	if (!file)
-		return false;
-	fdtable_adopt(fd);
-	file_put(file);
-	return true;
+	if (file)
+		fdtable_adopt(fd);
+	return file;
+}
+
+bool remote_adopt(int fd)
+{
+	struct file *file = adopt(fd, false);
+
+	if (file)
+		file_put(file);
+	return file;
+}
+
+void remote_inherit(int fd)
+{
+	struct file *file = adopt(fd, true);
+
+	if (file)
+		file_put(file);
 }
 
 /* In the child of a fork, alone: file_for_each() with the owner. */

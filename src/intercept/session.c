@@ -19,6 +19,7 @@
 #include "machine/machine.h"
 #include "vfio/vfio.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <string.h>
 
@@ -164,20 +165,27 @@ static void share_file(int fd, struct file *file, void *failed)
 		*(bool *)failed = true;
 }
 
+bool intercept_share_files(void)
+{
+	int saved_errno = errno;
+	bool failed = false, any = has_local_files() && serve_address();
+
+	if (any)
+		fdtable_for_each(share_file, &failed);
+	if (failed)
+		uvfio_err("other processes will not be able to use every open VFIO file: %s",
+			  strerror(errno));
+	errno = saved_errno;
+	return any;
+}
+
 /* Does the child of the fork under way ask us? The forking thread alone reads it. */
 static __thread bool sharing;
 
 static void before_fork(void)
 {
-	bool failed = false;
-
-	sharing = has_local_files() && serve_address();
-	if (sharing) {
-		remote_before_fork();
-		fdtable_for_each(share_file, &failed);
-	}
-	if (failed)
-		uvfio_err("fork: a child will not be able to use every open VFIO file: %s", strerror(errno));
+	remote_before_fork();
+	sharing = intercept_share_files();
 }
 
 /* Locks that another thread held at the fork are held by nobody in the child. */
@@ -201,6 +209,22 @@ static void after_fork(void)
 	}
 }
 
+/* Descriptors that the program before us in this process, or the one that started us, has left open. */
+static void adopt_inherited(void)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (fd > 2 && fd != dirfd(dir))
+			remote_inherit(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
+
 __attribute__((constructor)) static void start(void)
 {
 	const char *dir = getenv("UVFIO_SESSION");
@@ -216,4 +240,5 @@ __attribute__((constructor)) static void start(void)
 		return;
 	session.on = true;
 	path_note_cwd();
+	adopt_inherited();
 }

@@ -53,7 +53,14 @@ bool remote_adopt(int fd);
 /* Must nodes be opened by another process? Then *fd is the descriptor, or -errno. */
 bool remote_open(const char *name, int oflags, int *fd);
 
-/* ---- session.c, for remote.c */
+/* The same for a descriptor that the program was started with: nodes are opened by that process, too, from
+ * now on. */
+void remote_inherit(int fd);
+
+/* ---- session.c */
+
+/* Hold every file of this process, and be there for whoever inherits it. False when there is none. */
+bool intercept_share_files(void);
 
 /* The parent is gone: its machine, as we inherited it, is ours; or is of no use, and the next one will be
  * new. */

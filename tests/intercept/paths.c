@@ -3,8 +3,12 @@
 #include "client.h"
 
 #include <dirent.h>
+#include <ftw.h>
 #include <glob.h>
 #include <limits.h>
+#include <linux/magic.h>
+#include <sys/vfs.h>
+#include <sys/xattr.h>
 
 static void opens(void)
 {
@@ -225,6 +229,39 @@ static void directories(void)
 	globfree(&found);
 }
 
+static int seen_nodes, seen_all;
+
+static int visit(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	CHECK(!strncmp(path, "/dev/vfio", 9) && strlen(path + ftw->base) > 0 &&
+	      !strchr(path + ftw->base, '/'));
+	seen_all++;
+	seen_nodes += type == FTW_F && S_ISCHR(st->st_mode);
+	return 0;
+}
+
+static int visit_plain(const char *path, const struct stat *st, int type)
+{
+	CHECK(!strncmp(path, "/sys/kernel/iommu_groups", 24) && (type != FTW_D || S_ISDIR(st->st_mode)));
+	seen_all++;
+	return 0;
+}
+
+static void walks(void)
+{
+	struct statfs fs;
+	char name[8];
+
+	CHECK(!nftw("/dev/vfio", visit, 8, FTW_PHYS));
+	CHECK(seen_nodes == 2 && seen_all == 3);
+	seen_all = 0;
+	CHECK(!ftw("/sys/kernel/iommu_groups", visit_plain, 8) && seen_all > 3);
+	CHECK(!statfs(SYSDEV, &fs) && fs.f_type == SYSFS_MAGIC);
+	errno = 0;
+	CHECK(getxattr("/dev/vfio/vfio", "user.none", name, sizeof(name)) < 0 && errno != ENOENT);
+	CHECK(!chmod("/dev/vfio/vfio", 0666) && !chown("/dev/vfio/vfio", getuid(), getgid()));
+}
+
 int main(void)
 {
 	opens();
@@ -232,6 +269,7 @@ int main(void)
 	stats();
 	links();
 	directories();
+	walks();
 	working_directory();
 	return 0;
 }
