@@ -113,6 +113,7 @@ void machine_forked(struct uvfio_machine *machine)
 {
 	for (unsigned int i = 0; i < machine->nr_funcs; i++)
 		pci_func_forked(machine->funcs[i]);
+	vfio_forked(machine->vfio);
 }
 
 /* "/dev/vfio/NAME" -> NAME, or NULL. */

@@ -26,8 +26,27 @@ void vfio_container_put(struct vfio_container *container)
 {
 	if (atomic_fetch_sub_explicit(&container->refs, 1, memory_order_acq_rel) != 1)
 		return;
+	pthread_mutex_lock(&container->vfio->containers_lock);
+	cds_list_del(&container->node);
+	pthread_mutex_unlock(&container->vfio->containers_lock);
 	pthread_rwlock_destroy(&container->lock);
 	free(container);
+}
+
+/* A client that maps in a loop must not keep a group from leaving. */
+static void init_lock(struct vfio_container *container)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&container->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
+void vfio_container_forked(struct vfio_container *container)
+{
+	init_lock(container);
 }
 
 const struct iommu_params *vfio_container_params(const struct vfio_container *container)
@@ -331,18 +350,16 @@ struct vfio_container *vfio_container_from_file(struct file *file)
 static struct vfio_container *container_new(struct vfio *vfio)
 {
 	struct vfio_container *container = calloc(1, sizeof(*container));
-	pthread_rwlockattr_t attr;
 
 	if (!container)
 		return NULL;
 	container->vfio = vfio;
 	atomic_init(&container->refs, 1);
 	CDS_INIT_LIST_HEAD(&container->groups);
-	/* A client that maps in a loop must not keep a group from leaving. */
-	pthread_rwlockattr_init(&attr);
-	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
-	pthread_rwlock_init(&container->lock, &attr);
-	pthread_rwlockattr_destroy(&attr);
+	init_lock(container);
+	pthread_mutex_lock(&vfio->containers_lock);
+	cds_list_add_tail(&container->node, &vfio->containers);
+	pthread_mutex_unlock(&vfio->containers_lock);
 	return container;
 }
 

@@ -18,8 +18,10 @@ struct vfio {
 	const struct iommu_params *params;
 	bool noiommu;
 	pthread_mutex_t lock;
-	struct cds_list_head groups;  /* under lock */
-	struct cds_list_head devices; /* under lock */
+	struct cds_list_head groups;     /* under lock */
+	struct cds_list_head devices;    /* under lock */
+	pthread_mutex_t containers_lock; /* innermost */
+	struct cds_list_head containers; /* under containers_lock */
 };
 
 struct vfio_group {
@@ -42,6 +44,7 @@ struct vfio_group {
 
 struct vfio_container {
 	struct vfio *vfio;
+	struct cds_list_head node; /* under vfio->containers_lock */
 	_Atomic unsigned int refs;
 	/*
 	 * Held for reading by every ioctl that goes to the back end, for writing while groups join and leave:
@@ -61,6 +64,8 @@ void vfio_group_put(struct vfio_group *group);
 struct vfio_group *vfio_find_group(struct vfio *vfio, unsigned int id, bool noiommu);
 
 /* container.c. The group's lock is held for all that take one. */
+
+void vfio_container_forked(struct vfio_container *container);
 
 /* The container that file stands for, with a reference, or NULL. */
 struct vfio_container *vfio_container_from_file(struct file *file);

@@ -3,12 +3,14 @@
 #include "vfio/test_util.h"
 
 #include "file/fdtable.h"
+#include "vfio/internal.h"
 
 #include <fcntl.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static char page[UVFIO_PAGE_SIZE] __attribute__((aligned(UVFIO_PAGE_SIZE)));
@@ -404,6 +406,42 @@ static void test_device_joins_a_live_group(void **state)
 	close_fd(c);
 }
 
+static void live_in_child(struct bench *b)
+{
+	int c, g;
+
+	/* whatever was held at the fork, the child can begin anew */
+	vfio_forked(b->vfio);
+	open_all(b, 1, VFIO_TYPE1_IOMMU, &c, &g);
+	close_fd(g);
+	close_fd(c);
+}
+
+/* The child of a fork in which every lock is held by a thread that it has not got. */
+static void test_fork(void **state)
+{
+	struct bench *b = *state;
+	int status = 0;
+	pid_t child;
+
+	pthread_mutex_lock(&b->vfio->lock);
+	pthread_mutex_lock(&b->vfio->containers_lock);
+	pthread_mutex_lock(&b->fake[0].vdev.group->lock);
+	pthread_mutex_lock(&b->fake[0].vdev.lock);
+	child = fork();
+	if (!child) {
+		alarm(20);
+		live_in_child(b);
+		_exit(0);
+	}
+	pthread_mutex_unlock(&b->fake[0].vdev.lock);
+	pthread_mutex_unlock(&b->fake[0].vdev.group->lock);
+	pthread_mutex_unlock(&b->vfio->containers_lock);
+	pthread_mutex_unlock(&b->vfio->lock);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, bench_setup, bench_teardown)
 
 int main(void)
@@ -425,6 +463,7 @@ int main(void)
 		TEST(test_registry),
 		TEST(test_removal_waits),
 		TEST(test_device_joins_a_live_group),
+		TEST(test_fork),
 	};
 
 	return cmocka_run_group_tests_name("vfio", tests, NULL, NULL);

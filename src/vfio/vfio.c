@@ -25,6 +25,8 @@ struct vfio *vfio_new(const struct iommu_params *params, bool noiommu)
 	pthread_mutex_init(&vfio->lock, NULL);
 	CDS_INIT_LIST_HEAD(&vfio->groups);
 	CDS_INIT_LIST_HEAD(&vfio->devices);
+	pthread_mutex_init(&vfio->containers_lock, NULL);
+	CDS_INIT_LIST_HEAD(&vfio->containers);
 	return vfio;
 }
 
@@ -32,20 +34,25 @@ void vfio_free(struct vfio *vfio)
 {
 	if (!vfio)
 		return;
+	pthread_mutex_destroy(&vfio->containers_lock);
 	pthread_mutex_destroy(&vfio->lock);
 	free(vfio);
 }
 
 void vfio_forked(struct vfio *vfio)
 {
+	struct vfio_container *container;
 	struct vfio_group *group;
 	struct vfio_device *vdev;
 
 	pthread_mutex_init(&vfio->lock, NULL);
+	pthread_mutex_init(&vfio->containers_lock, NULL);
 	cds_list_for_each_entry (group, &vfio->groups, node)
 		pthread_mutex_init(&group->lock, NULL);
 	cds_list_for_each_entry (vdev, &vfio->devices, node)
 		pthread_mutex_init(&vdev->lock, NULL);
+	cds_list_for_each_entry (container, &vfio->containers, node)
+		vfio_container_forked(container);
 }
 
 const struct iommu_params *vfio_iommu_params(const struct vfio *vfio)

@@ -74,7 +74,7 @@ struct vfio_device {
  * parameter). */
 struct vfio *vfio_new(const struct iommu_params *params, bool noiommu);
 void vfio_free(struct vfio *vfio); /* every device unregistered, every file closed */
-/* This is the child of a fork, and none of our files is used in it. */
+/* This is the child of a fork: locks that another thread held are held by nobody. */
 void vfio_forked(struct vfio *vfio);
 
 /*
