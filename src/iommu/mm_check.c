@@ -215,12 +215,12 @@ size_t mm_io_span(uint64_t va, size_t len, bool *io)
 		return len;
 	if (!cache_insist())
 		return len;
-	for (uint32_t i = known_at(va); i < cache.nr && cache.known[i].start - va < len; i++) {
+	for (uint32_t i = known_at(va); i < cache.nr && cache.known[i].start < va + len; i++) {
 		k = &cache.known[i];
-		if (!(k->flags & KNOWN_IO) && k->start > va)
+		if (!(k->flags & KNOWN_IO))
 			continue;
-		*io = k->flags & KNOWN_IO && k->start <= va;
-		span = k->start <= va ? MIN(len, k->end - va) : k->start - va;
+		*io = k->start <= va;
+		span = *io ? MIN(len, k->end - va) : k->start - va;
 		break;
 	}
 	cache_leave();

@@ -114,7 +114,9 @@ static inline bool pgtable_walk_end(pte_t *slot, uint64_t e, unsigned int shift,
 		leaf->word = slot;
 		return true;
 	}
-	return e && pgtable_walk_span(e, iova, leaf);
+	if (!e)
+		return false;
+	return pgtable_walk_span(e, iova, leaf);
 }
 
 /* What holds iova: true and *leaf, or false. */

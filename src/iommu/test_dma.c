@@ -1,0 +1,460 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device accesses: what they copy, which of them fault and what is said about it, zero-copy pieces, dirty
+ * marks; and mapping, unmapping, attaching and DMA at once from several threads.
+ */
+#include "iommu/domain_private.h"
+#include "iommu/type1.h"
+
+#include "base/trace.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PG   UVFIO_PAGE_SIZE
+#define BASE ((uint64_t)0x40000000)
+#define RW   (IOMMU_READ | IOMMU_WRITE)
+
+struct fixture {
+	struct iommu_params params;
+	struct type1 *iommu;
+	struct iommu_dev dev;
+	struct iommu_dev *devs[1];
+	struct dma_user *user;
+	struct mm *mm;
+	char *memory; /* 64 pages */
+	uint64_t va;
+};
+
+static int setup(void **state)
+{
+	struct fixture *f = calloc(1, sizeof(*f));
+
+	iommu_params_default(&f->params);
+	f->iommu = type1_new(&f->params, true);
+	iommu_dev_init(&f->dev, "0000:00:01.0");
+	atomic_store(&f->dev.enabled, true);
+	f->devs[0] = &f->dev;
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	f->user = dma_user_new(&f->dev);
+	f->mm = mm_self();
+	f->memory = mmap(NULL, 64 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	f->va = (uint64_t)(uintptr_t)f->memory;
+	*state = f;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *f = *state;
+
+	dma_user_free(f->user);
+	type1_detach(f->iommu, f->devs, 1);
+	type1_free(f->iommu);
+	iommu_dev_destroy(&f->dev);
+	munmap(f->memory, 64 * PG);
+	mm_put(f->mm);
+	free(f);
+	return 0;
+}
+
+static void map(struct fixture *f, uint64_t iova_page, uint64_t va_page, uint64_t n, unsigned int prot)
+{
+	assert_int_equal(
+		type1_map(f->iommu, f->mm, BASE + iova_page * PG, f->va + va_page * PG, n * PG, prot, false),
+		0);
+}
+
+static void unmap(struct fixture *f, uint64_t page, uint64_t n)
+{
+	uint64_t got;
+
+	assert_int_equal(type1_unmap(f->iommu, BASE + page * PG, n * PG, 0, NULL, &got), 0);
+}
+
+/* Pages in reverse order, so that no two are adjacent in memory, and lengths and offsets of all kinds. */
+static void test_copy(void **state)
+{
+	struct fixture *f = *state;
+	char *want = malloc(16 * PG), *got = malloc(16 * PG);
+	size_t pos, len;
+
+	for (uint64_t i = 0; i < 16; i++)
+		map(f, i, 15 - i, 1, RW);
+	srand(3);
+	for (size_t i = 0; i < 16 * PG; i++)
+		want[i] = (char)rand();
+	assert_int_equal(dma_write(f->user, BASE, want, 16 * PG, "all"), 0);
+	for (size_t i = 0; i < 16; i++)
+		assert_memory_equal(f->memory + (15 - i) * PG, want + i * PG, PG);
+	for (int i = 0; i < 2000; i++) {
+		pos = (size_t)rand() % (16 * PG);
+		len = (size_t)rand() % (16 * PG - pos + 1);
+		memset(got, 0x55, len);
+		assert_int_equal(dma_read(f->user, BASE + pos, got, len, "part"), 0);
+		assert_memory_equal(got, want + pos, len);
+	}
+	assert_int_equal(dma_read(f->user, BASE + 100 * PG, got, 0, "nothing"), 0);
+	free(want);
+	free(got);
+}
+
+/* What went to standard error during fn. */
+static void say(struct fixture *f, int (*fn)(struct fixture *f), int want, char *said, size_t len)
+{
+	int file = memfd_create("stderr", MFD_CLOEXEC), saved = dup(STDERR_FILENO), ret;
+	ssize_t n;
+
+	dup2(file, STDERR_FILENO);
+	ret = fn(f);
+	dup2(saved, STDERR_FILENO);
+	close(saved);
+	n = pread(file, said, len - 1, 0);
+	close(file);
+	said[n > 0 ? n : 0] = '\0';
+	assert_int_equal(ret, want);
+}
+
+static unsigned int lines(const char *text)
+{
+	unsigned int n = 0;
+
+	for (; *text; text++)
+		n += *text == '\n';
+	return n;
+}
+
+static int read_unmapped(struct fixture *f)
+{
+	char buf[8];
+
+	return dma_read(f->user, BASE + 9 * PG + 16, buf, 8, "SQ 1 entry");
+}
+
+static int write_read_only(struct fixture *f)
+{
+	return dma_write(f->user, BASE + 4 * PG, "x", 1, "CQ 1 entry");
+}
+
+static int read_write_only(struct fixture *f)
+{
+	char c;
+
+	return dma_read(f->user, BASE + 6 * PG, &c, 1, "data");
+}
+
+static int write_lost(struct fixture *f)
+{
+	char *buf = calloc(4, PG);
+	int ret = dma_write(f->user, BASE, buf, 4 * PG, "data");
+
+	free(buf);
+	return ret;
+}
+
+static void assert_says(const char *said, const char *part)
+{
+	if (!strstr(said, part))
+		fail_msg("\"%s\" is not in \"%s\"", part, said);
+}
+
+static void test_fault_reports(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t before = stats[STAT_FAULTS];
+	char said[2000];
+
+	map(f, 0, 0, 4, RW);
+	map(f, 4, 4, 1, IOMMU_READ);
+	map(f, 6, 5, 1, IOMMU_WRITE);
+	say(f, read_unmapped, -EFAULT, said, sizeof(said));
+	assert_int_equal(lines(said), 1);
+	assert_says(said, "0000:00:01.0");
+	assert_says(said, "read of 8 bytes at IOVA 0x40009010");
+	assert_says(said, "SQ 1 entry");
+	assert_says(said, "nothing is mapped there");
+	assert_says(said, "VFIO_IOMMU_MAP_DMA");
+	assert_says(said, "nearest: [0x40006000-0x40006fff] -w, 0x2011 below");
+	say(f, read_unmapped, -EFAULT, said, sizeof(said));
+	assert_string_equal(said, "");
+	say(f, write_read_only, -EFAULT, said, sizeof(said));
+	assert_says(said, "VFIO_DMA_MAP_FLAG_WRITE");
+	assert_says(said, "[0x40004000-0x40004fff] r-");
+	say(f, read_write_only, -EFAULT, said, sizeof(said));
+	assert_says(said, "VFIO_DMA_MAP_FLAG_READ");
+	munmap(f->memory + 2 * PG, PG);
+	memset(f->memory, 1, 2 * PG);
+	say(f, write_lost, -EFAULT, said, sizeof(said));
+	assert_says(said, "failed at 0x40002000");
+	assert_says(said, "unmapped or protected by the process");
+	assert_says(said, "VFIO_IOMMU_UNMAP_DMA before munmap");
+	assert_int_equal(f->memory[2 * PG - 1], 0);
+	assert_int_equal(f->dev.faults, 5);
+	assert_int_equal(stats[STAT_FAULTS] - before, 5);
+}
+
+static void test_bus_master_and_attachment(void **state)
+{
+	struct fixture *f = *state;
+	char said[1000];
+
+	map(f, 0, 0, 16, RW);
+	atomic_store(&f->dev.enabled, false);
+	say(f, write_lost, -EFAULT, said, sizeof(said));
+	assert_says(said, "bus mastering is off");
+	atomic_store(&f->dev.enabled, true);
+	say(f, write_lost, 0, said, sizeof(said));
+	iommu_dev_attach(&f->dev, NULL);
+	say(f, write_lost, -EFAULT, said, sizeof(said));
+	assert_says(said, "no container");
+}
+
+static void test_edges(void **state)
+{
+	struct fixture *f = *state;
+	char buf[64];
+
+	f->dev.faults_reported = 1000; /* quiet */
+	map(f, 0, 0, 1, RW);
+	assert_int_equal(dma_read(f->user, BASE + PG - 8, buf, 9, "edge"), -EFAULT);
+	assert_int_equal(dma_read(f->user, BASE + PG - 8, buf, 8, "edge"), 0);
+	assert_int_equal(dma_read(f->user, BASE - 1, buf, 2, "edge"), -EFAULT);
+	assert_int_equal(dma_read(f->user, UINT64_MAX - 7, buf, 16, "wrap"), -EFAULT);
+	assert_int_equal(dma_read(f->user, UINT64_MAX, buf, 1, "wrap"), -EFAULT);
+	assert_int_equal(dma_read(f->user, BASE + 8 * PG, buf, SIZE_MAX, "huge"), -EFAULT);
+	assert_int_equal(dma_read(f->user, BASE | BIT64(57), buf, 1, "high"), -EFAULT);
+	assert_int_equal(dma_read(f->user, BASE | BIT64(48), buf, 1, "high"), -EFAULT);
+	unmap(f, 0, 1);
+	assert_int_equal(dma_read(f->user, BASE, buf, 1, "gone"), -EFAULT);
+}
+
+static void test_map_iov(void **state)
+{
+	struct fixture *f = *state;
+	struct iovec iov[4];
+	unsigned int nr = 0;
+
+	f->dev.faults_reported = 1000;
+	map(f, 0, 0, 2, RW);
+	map(f, 2, 2, 1, RW);  /* goes on in memory */
+	map(f, 3, 10, 1, RW); /* does not */
+	map(f, 4, 20, 1, IOMMU_READ);
+	dma_begin(f->user);
+	assert_int_equal(dma_map_iov(f->user, BASE + 100, 3 * PG, true, iov, &nr, 4, "data"), 0);
+	assert_int_equal(nr, 2);
+	assert_ptr_equal(iov[0].iov_base, f->memory + 100);
+	assert_int_equal(iov[0].iov_len, 3 * PG - 100);
+	assert_ptr_equal(iov[1].iov_base, f->memory + 10 * PG);
+	assert_int_equal(iov[1].iov_len, 100);
+	assert_int_equal(dma_map_iov(f->user, BASE + 3 * PG + 100, 50, true, iov, &nr, 4, "data"), 0);
+	assert_int_equal(nr, 2);
+	assert_int_equal(iov[1].iov_len, 150);
+	assert_int_equal(dma_map_iov(f->user, BASE + 3 * PG + 150, PG, true, iov, &nr, 4, "data"), -EFAULT);
+	assert_int_equal(nr, 2);
+	assert_int_equal(iov[1].iov_len, 150);
+	assert_int_equal(dma_map_iov(f->user, BASE, PG, true, iov, &nr, 2, "data"), -E2BIG);
+	assert_int_equal(nr, 2);
+	dma_end(f->user);
+}
+
+static void count_dirty(void *arg, uint64_t iova, uint64_t size)
+{
+	uint64_t *mask = arg;
+
+	for (uint64_t at = iova; at < iova + size; at += PG)
+		*mask |= BIT64((at - BASE) / PG);
+}
+
+static uint64_t dirty(struct iommu_domain *domain, bool clear)
+{
+	uint64_t mask = 0;
+
+	iommu_domain_read_dirty(domain, BASE, 16 * PG, clear, count_dirty, &mask);
+	return mask;
+}
+
+static void test_dirty(void **state)
+{
+	struct fixture *f = *state;
+	struct iommu_domain *domain = f->dev.domain;
+	char buf[2] = "";
+
+	for (uint64_t i = 0; i < 16; i++)
+		map(f, i, i, 1, RW);
+	dma_write(f->user, BASE, buf, 1, "before");
+	iommu_domain_set_dirty_tracking(domain, true);
+	assert_int_equal(dirty(domain, true), 0);
+	dma_write(f->user, BASE + 3 * PG, buf, 1, "one");
+	dma_write(f->user, BASE + 8 * PG - 1, buf, 2, "two");
+	dma_read(f->user, BASE + 10 * PG, buf, 1, "none");
+	assert_int_equal(dirty(domain, false), 0x188);
+	assert_int_equal(dirty(domain, true), 0x188);
+	assert_int_equal(dirty(domain, true), 0);
+	dma_write(f->user, BASE + 3 * PG, buf, 1, "again");
+	assert_int_equal(dirty(domain, true), 8);
+	iommu_domain_set_dirty_tracking(domain, false);
+	dma_write(f->user, BASE + 3 * PG, buf, 1, "off");
+	assert_int_equal(dirty(domain, true), 0);
+}
+
+/*
+ * Threads. Each page of memory holds its number; a page is unmapped, overwritten, and mapped again. A device
+ * thread that reads a page must see its number, or fault: anything else is a translation used after unmap had
+ * returned.
+ */
+#define THREAD_PAGES 32
+
+struct race {
+	struct fixture *f;
+	_Atomic bool stop;
+	_Atomic uint64_t good, wrong;
+};
+
+static void *device_thread(void *arg)
+{
+	struct race *race = arg;
+	struct dma_user *user = dma_user_new(&race->f->dev);
+	uint64_t seed = (uintptr_t)user | 1, word, ret;
+
+	while (!atomic_load_explicit(&race->stop, memory_order_relaxed)) {
+		uint64_t page;
+
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		page = (seed >> 33) % THREAD_PAGES;
+		ret = (uint64_t)dma_read(user, BASE + page * PG + 8 * (seed >> 60), &word, 8, "race");
+		if (ret)
+			continue;
+		atomic_fetch_add(word == page ? &race->good : &race->wrong, 1);
+	}
+	dma_user_free(user);
+	return NULL;
+}
+
+static void fill_page(struct fixture *f, uint64_t page, uint64_t value)
+{
+	uint64_t *words = (uint64_t *)(void *)(f->memory + page * PG);
+
+	for (int i = 0; i < 16; i++)
+		words[i] = value;
+}
+
+static void *mapping_thread(void *arg)
+{
+	struct race *race = arg;
+	struct fixture *f = race->f;
+
+	for (uint64_t i = 0; i < 600; i++) {
+		uint64_t page = i * 7 % THREAD_PAGES;
+
+		unmap(f, page, 1);
+		fill_page(f, page, 1000);
+		fill_page(f, page, page);
+		map(f, page, page, 1, RW);
+	}
+	return NULL;
+}
+
+static void *attaching_thread(void *arg)
+{
+	struct race *race = arg;
+	struct iommu_domain *domain = race->f->dev.domain;
+
+	while (!atomic_load_explicit(&race->stop, memory_order_relaxed)) {
+		iommu_dev_attach(&race->f->dev, NULL);
+		iommu_dev_attach(&race->f->dev, domain);
+		usleep(100);
+	}
+	return NULL;
+}
+
+static void run_race(struct fixture *f, bool attaching)
+{
+	struct race race = { .f = f };
+	pthread_t threads[4];
+
+	f->dev.faults_reported = 1000;
+	for (uint64_t i = 0; i < THREAD_PAGES; i++) {
+		fill_page(f, i, i);
+		map(f, i, i, 1, RW);
+	}
+	for (int i = 0; i < 2; i++)
+		pthread_create(&threads[i], NULL, device_thread, &race);
+	pthread_create(&threads[2], NULL, mapping_thread, &race);
+	if (attaching)
+		pthread_create(&threads[3], NULL, attaching_thread, &race);
+	pthread_join(threads[2], NULL);
+	while (!atomic_load(&race.good))
+		usleep(100);
+	atomic_store(&race.stop, true);
+	for (int i = 0; i < 2; i++)
+		pthread_join(threads[i], NULL);
+	if (attaching)
+		pthread_join(threads[3], NULL);
+	assert_int_equal(race.wrong, 0);
+}
+
+static void test_race(void **state)
+{
+	run_race(*state, false);
+}
+
+static void test_race_with_attach(void **state)
+{
+	run_race(*state, true);
+}
+
+struct held {
+	struct fixture *f;
+	_Atomic int step;
+};
+
+static void *unmapping_thread(void *arg)
+{
+	struct held *held = arg;
+
+	unmap(held->f, 0, 1);
+	atomic_store(&held->step, 1);
+	return NULL;
+}
+
+/* An unmap returns only when the section that was open is over. */
+static void test_unmap_waits(void **state)
+{
+	struct fixture *f = *state;
+	struct held held = { .f = f };
+	pthread_t thread;
+	char byte;
+
+	map(f, 0, 0, 1, RW);
+	f->dev.faults_reported = 1000;
+	dma_begin(f->user);
+	assert_int_equal(dma_read(f->user, BASE, &byte, 1, "open"), 0);
+	pthread_create(&thread, NULL, unmapping_thread, &held);
+	usleep(30000);
+	assert_int_equal(atomic_load(&held.step), 0);
+	assert_int_equal(dma_read(f->user, BASE, &byte, 1, "still"), 0);
+	dma_end(f->user);
+	pthread_join(thread, NULL);
+	assert_int_equal(dma_read(f->user, BASE, &byte, 1, "after"), -EFAULT);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_copy),        T(test_fault_reports), T(test_bus_master_and_attachment),
+		T(test_edges),       T(test_map_iov),       T(test_dirty),
+		T(test_unmap_waits), T(test_race),          T(test_race_with_attach),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
