@@ -22,6 +22,7 @@
 struct noiommu {
 	struct iommu_params params; /* with the width and the ranges of a bare bus */
 	struct iommu_domain *domain;
+	struct mm *mm; /* a reference */
 };
 
 static long noiommu_check_extension(struct vfio_container *container, void *data, uint64_t ext)
@@ -50,6 +51,7 @@ static int noiommu_open(struct vfio_container *container, uint64_t type, struct 
 			      IOMMU_READ | IOMMU_WRITE);
 	if (rc)
 		goto err_domain;
+	noiommu->mm = mm_get(mm);
 	*data = noiommu;
 	return 0;
 
@@ -66,6 +68,7 @@ static void noiommu_release(void *data)
 
 	iommu_domain_unmap(noiommu->domain, BUS_START, BUS_END - BUS_START);
 	iommu_domain_free(noiommu->domain);
+	mm_put(noiommu->mm);
 	free(noiommu);
 }
 
