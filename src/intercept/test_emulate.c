@@ -142,11 +142,14 @@ static char *area;              /* AREA bytes, below 4 GiB so that 32-bit addres
 static uint8_t device[TRAPPED]; /* what the file's registers hold */
 static unsigned int sizes[65], calls;
 static bool broken; /* mmio fails */
+static bool copies; /* mmio copies from memory that is not there */
 
 static int fake_mmio(struct file *file, uint64_t off, void *data, unsigned int len, bool write)
 {
 	(void)file;
 	calls++;
+	if (copies && copy_nofault(data, NULL, 8) != -EFAULT)
+		return -EIO;
 	if (broken || off + len > sizeof(device) || len > 64)
 		return -EIO;
 	sizes[len]++;
@@ -477,6 +480,57 @@ static int lower_half(void)
 	return trap_access((uint64_t)(uintptr_t)at, &value, 8, false) == -EIO ? 0 : 4;
 }
 
+static void use_alternate_stack(void)
+{
+	stack_t ss = { .ss_size = 16384 };
+
+	ss.ss_sp = malloc(ss.ss_size);
+	if (!ss.ss_sp || sigaltstack(&ss, NULL))
+		abort();
+}
+
+/* A fault within a trap, where there is an alternate stack that holds the first frame. */
+static int fault_in_trap(void)
+{
+	stack_t ss;
+
+	use_alternate_stack();
+	copies = true;
+	device[0] = 0;
+	for (int i = 0; i < 3; i++)
+		if (load_register())
+			return 1;
+	return sigaltstack(NULL, &ss) || ss.ss_size != 16384 || ss.ss_flags ? 2 : 0;
+}
+
+static int string_from_nowhere(void)
+{
+	struct sigaction sa = { .sa_handler = jump, .sa_flags = SA_ONSTACK };
+	volatile int caught = 0;
+	stack_t ss;
+
+	use_alternate_stack();
+	fault_program_action(SIGSEGV, &sa, NULL);
+	set_access(true);
+	for (volatile int i = 0; i < 10; i++) {
+		uint64_t to = (uint64_t)(uintptr_t)area + PAGE, from = (uint64_t)(uintptr_t)area + AREA - 4,
+			 n = 8;
+
+		if (sigsetjmp(env, 1))
+			caught++;
+		else
+			__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
+	}
+	return caught == 10 && !sigaltstack(NULL, &ss) && ss.ss_size == 16384 ? 0 : 1;
+}
+
+static void test_alternate_stack(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(fault_in_trap, PROT_READ | PROT_WRITE), 0);
+	assert_int_equal(in_child(string_from_nowhere, PROT_READ | PROT_WRITE), 0);
+}
+
 static void test_bus_errors(void **state)
 {
 	(void)state;
@@ -497,10 +551,9 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_all_forms),
-		cmocka_unit_test(test_natural_widths),
-		cmocka_unit_test(test_permissions),
-		cmocka_unit_test(test_bus_errors),
+		cmocka_unit_test(test_all_forms),       cmocka_unit_test(test_natural_widths),
+		cmocka_unit_test(test_permissions),     cmocka_unit_test(test_bus_errors),
+		cmocka_unit_test(test_alternate_stack),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

@@ -7,6 +7,7 @@
 #include "base/trace.h"
 #include "intercept/insn.h"
 #include "intercept/io_table.h"
+#include "intercept/trap_stack.h"
 #include "iommu/mm.h"
 
 #include <sys/mman.h>
@@ -111,23 +112,49 @@ static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, u
 	}
 }
 
+struct trap {
+	const struct io_range *range;
+	uint64_t va;
+	ucontext_t *uc;
+	enum fault_verdict verdict;
+};
+
+/*
+ * On a stack of ours the kernel would take the alternate stack for unused, and lay the frame of a second
+ * fault (a copy that fails) over ours. So there is none meanwhile; returning from the signal sets it again.
+ */
+static void run_trap(void *arg)
+{
+	static const stack_t none = { .ss_flags = SS_DISABLE };
+	struct trap *trap = arg;
+
+	if (!(trap->uc->uc_stack.ss_flags & SS_DISABLE))
+		sigaltstack(&none, NULL);
+	trap->verdict = carry_out(trap->range, trap->va, trap->uc);
+}
+
 static enum fault_verdict handle_trap(siginfo_t *info, void *context)
 {
-	uint64_t va = (uint64_t)(uintptr_t)info->si_addr;
 	unsigned int section = io_read_lock();
-	const struct io_range *range = io_find(va);
-	enum fault_verdict verdict = FAULT_NOT_OURS;
+	struct trap trap = { .va = (uint64_t)(uintptr_t)info->si_addr,
+			     .uc = context,
+			     .verdict = FAULT_NOT_OURS };
 
-	if (range && range->trapped)
-		verdict = carry_out(range, va, context);
+	trap.range = io_find(trap.va);
+	if (trap.range && trap.range->trapped)
+		trap_stack_call(run_trap, &trap);
 	io_read_unlock(section);
-	return verdict;
+	if (trap.verdict != FAULT_DONE && trap.range && !(trap.uc->uc_stack.ss_flags & SS_DISABLE))
+		sigaltstack(&trap.uc->uc_stack, NULL);
+	return trap.verdict;
 }
 
 int trap_init(void)
 {
 	int rc = decode_init();
 
+	if (!rc)
+		rc = trap_stacks_init();
 	if (rc)
 		return rc;
 	mm_io_access = trap_access;
