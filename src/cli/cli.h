@@ -73,6 +73,7 @@ int preload_find(char path[PATH_MAX]);
 
 struct session {
 	char dir[PATH_MAX];     /* absolute */
+	int owner;              /* descriptor: its lock says that the launcher lives; open to the end */
 	char preload[PATH_MAX]; /* a path to the preload library that LD_PRELOAD can hold */
 };
 /*

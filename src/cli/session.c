@@ -5,24 +5,88 @@
  *   machine      the description: "device ..." and "iommu ..." lines
  *   dev/, sys/   the trees that stand for /dev and /sys
  *   stats        counters (base/trace.h)
+ *   owner        locked as long as the launcher lives
  *   preload.so   a link to the preload library, when its own path cannot be written into LD_PRELOAD
  *
- * It is made below TMPDIR with mode 0700, and removed when the program has ended.
+ * It is made below TMPDIR with mode 0700, and removed when the program has ended. A launcher that was killed
+ * with SIGKILL takes the program with it but leaves the directory: the next one of the same user removes it.
  */
 #include "cli/cli.h"
 
 #include "base/trace.h"
 #include "machine/machine.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define PREFIX  "uvfio-"
 #define DEEPEST 256 /* the longest path within a session */
+
+static void session_path(const struct session *session, const char *name, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%.*s/%s", PATH_MAX - DEEPEST, session->dir, name);
+}
+
+/* The lock comes into being locked, so that nobody takes a session that is being made for one that was left.
+ */
+static int lock_session(struct session *session)
+{
+	char unlocked[PATH_MAX], path[PATH_MAX];
+
+	session_path(session, "owner.new", unlocked);
+	session_path(session, "owner", path);
+	session->owner = open(unlocked, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (session->owner < 0)
+		return -errno;
+	if (flock(session->owner, LOCK_EX | LOCK_NB)) /* a file system without locks: then without */
+		return unlink(unlocked) ? -errno : 0;
+	return rename(unlocked, path) ? -errno : 0;
+}
+
+/* Is dir a session of ours whose launcher is gone? Then *fd has its lock. */
+static bool was_left(const char *dir, int *fd)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	*fd = -1;
+	if (lstat(dir, &st) || !S_ISDIR(st.st_mode) || st.st_uid != geteuid())
+		return false;
+	if ((size_t)snprintf(path, sizeof(path), "%s/owner", dir) >= sizeof(path))
+		return false;
+	*fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	return *fd >= 0 && !flock(*fd, LOCK_EX | LOCK_NB);
+}
+
+static void remove_left_sessions(const char *tmp)
+{
+	DIR *dir = opendir(tmp);
+	struct dirent *entry;
+
+	while (dir && (entry = readdir(dir))) {
+		struct session left;
+		int fd;
+
+		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) ||
+		    strlen(entry->d_name) != strlen(PREFIX) + 6 ||
+		    (size_t)snprintf(left.dir, sizeof(left.dir), "%s/%s", tmp, entry->d_name) >=
+			    sizeof(left.dir))
+			continue;
+		if (was_left(left.dir, &fd))
+			session_remove(&left);
+		if (fd >= 0)
+			close(fd);
+	}
+	if (dir)
+		closedir(dir);
+}
 
 static int make_directory(struct session *session)
 {
@@ -41,19 +105,15 @@ static int make_directory(struct session *session)
 			 real);
 		return EXIT_ERROR;
 	}
-	snprintf(session->dir, sizeof(session->dir), "%.*s/uvfio-XXXXXX", (int)sizeof(session->dir) - DEEPEST,
-		 strcmp(real, "/") ? real : "");
+	remove_left_sessions(real);
+	snprintf(session->dir, sizeof(session->dir), "%.*s/" PREFIX "XXXXXX",
+		 (int)sizeof(session->dir) - DEEPEST, strcmp(real, "/") ? real : "");
 	if (!mkdtemp(session->dir)) {
 		complain("temporary directory %s: %s: set TMPDIR to a directory that can be written", tmp,
 			 strerror(errno));
 		return EXIT_ERROR;
 	}
 	return 0;
-}
-
-static void session_path(const struct session *session, const char *name, char path[PATH_MAX])
-{
-	snprintf(path, PATH_MAX, "%.*s/%s", PATH_MAX - DEEPEST, session->dir, name);
 }
 
 static int write_description(const struct session *session, const char *description)
@@ -114,14 +174,15 @@ static int place_preload(struct session *session)
 static int fill(struct session *session, const char *description)
 {
 	char path[PATH_MAX];
-	int status = check_machine(session, description), rc;
+	int rc = lock_session(session), status = rc ? 0 : check_machine(session, description);
 
-	if (!status)
+	if (!rc && !status)
 		status = place_preload(session);
 	if (status)
 		return status;
 	session_path(session, "stats", path);
-	rc = write_description(session, description);
+	if (!rc)
+		rc = write_description(session, description);
 	if (!rc)
 		rc = stats_attach(path);
 	if (rc) {

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -85,10 +86,14 @@ static void execute(const struct launch *launch)
 }
 
 /* In the child. Writes errno to report when the program cannot be executed. */
-static void child(const struct launch *launch, int report)
+static void child(const struct launch *launch, pid_t launcher, int report)
 {
 	int error;
 
+	/* Without the launcher nobody would remove the session: its sudden end is the program's, too. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != launcher)
+		_exit(EXIT_ERROR);
 	set_preload(launch->session->preload);
 	setenv("UVFIO_SESSION", launch->session->dir, 1);
 	set_or_unset("UVFIO_TRACE", launch->trace);
@@ -131,8 +136,8 @@ static int wait_and_forward(pid_t pid)
 
 int spawn_and_wait(const struct launch *launch)
 {
+	pid_t launcher = getpid(), pid;
 	int report[2], error;
-	pid_t pid;
 
 	if (pipe2(report, O_CLOEXEC)) {
 		complain("cannot start the program: %s", strerror(errno));
@@ -146,7 +151,7 @@ int spawn_and_wait(const struct launch *launch)
 		return EXIT_ERROR;
 	}
 	if (!pid)
-		child(launch, report[1]);
+		child(launch, launcher, report[1]);
 	close(report[1]);
 	if (read(report[0], &error, sizeof(error)) == sizeof(error))
 		complain("%s: cannot be executed: %s", launch->program->path, strerror(error));

@@ -29,7 +29,7 @@ static int print_fds(void)
 	struct dirent *entry;
 
 	while (dir && (entry = readdir(dir))) {
-		int fd = atoi(entry->d_name);
+		int fd = (int)strtol(entry->d_name, NULL, 10);
 
 		if (entry->d_name[0] != '.' && fd > 2 && fd != dirfd(dir))
 			printf("%d\n", fd);

@@ -163,6 +163,43 @@ def signals_are_passed_on():
             assert run.returncode == 128 + sig and not err, (run.returncode, err)
 
 
+def wait_for_end(pid):
+    for _ in range(200):
+        try:
+            with open(f'/proc/{pid}/stat') as f:
+                if f.read().rsplit(')', 1)[1].split()[0] == 'Z':
+                    return
+        except FileNotFoundError:
+            return
+        time.sleep(0.05)
+    raise AssertionError(f'process {pid} goes on')
+
+
+@test
+def killed_launcher():
+    with Place() as place:
+        alive = place.start('run', '--', PROGRAM, 'sleep')
+        assert alive.stdout.readline() == 'ready\n'
+        other = set(os.listdir(place.tmp))
+        run = place.start('run', '--', 'sh', '-c', f'echo $$; exec {PROGRAM} sleep')
+        pid = int(run.stdout.readline())
+        assert run.stdout.readline() == 'ready\n'
+        left = set(os.listdir(place.tmp)) - other
+        run.kill()
+        run.communicate(timeout=20)
+        wait_for_end(pid)
+        foreign = place.path('tmp/uvfio-abcdef')
+        os.mkdir(foreign)
+        assert left and left < set(os.listdir(place.tmp)), 'this test has lost its purpose'
+        expect(place.run('run', '--', 'true'), 0, '', '')
+        # The directory of the dead is gone; those of the living, and what is no session, are not.
+        assert set(os.listdir(place.tmp)) == other | {'uvfio-abcdef'}
+        os.rmdir(foreign)
+        alive.terminate()
+        alive.communicate(timeout=20)
+        assert alive.returncode == 128 + signal.SIGTERM
+
+
 @test
 def interrupt_by_kill_comes_once():
     with Place() as place:
