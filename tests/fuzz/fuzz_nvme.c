@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libFuzzer: the NVMe controller's command path.
+ *
+ * The input is a little program of register stores, memory contents and queue entries for an enabled
+ * controller with one I/O queue pair. The controller's work is done in this thread, so that an input always
+ * does the same.
+ */
+#include "devices/models.h"
+#include "devices/nvme/nvme.h"
+
+#include "base/options.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define IOVA    0x10000ull
+#define MEMORY  (256u << 10)
+#define GUARD   4096u
+#define ENTRIES 16u
+#define ASQ     IOVA
+#define ACQ     (IOVA + 0x1000)
+#define SQ      (IOVA + 0x2000)
+#define CQ      (IOVA + 0x3000)
+#define DATA    (IOVA + 0x4000)
+
+struct pci_func {
+	struct iommu_dev iommu;
+};
+
+static struct pci_func func;
+static struct nvme_ctrl *ctrl;
+static struct nvme_worker worker;
+static uint8_t *map, *memory;
+static uint32_t tails[2];
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* ---- the function's side */
+
+void pci_irq(struct pci_func *f, unsigned int vector)
+{
+	(void)f;
+	if (vector >= NVME_VECTORS)
+		abort();
+}
+
+void pci_intx(struct pci_func *f, bool level)
+{
+	(void)f;
+	(void)level;
+}
+
+enum pci_irq_mode pci_irq_mode(struct pci_func *f)
+{
+	(void)f;
+	return PCI_IRQ_MSIX;
+}
+
+struct iommu_dev *pci_iommu_dev(struct pci_func *f)
+{
+	return &f->iommu;
+}
+
+/* ---- set-up, once */
+
+static void make_memory(void)
+{
+	static struct iommu_params params;
+	struct iommu_domain *domain;
+
+	map = mmap(NULL, MEMORY + 2 * GUARD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (map == MAP_FAILED)
+		abort();
+	memset(map, 0xa7, MEMORY + 2 * GUARD);
+	memory = map + GUARD;
+	iommu_params_default(&params);
+	domain = iommu_domain_alloc(&params);
+	if (!domain ||
+	    iommu_domain_map(domain, IOVA, MEMORY, mm_self(), (uintptr_t)memory, IOMMU_READ | IOMMU_WRITE))
+		abort();
+	iommu_dev_init(&func.iommu, "fuzz");
+	iommu_dev_attach(&func.iommu, domain);
+	atomic_store(&func.iommu.enabled, true);
+	atomic_store(&func.iommu.faults_reported, UINT32_MAX); /* faults are expected and not worth a line */
+}
+
+static void make_controller(void)
+{
+	static struct nvme_options opts;
+	struct pci_create how = { .bdf = "0000:00:01.0" };
+	struct pci_desc desc;
+	char err[256];
+	void *priv;
+
+	if (options_parse(nvme_model.options, "nvme", "size=1M,ns=2,queues=4", &opts, err, sizeof(err)) < 0 ||
+	    nvme_model.create(&func, &how, &opts, &desc, &priv, err, sizeof(err)))
+		abort();
+	ctrl = priv;
+	if (nvme_worker_init(&worker, ctrl, 0))
+		abort();
+}
+
+static void run(void)
+{
+	while (nvme_worker_pass(&worker))
+		;
+}
+
+static void store(uint64_t offset, uint64_t value, unsigned int bytes)
+{
+	nvme_model.ops->bar_write(ctrl, 0, offset, value, bytes);
+}
+
+static void submit(unsigned int q, const struct nvme_sqe *sqe)
+{
+	memcpy(memory + (q ? SQ : ASQ) - IOVA + tails[q] * sizeof(*sqe), sqe, sizeof(*sqe));
+	tails[q] = (tails[q] + 1) % ENTRIES;
+	store(NVME_DOORBELL_BASE + q * 8, tails[q], 4);
+}
+
+static void bring_up(void)
+{
+	struct nvme_sqe cq = {
+		.opcode = nvme_admin_create_cq, .prp1 = CQ, .cdw10 = (ENTRIES - 1) << 16 | 1, .cdw11 = 3
+	};
+	struct nvme_sqe sq = { .opcode = nvme_admin_create_sq,
+			       .prp1 = SQ,
+			       .cdw10 = (ENTRIES - 1) << 16 | 1,
+			       .cdw11 = 1 << 16 | 1 };
+
+	nvme_model.ops->reset(ctrl);
+	tails[0] = tails[1] = 0;
+	store(NVME_REG_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1), 4);
+	store(NVME_REG_ASQ, ASQ, 8);
+	store(NVME_REG_ACQ, ACQ, 8);
+	store(NVME_REG_CC, 0x00460001, 4);
+	run();
+	submit(0, &cq);
+	run();
+	submit(0, &sq);
+	run();
+	store(NVME_DOORBELL_BASE + 4, 2, 4);
+	run();
+}
+
+/* ---- the input */
+
+struct input {
+	const uint8_t *at;
+	size_t left;
+};
+
+static uint64_t take(struct input *in, unsigned int bytes)
+{
+	uint64_t value = 0;
+	size_t n = MIN((size_t)bytes, in->left);
+
+	memcpy(&value, in->at, n);
+	in->at += n;
+	in->left -= n;
+	return value;
+}
+
+/* An address that often means something. */
+static uint64_t take_address(struct input *in)
+{
+	uint64_t value = take(in, 4);
+
+	return value >> 31 ? value << 20 : IOVA + value % (MEMORY + 8192);
+}
+
+static void take_entry(struct input *in, unsigned int q)
+{
+	struct nvme_sqe sqe = { .opcode = (uint8_t)take(in, 1), .flags = (uint8_t)take(in, 1) & 0xc3 };
+
+	if (sqe.flags & 2) /* mostly no flags at all */
+		sqe.flags = 0;
+	sqe.cid = (uint16_t)take(in, 2);
+	sqe.nsid = (uint32_t)take(in, 1);
+	sqe.prp1 = take_address(in);
+	sqe.prp2 = take_address(in);
+	sqe.cdw10 = (uint32_t)take(in, 4);
+	sqe.cdw11 = (uint32_t)take(in, 4);
+	sqe.cdw12 = (uint32_t)take(in, 4) & 0xfff000ff;
+	sqe.cdw13 = (uint32_t)take(in, 1);
+	submit(q, &sqe);
+}
+
+static void take_memory(struct input *in)
+{
+	uint64_t at = take(in, 3) % MEMORY;
+	size_t n = MIN(MIN((size_t)take(in, 1), in->left), (size_t)(MEMORY - at));
+
+	memcpy(memory + at, in->at, n);
+	in->at += n;
+	in->left -= n;
+}
+
+static void take_prp(struct input *in)
+{
+	uint64_t at = take(in, 3) % (MEMORY / 8) * 8;
+	uint64_t value = take_address(in);
+
+	memcpy(memory + at, &value, sizeof(value));
+}
+
+static void take_step(struct input *in)
+{
+	unsigned int bytes;
+	uint64_t offset;
+
+	switch (take(in, 1) % 8) {
+	case 0:
+		bytes = 1u << take(in, 1) % 4;
+		offset = take(in, 2) % 0x1220 & ~(uint64_t)(bytes - 1);
+		store(offset, take(in, bytes), bytes);
+		break;
+	case 1:
+	case 2:
+		take_entry(in, 1);
+		break;
+	case 3:
+		take_entry(in, 0);
+		break;
+	case 4:
+		take_memory(in);
+		break;
+	case 5:
+		take_prp(in);
+		break;
+	case 6:
+		offset = NVME_DOORBELL_BASE + take(in, 1) % 12 * 4;
+		store(offset, take(in, 1) % (ENTRIES + 2), 4);
+		break;
+	default:
+		run();
+	}
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct input in = { data, size };
+
+	if (!ctrl) {
+		make_memory();
+		make_controller();
+	}
+	bring_up();
+	if (!nvme_running(ctrl))
+		abort();
+	while (in.left)
+		take_step(&in);
+	run();
+	for (unsigned int i = 0; i < GUARD; i++)
+		if (map[i] != 0xa7 || memory[MEMORY + i] != 0xa7)
+			abort();
+	return 0;
+}
