@@ -61,12 +61,13 @@ static void take_bytes(struct input *in, void *out, size_t len)
 	in->left -= n;
 }
 
+/* At most 8 bytes. */
 static uint64_t take(struct input *in, unsigned int bytes)
 {
-	uint64_t value;
+	uint64_t value = 0;
 
-	take_bytes(in, &value, sizeof(value) < bytes ? sizeof(value) : bytes);
-	return bytes < sizeof(value) ? value & ((1ull << bytes * 8) - 1) : value;
+	take_bytes(in, &value, bytes);
+	return value;
 }
 
 static void open_all(bool attach)

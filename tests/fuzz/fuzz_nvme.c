@@ -191,7 +191,7 @@ static void take_entry(struct input *in, unsigned int q)
 static void take_memory(struct input *in)
 {
 	uint64_t at = take(in, 3) % MEMORY;
-	size_t n = MIN(MIN((size_t)take(in, 1), in->left), (size_t)(MEMORY - at));
+	size_t want = take(in, 1), have = MIN(want, in->left), room = MEMORY - at, n = MIN(have, room);
 
 	memcpy(memory + at, in->at, n);
 	in->at += n;
