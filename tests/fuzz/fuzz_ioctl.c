@@ -38,10 +38,10 @@ static void set_up(void)
 				    "device nvme,size=1M,threads=1,addr=0000:00:01.1,group=2\n",
 				    err, sizeof(err));
 	arg_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	arena = mmap(NULL, ARENA, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	arena = mmap(NULL, ARENA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
 	if (!machine || arg_page == MAP_FAILED || arena == MAP_FAILED || event < 0 ||
-	    mprotect(arg_page + PAGE, PAGE, PROT_NONE))
+	    mprotect(arg_page + PAGE, PAGE, PROT_NONE) || mprotect(arena + ARENA, PAGE, PROT_NONE))
 		abort();
 }
 
