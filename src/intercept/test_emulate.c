@@ -13,6 +13,7 @@
 #include "intercept/test_emulate_cases.h"
 #include "intercept/trap.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -140,7 +141,7 @@ __asm__(".pushsection .text\n"
 
 static char *area;              /* AREA bytes, below 4 GiB so that 32-bit addresses work */
 static uint8_t device[TRAPPED]; /* what the file's registers hold */
-static unsigned int sizes[65], calls;
+static atomic_uint sizes[65], calls;
 static bool broken; /* mmio fails */
 static bool copies; /* mmio copies from memory that is not there */
 
@@ -340,14 +341,14 @@ static int natural_widths(void)
 	uint64_t value = 0x1122334455667788;
 
 	set_access(true);
-	memset(sizes, 0, sizeof(sizes));
+	memset((void *)sizes, 0, sizeof(sizes));
 	__asm__ volatile("movb %b1, (%0)\n\tmovw %w1, (%0)\n\tmovl %k1, 4(%0)\n\tmovq %1, 8(%0)"
 			 :
 			 : "r"(at), "r"(value)
 			 : "memory");
 	if (calls == 0 || sizes[1] != 1 || sizes[2] != 1 || sizes[4] != 1 || sizes[8] != 1)
 		return 1;
-	memset(sizes, 0, sizeof(sizes));
+	memset((void *)sizes, 0, sizeof(sizes));
 	__asm__ volatile("movups (%0), %%xmm0" : : "r"(at) : "xmm0", "memory");
 	return sizes[8] == 2 ? 0 : 2;
 }
@@ -531,6 +532,73 @@ static void test_alternate_stack(void **state)
 	assert_int_equal(in_child(string_from_nowhere, PROT_READ | PROT_WRITE), 0);
 }
 
+static atomic_bool stop;
+
+static void *touch(void *arg)
+{
+	volatile uint32_t *at = (volatile uint32_t *)(void *)(area + PAGE + 64);
+
+	(void)arg;
+	while (!atomic_load(&stop))
+		if (*at != 0x5a5a5a5a)
+			return area;
+	return NULL;
+}
+
+/* Mappings of other files come and go; each file goes with its last mapping, and not before. */
+static bool come_and_go(unsigned int round)
+{
+	uint64_t base = 0x100000000000u + (uint64_t)(round % 5) * 16 * PAGE;
+	struct file *file = file_alloc(&fake_ops, NULL, 0, "another");
+	struct io_range range = {
+		.start = base, .end = base + 8 * PAGE, .file = file, .prot = PROT_READ, .trapped = true
+	};
+	struct io_change change;
+
+	if (!file || io_change_begin(&change))
+		return false;
+	io_change_add(&change, &range);
+	io_change_protect(&change, base + PAGE, base + 2 * PAGE, PROT_NONE);
+	io_change_commit(&change);
+	if (file->refs != 4 || !io_overlaps(base + PAGE, base + 2 * PAGE) || io_change_begin(&change))
+		return false;
+	io_change_remove(&change, base + 3 * PAGE, base + 4 * PAGE);
+	io_change_commit(&change);
+	if (file->refs != 5 || io_overlaps(base + 3 * PAGE, base + 4 * PAGE) || io_change_begin(&change))
+		return false;
+	io_change_remove(&change, base, base + 8 * PAGE);
+	io_change_commit(&change);
+	if (file->refs != 1 || io_overlaps(base, base + 8 * PAGE))
+		return false;
+	file_put(file);
+	return true;
+}
+
+static int threads(void)
+{
+	pthread_t t[3];
+	void *result;
+	int bad = 0;
+
+	memset(device, 0x5a, sizeof(device));
+	set_access(true);
+	for (int i = 0; i < 3; i++)
+		if (pthread_create(&t[i], NULL, touch, NULL))
+			return 1;
+	for (unsigned int round = 0; round < 500; round++)
+		bad |= !come_and_go(round);
+	atomic_store(&stop, true);
+	for (int i = 0; i < 3; i++)
+		bad |= pthread_join(t[i], &result) || result;
+	return bad;
+}
+
+static void test_threads(void **state)
+{
+	(void)state;
+	assert_int_equal(in_child(threads, PROT_READ), 0);
+}
+
 static void test_bus_errors(void **state)
 {
 	(void)state;
@@ -553,7 +621,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_all_forms),       cmocka_unit_test(test_natural_widths),
 		cmocka_unit_test(test_permissions),     cmocka_unit_test(test_bus_errors),
-		cmocka_unit_test(test_alternate_stack),
+		cmocka_unit_test(test_alternate_stack), cmocka_unit_test(test_threads),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);
