@@ -50,6 +50,19 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 	return entry;
 }
 
+#define READDIR_R(name, type)                                                                                \
+	EXPORT int name(DIR *restrict dir, struct type *restrict entry, struct type **restrict result)       \
+	{                                                                                                    \
+		int r = REAL(name)(dir, entry, result);                                                      \
+                                                                                                             \
+		if (!r && *result && (*result)->d_type == DT_SOCK && session.on && dir_is_ours(dir))         \
+			(*result)->d_type = DT_CHR;                                                          \
+		return r;                                                                                    \
+	}
+
+READDIR_R(readdir_r, dirent)
+READDIR_R(readdir64_r, dirent64)
+
 #define SCANDIR(name, type)                                                                                  \
 	EXPORT int name(const char *restrict path, struct type ***restrict list,                             \
 			int (*filter)(const struct type *),                                                  \

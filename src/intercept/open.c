@@ -57,7 +57,7 @@ static inline int open_any(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd;
 
-	if (unlikely(session.on && path && (path_may_be_ours(dirfd, path) || path[1] == 'p')))
+	if (unlikely(session.on && path && (path_may_be_ours(dirfd, path) || !strncmp(path, "/proc", 5))))
 		return open_slow(dirfd, path, flags, mode);
 	fd = REAL(openat)(dirfd, path, flags, mode);
 	if (unlikely(fd < 0 && errno == ENXIO && session.on))

@@ -57,7 +57,7 @@ int __fxstatat64(int version, int dirfd, const char *path, struct stat64 *st, in
 sighandler_t bsd_signal(int sig, sighandler_t handler);
 sighandler_t __sysv_signal(int sig, sighandler_t handler);
 
-/* X(name): one line per group of vfio-style entry points; memory and signals at the end. */
+/* X(name): by group, memory and signals at the end. */
 /* clang-format off */
 #define REAL_FUNCTIONS(X)                                                                                    \
 	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)      \
@@ -67,7 +67,8 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(read) X(write) X(pread) X(pread64) X(pwrite) X(pwrite64) X(__read_chk) X(__pread_chk)              \
 	X(__pread64_chk) X(readv) X(writev) X(preadv) X(preadv64) X(pwritev) X(pwritev64)                    \
 	X(preadv2) X(preadv64v2) X(pwritev2) X(pwritev64v2) X(lseek) X(lseek64)                              \
-	X(opendir) X(readdir) X(readdir64) X(scandir) X(scandir64) X(glob) X(glob64)                         \
+	X(opendir) X(readdir) X(readdir64) X(readdir_r) X(readdir64_r) X(scandir) X(scandir64)      \
+	X(glob) X(glob64)                                                                                    \
 	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk) X(realpath) X(__realpath_chk)        \
 	X(canonicalize_file_name) X(getcwd) X(__getcwd_chk) X(get_current_dir_name) X(chdir) X(fchdir)       \
 	X(stat) X(stat64) X(lstat) X(lstat64) X(fstat) X(fstat64) X(fstatat) X(fstatat64) X(statx)           \

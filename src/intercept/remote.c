@@ -6,27 +6,16 @@
  * own; the copies of the owner's objects behind it are left alone. They come into their own when the owner
  * ends with nothing done since the fork.
  *
- * lock is held, with signals blocked, from a request to its answer: one connection serves all threads. It
- * protects the owners, the packet, and which operations a file has. Owner and file layers are called without
- * other locks.
+ * What is said under owners_lock() (owner.h) protects also which operations a file has, and who opens nodes
+ * for us.
  */
-#include "base/fault.h"
 #include "base/trace.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/owner.h"
 #include "intercept/share.h"
 
-#include <pthread.h>
 #include <string.h>
-#include <urcu/list.h>
-
-struct owner {
-	struct wire_address address;
-	int sock; /* -1: not connected (yet) */
-	bool dead;
-	bool answered; /* it has done something for us */
-	struct cds_list_head node;
-};
 
 struct remote_file {
 	struct owner *owner;
@@ -37,105 +26,12 @@ struct remote_file {
 };
 
 static const struct file_ops remote_ops;
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static CDS_LIST_HEAD(owners);
 static struct owner *parent; /* it opens nodes for us; NULL: we do */
 static uint64_t ioctls_at_fork, own_ioctls;
-static struct wire_packet packet;
 
 bool remote_is(const struct file *file)
 {
 	return file->ops == &remote_ops;
-}
-
-static void begin(sigset_t *saved)
-{
-	sigset_t set;
-
-	fault_thread_sigmask(&set);
-	pthread_sigmask(SIG_SETMASK, &set, saved);
-	pthread_mutex_lock(&lock);
-}
-
-static void end(const sigset_t *saved)
-{
-	pthread_mutex_unlock(&lock);
-	pthread_sigmask(SIG_SETMASK, saved, NULL);
-}
-
-static struct owner *find_owner(const struct wire_address *address)
-{
-	struct owner *owner;
-
-	cds_list_for_each_entry (owner, &owners, node)
-		if (!memcmp(owner->address.name, address->name, sizeof(address->name)))
-			return owner;
-	owner = calloc(1, sizeof(*owner));
-	if (!owner)
-		return NULL;
-	owner->address = *address;
-	owner->sock = -1;
-	cds_list_add(&owner->node, &owners);
-	return owner;
-}
-
-/* Answer a question of the owner's that is in the packet. */
-static int answer_question(int sock)
-{
-	struct wire_msg *msg = &packet.msg, done = { .kind = WIRE_DONE };
-	const void *data = NULL;
-	struct file *file;
-	size_t len = 0;
-	int fd = -1, rc;
-
-	switch (msg->kind) {
-	case WIRE_COPY_IN:
-		if (msg->len > sizeof(packet.data))
-			return -EPROTO;
-		done.result = copy_nofault(packet.data, (const void *)(uintptr_t)msg->arg, msg->len);
-		data = packet.data;
-		len = done.result ? 0 : msg->len;
-		break;
-	case WIRE_COPY_OUT:
-		done.result = copy_nofault((void *)(uintptr_t)msg->arg, packet.data, packet.len);
-		break;
-	case WIRE_DUP_FD:
-		fd = self_caller.ops->dup_fd(&self_caller, (int)msg->arg);
-		done.result = MIN(fd, 0);
-		break;
-	case WIRE_GET_FILE:
-		done.result = self_caller.ops->get_file(&self_caller, (int)msg->arg, &file);
-		if (done.result)
-			break;
-		done.dev = file->dev;
-		done.ino = file->ino;
-		file_put(file);
-		break;
-	default:
-		return -EPROTO;
-	}
-	rc = wire_send(sock, &done, data, len, &fd, fd >= 0);
-	private_fd_close(fd);
-	return rc;
-}
-
-static int try_request(struct owner *owner, const struct wire_msg *msg, const void *data, size_t len)
-{
-	int rc;
-
-	if (owner->sock < 0)
-		owner->sock = wire_connect(&owner->address);
-	if (owner->sock < 0)
-		return -EPIPE;
-	rc = wire_send(owner->sock, msg, data, len, NULL, 0);
-	while (!rc) {
-		rc = wire_receive(owner->sock, &packet);
-		if (!rc && packet.msg.kind == WIRE_DONE)
-			return 0;
-		if (!rc)
-			rc = answer_question(owner->sock);
-	}
-	return rc;
 }
 
 static void restore_file(struct file *file, void *owner)
@@ -144,8 +40,9 @@ static void restore_file(struct file *file, void *owner)
 
 	if (!remote_is(file) || remote->owner != owner || !remote->ops)
 		return;
-	file->ops = remote->ops;
 	file->priv = remote->priv;
+	atomic_thread_fence(memory_order_release); /* who sees the operations sees what they work on */
+	file->ops = remote->ops;
 	free(remote);
 }
 
@@ -155,8 +52,7 @@ static void lose(struct owner *owner)
 {
 	uint64_t ioctls = atomic_load(&stats[STAT_IOCTLS]) - ioctls_at_fork;
 
-	private_fd_close(owner->sock);
-	owner->sock = -1;
+	owner_hang_up(owner);
 	owner->dead = true;
 	if (owner != parent)
 		return;
@@ -169,24 +65,18 @@ static void lose(struct owner *owner)
 	intercept_take_over();
 }
 
-/* Under the lock. 0: the answer is in the packet. -EPIPE: there is no owner (any more). */
+/* Under the lock. 0: the answer is in owner_answer. -EPIPE: there is no owner (any more). */
 static int request(struct owner *owner, const struct wire_msg *msg, const void *data, size_t len)
 {
-	int rc;
+	int rc = owner_request(owner, msg, data, len);
 
-	if (owner->dead)
-		return -EPIPE;
-	rc = try_request(owner, msg, data, len);
-	if (rc) {
+	if (rc && !owner->dead)
 		lose(owner);
-		return -EPIPE;
-	}
-	owner->answered = true;
-	return 0;
+	return rc;
 }
 
 /*
- * Ask the owner of file. 0: the answer is in the packet; -EIO: the file is lost; 1: the file is ours now,
+ * Ask the owner of file. 0: the answer is in owner_answer; -EIO: the file is lost; 1: the file is ours now,
  * call its own operation.
  */
 static int request_on(struct file *file, struct wire_msg *msg, const void *data, size_t len)
@@ -230,13 +120,13 @@ static int take_new_file(struct owner *owner)
 	struct file *file;
 	int fd;
 
-	if (packet.nr_fds != 1)
+	if (owner_answer.nr_fds != 1)
 		return -EIO;
-	fd = fcntl(packet.fds[0], packet.msg.oflags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
-	private_fd_close(packet.fds[0]);
+	fd = fcntl(owner_answer.fds[0], owner_answer.msg.oflags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+	private_fd_close(owner_answer.fds[0]);
 	if (fd < 0)
 		return -EMFILE;
-	file = new_remote_file(owner, &packet.msg);
+	file = new_remote_file(owner, &owner_answer.msg);
 	if (!file || !fdtable_adopt(fd)) {
 		close(fd);
 		fd = -ENOMEM;
@@ -252,15 +142,15 @@ static long remote_ioctl(struct file *file, const struct caller *caller, uint32_
 	sigset_t saved;
 	long rc;
 
-	begin(&saved);
+	owners_lock(&saved);
 	own_ioctls++;
 	rc = request_on(file, &msg, NULL, 0);
 	if (!rc)
-		rc = packet.msg.new_file ? take_new_file(((struct remote_file *)file->priv)->owner)
-					 : packet.msg.result;
+		rc = owner_answer.msg.new_file ? take_new_file(((struct remote_file *)file->priv)->owner)
+					       : owner_answer.msg.result;
 	else if (rc == 1)
 		rc = INT64_MIN;
-	end(&saved);
+	owners_unlock(&saved);
 	if (rc != INT64_MIN)
 		return rc;
 	return file->ops->ioctl ? file->ops->ioctl(file, caller, cmd, arg) : -ENOTTY;
@@ -271,12 +161,12 @@ static ssize_t transfer(struct file *file, struct wire_msg *msg, bool *own)
 	sigset_t saved;
 	ssize_t rc;
 
-	begin(&saved);
+	owners_lock(&saved);
 	rc = request_on(file, msg, NULL, 0);
 	*own = rc == 1;
 	if (!rc)
-		rc = packet.msg.result;
-	end(&saved);
+		rc = owner_answer.msg.result;
+	owners_unlock(&saved);
 	return rc;
 }
 
@@ -300,24 +190,24 @@ static ssize_t remote_write(struct file *file, const struct caller *caller, uint
 	return own ? file_write(file, caller, buf, len, off) : rc;
 }
 
-/* The plan in the packet, with the descriptors that came with it, which the file keeps. */
+/* The plan in the answer, with the descriptors that came with it, which the file keeps. */
 static int take_plan(struct remote_file *remote, struct mmap_plan *plan)
 {
 	unsigned int used = 0;
 	int *fds;
 
-	if (packet.len != sizeof(*plan))
+	if (owner_answer.len != sizeof(*plan))
 		return -EIO;
-	fds = realloc(remote->fds, (remote->nr_fds + packet.nr_fds + 1) * sizeof(*fds));
+	fds = realloc(remote->fds, (remote->nr_fds + owner_answer.nr_fds + 1) * sizeof(*fds));
 	if (!fds)
 		return -ENOMEM;
 	remote->fds = fds;
-	memcpy(plan, packet.data, sizeof(*plan));
+	memcpy(plan, owner_answer.data, sizeof(*plan));
 	for (unsigned int i = 0; i < plan->nr && i < MMAP_MAX_SEGMENTS; i++)
 		if (plan->segments[i].fd >= 0)
-			plan->segments[i].fd = used < packet.nr_fds ? packet.fds[used++] : -1;
-	memcpy(fds + remote->nr_fds, packet.fds, packet.nr_fds * sizeof(*fds));
-	remote->nr_fds += packet.nr_fds;
+			plan->segments[i].fd = used < owner_answer.nr_fds ? owner_answer.fds[used++] : -1;
+	memcpy(fds + remote->nr_fds, owner_answer.fds, owner_answer.nr_fds * sizeof(*fds));
+	remote->nr_fds += owner_answer.nr_fds;
 	return 0;
 }
 
@@ -328,14 +218,14 @@ static int remote_mmap(struct file *file, struct mmap_plan *plan)
 	bool own;
 	int rc;
 
-	begin(&saved);
+	owners_lock(&saved);
 	rc = request_on(file, &msg, plan, sizeof(*plan));
 	own = rc == 1;
 	if (!rc)
-		rc = (int)packet.msg.result;
+		rc = (int)owner_answer.msg.result;
 	if (!rc)
 		rc = take_plan(file->priv, plan);
-	end(&saved);
+	owners_unlock(&saved);
 	return own ? file_mmap(file, plan) : rc;
 }
 
@@ -346,14 +236,14 @@ static int remote_mmio(struct file *file, uint64_t off, void *data, unsigned int
 	bool own;
 	int rc;
 
-	begin(&saved);
+	owners_lock(&saved);
 	rc = request_on(file, &msg, data, len);
 	own = rc == 1;
 	if (!rc)
-		rc = packet.msg.result || packet.len != len ? -EIO : 0;
+		rc = owner_answer.msg.result || owner_answer.len != len ? -EIO : 0;
 	if (!rc && !write)
-		memcpy(data, packet.data, len);
-	end(&saved);
+		memcpy(data, owner_answer.data, len);
+	owners_unlock(&saved);
 	if (own)
 		return file->ops->mmio ? file->ops->mmio(file, off, data, len, write) : -EIO;
 	return rc;
@@ -388,12 +278,12 @@ bool remote_open(const char *name, int oflags, int *fd)
 	if (!parent || strlen(name) >= sizeof(msg.path))
 		return false;
 	strcpy(msg.path, name);
-	begin(&saved);
+	owners_lock(&saved);
 	if (parent && !request(parent, &msg, NULL, 0)) {
-		*fd = packet.msg.new_file ? take_new_file(parent) : (int)packet.msg.result;
+		*fd = owner_answer.msg.new_file ? take_new_file(parent) : (int)owner_answer.msg.result;
 		done = true;
 	}
-	end(&saved);
+	owners_unlock(&saved);
 	return done;
 }
 
@@ -429,13 +319,13 @@ static struct file *adopt(int fd, bool inherited)
 		return NULL;
 	msg.dev = address.dev;
 	msg.ino = address.ino;
-	begin(&saved);
-	owner = find_owner(&address);
-	if (owner && !request(owner, &msg, NULL, 0) && !packet.msg.result)
-		file = new_remote_file(owner, &packet.msg);
+	owners_lock(&saved);
+	owner = owner_at(&address);
+	if (owner && !request(owner, &msg, NULL, 0) && !owner_answer.msg.result)
+		file = new_remote_file(owner, &owner_answer.msg);
 	if (file && inherited)
 		parent = owner;
-	end(&saved);
+	owners_unlock(&saved);
 	if (file)
 		fdtable_adopt(fd);
 	return file;
@@ -484,14 +374,10 @@ void remote_forked(const struct wire_address *address)
 {
 	struct owner *owner;
 
-	pthread_mutex_init(&lock, NULL);
-	cds_list_for_each_entry (owner, &owners, node) {
-		private_fd_close(owner->sock);
-		owner->sock = -1;
-	}
+	owners_forked();
 	if (!address)
 		return;
-	owner = find_owner(address);
+	owner = owner_at(address);
 	if (!owner)
 		return;
 	parent = owner;

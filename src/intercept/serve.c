@@ -15,6 +15,7 @@
 #include "iommu/mm.h"
 #include "machine/machine.h"
 
+#include <poll.h>
 #include <string.h>
 #include <sys/random.h>
 #include <urcu/list.h>
@@ -275,10 +276,14 @@ static void drop_fds(struct wire_packet *packet)
 		private_fd_close(packet->fds[--packet->nr_fds]);
 }
 
+/* Anyone may connect to an abstract socket; who does not know the token is sent away, and who says nothing,
+ * too. */
 static bool greeted(struct peer *peer)
 {
-	return !wire_receive(peer->sock, &peer->packet) && peer->packet.msg.kind == WIRE_HELLO &&
-	       peer->packet.len == sizeof(own_address.token) &&
+	struct pollfd said = { .fd = peer->sock, .events = POLLIN };
+
+	return poll(&said, 1, 5000) == 1 && !wire_receive(peer->sock, &peer->packet) &&
+	       peer->packet.msg.kind == WIRE_HELLO && peer->packet.len == sizeof(own_address.token) &&
 	       !memcmp(peer->packet.data, own_address.token, sizeof(own_address.token));
 }
 
