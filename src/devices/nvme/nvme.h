@@ -307,6 +307,7 @@ struct nvme_ctrl {
 	/* kicks */
 	_Atomic uint32_t seq;         /* futex: counts kicks */
 	_Atomic uint32_t awake;       /* workers that will look again before they sleep */
+	_Atomic bool spinning;        /* a worker waits for a kick without sleeping */
 	_Atomic uint32_t control;     /* enum nvme_control */
 	_Atomic uint32_t event_kicks; /* bits of enum nvme_event, just raised */
 	_Atomic uint64_t kicks[2];    /* one bit per submission queue */

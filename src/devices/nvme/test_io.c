@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -440,6 +441,37 @@ static void test_reset_under_load(void **state)
 	rig_free(rig);
 }
 
+/* A child of fork has no threads of its own; it can start again from the beginning, and the parent goes on.
+ */
+static void test_fork(void **state)
+{
+	struct rig *rig = rig_new("threads=3");
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	rig_start_threads(rig);
+	rig_enable(rig);
+	rig_create_queues(rig, 1, 64, 64);
+	keep_busy(rig, 200);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		nvme_model.ops->forked(rig->ctrl);
+		nvme_model.ops->close(rig->ctrl);
+		rig_start_threads(rig);
+		rig_enable(rig);
+		rig_create_queues(rig, 1, 64, 64);
+		keep_busy(rig, 200);
+		nvme_model.ops->close(rig->ctrl);
+		_exit(7);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	keep_busy(rig, 200);
+	rig_free(rig);
+}
+
 /* A queue is deleted while its commands are under way: afterwards nothing of it completes. */
 static void test_delete_under_load(void **state)
 {
@@ -482,6 +514,7 @@ int main(void)
 		cmocka_unit_test(test_doorbell_nonsense),
 		cmocka_unit_test(test_interrupts),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_reset_under_load),
 		cmocka_unit_test(test_delete_under_load),
 	};

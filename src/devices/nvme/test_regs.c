@@ -247,6 +247,42 @@ static void test_file_grows(void **state)
 	unlink(path);
 }
 
+/* What stands for RAM is there again for the next program of a session, and only there. */
+static void test_session_memory(void **state)
+{
+	char dir[] = "/tmp/uvfio-test-nvme-XXXXXX", path[64], err[256];
+	struct pci_create how = { .bdf = "0000:00:01.0", .state_dir = dir, .instance = 3 };
+	struct nvme_options opts = { .size = 1 << 20, .lba = 512, .ns = 1, .queues = 1 };
+	struct iovec iov = { "persistent", 11 };
+	struct pci_desc desc;
+	struct stat st;
+	size_t moved;
+	void *priv;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/nvme3.ram", dir);
+	assert_int_equal(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)), 0);
+	assert_int_equal(nvme_media_write(&((struct nvme_ctrl *)priv)->media, &iov, 1, 4096, false, &moved),
+			 0);
+	nvme_model.ops->destroy(priv);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 1 << 20);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	char back[11] = "";
+	iov = (struct iovec){ back, sizeof(back) };
+	assert_int_equal(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)), 0);
+	assert_int_equal(nvme_media_read(&((struct nvme_ctrl *)priv)->media, &iov, 1, 4096, false, &moved),
+			 0);
+	assert_string_equal(back, "persistent");
+	nvme_model.ops->destroy(priv);
+	unlink(path);
+	/* A directory that is not there is one line, not a crash. */
+	rmdir(dir);
+	assert_true(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)) < 0);
+	assert_non_null(strstr(err, path));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -259,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_intx),
 		cmocka_unit_test(test_option_errors),
 		cmocka_unit_test(test_file_grows),
+		cmocka_unit_test(test_session_memory),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -235,24 +235,30 @@ bool nvme_worker_pass(struct nvme_worker *w)
 
 /* ---- threads */
 
-/* True when a kick came while it spun. */
+static bool kicked(struct nvme_ctrl *ctrl, uint32_t seen)
+{
+	for (int i = 0; i < 32; i++) {
+		if (atomic_load_explicit(&ctrl->seq, memory_order_relaxed) != seen)
+			return true;
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
+/* True when a kick came while it spun. One worker at a time: the others' CPUs are for the client. */
 static bool spin(struct nvme_worker *w, uint32_t seen)
 {
 	struct nvme_ctrl *ctrl = w->ctrl;
+	bool found = false;
 	uint64_t end;
 
-	if (w->spin_ns < SPIN_MIN_NS)
+	if (w->spin_ns < SPIN_MIN_NS || atomic_exchange(&ctrl->spinning, true))
 		return false;
 	end = trace_now() + w->spin_ns;
-	do {
-		for (int i = 0; i < 32; i++) {
-			if (atomic_load_explicit(&ctrl->seq, memory_order_relaxed) != seen)
-				return true;
-			__builtin_ia32_pause();
-		}
+	while (!(found = kicked(ctrl, seen)) && trace_now() < end)
 		syscall(SYS_sched_yield);
-	} while (trace_now() < end);
-	return false;
+	atomic_store(&ctrl->spinning, false);
+	return found;
 }
 
 static void sleep_until_kick(struct nvme_worker *w, uint32_t seen)
@@ -349,6 +355,7 @@ int nvme_workers_start(struct nvme_ctrl *ctrl)
 	ctrl->workers = mem;
 	atomic_store(&ctrl->stop, false);
 	atomic_store(&ctrl->growing, false);
+	atomic_store(&ctrl->spinning, false);
 	atomic_store(&ctrl->awake, 0);
 	rc = start_one(ctrl, 0);
 	if (rc) {
