@@ -13,6 +13,7 @@
 
 #include <Zydis/Zydis.h>
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,13 +36,10 @@ static void *open_library(void)
 	return handle;
 }
 
-int decode_init(void)
+static void load(void)
 {
-	void *handle;
+	void *handle = open_library();
 
-	if (atomic_load_explicit(&ready, memory_order_acquire))
-		return 0;
-	handle = open_library();
 	if (handle) {
 		*(void **)&zydis.init = dlsym(handle, "ZydisDecoderInit");
 		*(void **)&zydis.decode = dlsym(handle, "ZydisDecoderDecodeFull");
@@ -49,14 +47,21 @@ int decode_init(void)
 	}
 	if (!zydis.init || !zydis.decode || !zydis.name ||
 	    ZYAN_FAILED(zydis.init(&zydis.decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64))) {
-		uvfio_err_once(0,
-			       "mapped registers need libZydis.so.4.0 (Debian: libzydis4.0), which cannot be "
-			       "loaded: mmap() of a BAR fails");
-		return -ENOSYS;
+		uvfio_err("mapped registers need libZydis.so.4.0 (Debian: libzydis4.0), which cannot be "
+			  "loaded: "
+			  "mmap() of a BAR fails");
+		return;
 	}
 	vector_init();
 	atomic_store_explicit(&ready, true, memory_order_release);
-	return 0;
+}
+
+int decode_init(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+	pthread_once(&once, load);
+	return atomic_load_explicit(&ready, memory_order_acquire) ? 0 : -ENOSYS;
 }
 
 static uint8_t between(ZydisRegister reg, ZydisRegister first, ZydisRegister last)

@@ -504,9 +504,15 @@ static int fault_in_trap(void)
 	return sigaltstack(NULL, &ss) || ss.ss_size != 16384 || ss.ss_flags ? 2 : 0;
 }
 
+static void jump_from_address(int sig, siginfo_t *info, void *context)
+{
+	(void)context;
+	siglongjmp(env, info->si_addr == area + AREA ? sig : 1000);
+}
+
 static int string_from_nowhere(void)
 {
-	struct sigaction sa = { .sa_handler = jump, .sa_flags = SA_ONSTACK };
+	struct sigaction sa = { .sa_sigaction = jump_from_address, .sa_flags = SA_ONSTACK | SA_SIGINFO };
 	volatile int caught = 0;
 	stack_t ss;
 
@@ -517,8 +523,10 @@ static int string_from_nowhere(void)
 		uint64_t to = (uint64_t)(uintptr_t)area + PAGE, from = (uint64_t)(uintptr_t)area + AREA - 4,
 			 n = 8;
 
-		if (sigsetjmp(env, 1))
-			caught++;
+		int sig = sigsetjmp(env, 1);
+
+		if (sig)
+			caught += sig == SIGSEGV;
 		else
 			__asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(n) : : "memory");
 	}

@@ -74,20 +74,22 @@ int trap_access(uint64_t va, void *data, size_t len, bool write)
 	return rc;
 }
 
+/* Where the access began that failed, for the program's signal: not always where the trap began. */
+static __thread uint64_t failed_at;
+
 static enum access_result access_for_insn(uint64_t va, void *data, unsigned int len, bool write)
 {
-	switch (access_pieces(va, data, len, write)) {
-	case 0:
+	int rc = access_pieces(va, data, len, write);
+
+	if (likely(!rc))
 		return ACCESS_OK;
-	case -EIO:
-		return ACCESS_BUS;
-	default:
-		return ACCESS_FAULT;
-	}
+	failed_at = va;
+	return rc == -EIO ? ACCESS_BUS : ACCESS_FAULT;
 }
 
 static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, ucontext_t *uc)
 {
+	enum access_result result;
 	uint64_t ip = (uint64_t)uc->uc_mcontext.gregs[REG_RIP];
 	struct insn insn;
 	char unknown[64];
@@ -102,14 +104,8 @@ static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, u
 		return FAULT_NOT_OURS;
 	}
 	stat_add(STAT_MMIO_TRAPS, 1);
-	switch (emulate(&insn, uc, access_for_insn)) {
-	case ACCESS_OK:
-		return FAULT_DONE;
-	case ACCESS_BUS:
-		return FAULT_BUS;
-	default:
-		return FAULT_NOT_OURS;
-	}
+	result = emulate(&insn, uc, access_for_insn);
+	return result == ACCESS_OK ? FAULT_DONE : result == ACCESS_BUS ? FAULT_BUS : FAULT_NOT_OURS;
 }
 
 struct trap {
@@ -140,11 +136,15 @@ static enum fault_verdict handle_trap(siginfo_t *info, void *context)
 			     .uc = context,
 			     .verdict = FAULT_NOT_OURS };
 
+	failed_at = trap.va;
 	trap.range = io_find(trap.va);
 	if (trap.range && trap.range->trapped)
 		trap_stack_call(run_trap, &trap);
 	io_read_unlock(section);
-	if (trap.verdict != FAULT_DONE && trap.range && !(trap.uc->uc_stack.ss_flags & SS_DISABLE))
+	if (trap.verdict == FAULT_DONE || !trap.range)
+		return trap.verdict;
+	info->si_addr = (void *)(uintptr_t)failed_at;
+	if (!(trap.uc->uc_stack.ss_flags & SS_DISABLE))
 		sigaltstack(&trap.uc->uc_stack, NULL);
 	return trap.verdict;
 }
