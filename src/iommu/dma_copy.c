@@ -28,6 +28,7 @@ struct run {
 	uint64_t flags; /* PTE_IO and the index of the address space, as in an entry */
 };
 
+#define RUN_SELF  ((uint64_t)MM_SELF_INDEX << PTE_MM_SHIFT) /* plain memory of this process */
 #define RUN_FLAGS (PTE_IO | ~(BIT64(PTE_MM_SHIFT) - 1))
 
 static __attribute__((cold, noinline)) int fault_at(const struct access *acc, enum dma_fault_kind kind,
@@ -58,17 +59,17 @@ static void remember(struct dma_user *user, uint64_t iova, const struct pt_leaf 
 	user->big_pte = leaf->pte;
 }
 
-static __attribute__((noinline)) int translate_walk(const struct access *acc, uint64_t iova, uint64_t need,
-						    struct run *run)
+/* 0, or which enum dma_fault_kind is in the way. */
+static inline __attribute__((always_inline)) int translate_walk(struct dma_user *user, uint64_t iova,
+								bool write, struct run *run)
 {
-	struct dma_user *user = acc->user;
 	struct pt_leaf leaf;
 
 	if (unlikely(!pgtable_walk(&user->domain->pt, iova, &leaf)))
-		return fault_at(acc, DMA_NOT_MAPPED, iova, 0);
-	if (unlikely(!(leaf.pte & need)))
-		return fault_at(acc, DMA_NO_PERMISSION, iova, 0);
-	if (acc->write && user->tracking)
+		return DMA_NOT_MAPPED;
+	if (unlikely(!(leaf.pte & (write ? PTE_WRITE : PTE_READ))))
+		return DMA_NO_PERMISSION;
+	if (unlikely(write && user->tracking))
 		mark_dirty(leaf.word, leaf.pte);
 	*run = (struct run){ (leaf.pte & PTE_ADDR) + (iova - leaf.first), leaf.last - iova + 1,
 			     leaf.pte & RUN_FLAGS };
@@ -77,14 +78,14 @@ static __attribute__((noinline)) int translate_walk(const struct access *acc, ui
 }
 
 /* What lies at iova, to the end of its leaf or page. */
-static inline int translate(const struct access *acc, uint64_t iova, struct run *run)
+static inline __attribute__((always_inline)) int translate(struct dma_user *user, uint64_t iova, bool write,
+							   struct run *run)
 {
-	struct dma_user *user = acc->user;
-	uint64_t need = acc->write ? PTE_WRITE : PTE_READ, offset = iova & UVFIO_PAGE_MASK;
+	uint64_t need = write ? PTE_WRITE : PTE_READ, offset = iova & UVFIO_PAGE_MASK;
 	const struct tlb_entry *entry = &user->tlb[(iova >> UVFIO_PAGE_SHIFT) % TLB_SIZE];
 
-	if (unlikely(acc->write && user->tracking))
-		return translate_walk(acc, iova, need, run);
+	if (unlikely(write && user->tracking))
+		return translate_walk(user, iova, write, run);
 	if (likely(entry->key == ((iova - offset) | user->epoch) && entry->pte & need)) {
 		*run = (struct run){ (entry->pte & PTE_ADDR) + offset, UVFIO_PAGE_SIZE - offset,
 				     entry->pte & RUN_FLAGS };
@@ -96,7 +97,18 @@ static inline int translate(const struct access *acc, uint64_t iova, struct run 
 				     user->big_pte & RUN_FLAGS };
 		return 0;
 	}
-	return translate_walk(acc, iova, need, run);
+	return translate_walk(user, iova, write, run);
+}
+
+/* The same for a part of an access: notes the fault. 0 or -EFAULT. */
+static inline int translate_part(const struct access *acc, size_t done, struct run *run)
+{
+	int kind = translate(acc->user, acc->iova + done, acc->write, run);
+
+	if (unlikely(kind))
+		return fault_at(acc, (enum dma_fault_kind)kind, acc->iova + done, 0);
+	run->len = MIN(run->len, acc->len - done);
+	return 0;
 }
 
 static bool continues(const struct run *run, const struct run *piece)
@@ -134,14 +146,17 @@ static int copy_run(const struct access *acc, const struct run *run, uint64_t io
 	return likely(!ret) ? 0 : run_lost(acc, run, iova);
 }
 
+static inline bool device_ready(const struct dma_user *user)
+{
+	return likely(user->domain && atomic_load_explicit(&user->dev->enabled, memory_order_relaxed));
+}
+
 /* Faults that no translation is needed for. */
 static inline int check_device(const struct access *acc)
 {
-	if (unlikely(!acc->user->domain))
-		return fault_at(acc, DMA_NO_DOMAIN, acc->iova, 0);
-	if (unlikely(!atomic_load_explicit(&acc->user->dev->enabled, memory_order_relaxed)))
-		return fault_at(acc, DMA_NO_MASTER, acc->iova, 0);
-	return 0;
+	if (device_ready(acc->user))
+		return 0;
+	return fault_at(acc, acc->user->domain ? DMA_NO_MASTER : DMA_NO_DOMAIN, acc->iova, 0);
 }
 
 /* On failure everything before the place that failed has been copied. */
@@ -152,12 +167,9 @@ static int transfer(const struct access *acc, char *buf)
 	int ret = check_device(acc), bad;
 
 	while (!ret && copied + run.len < acc->len) {
-		size_t at = copied + run.len;
-
-		ret = translate(acc, acc->iova + at, &piece);
+		ret = translate_part(acc, copied + run.len, &piece);
 		if (ret)
 			break;
-		piece.len = MIN(piece.len, acc->len - at);
 		if (continues(&run, &piece)) {
 			run.len += piece.len;
 			continue;
@@ -225,11 +237,10 @@ static int collect(const struct access *acc, struct iovec *iov, unsigned int *nr
 	int ret = check_device(acc);
 
 	for (size_t done = 0; !ret && done < acc->len; done += piece.len) {
-		ret = translate(acc, acc->iova + done, &piece);
+		ret = translate_part(acc, done, &piece);
 		if (ret)
 			return ret;
-		piece.len = MIN(piece.len, acc->len - done);
-		if (piece.flags != (uint64_t)MM_SELF_INDEX << PTE_MM_SHIFT)
+		if (piece.flags != RUN_SELF)
 			return -EREMOTE;
 		if (!add_iov(iov, nr, max, &piece))
 			return -E2BIG;
@@ -237,25 +248,49 @@ static int collect(const struct access *acc, struct iovec *iov, unsigned int *nr
 	return ret;
 }
 
-int dma_map_iov(struct dma_user *user, uint64_t iova, size_t len, bool write, struct iovec *iov,
-		unsigned int *nr, unsigned int max, const char *what)
+/* All of it in one piece, as most are. False: nothing done, whatever the reason. */
+static inline bool map_one_piece(struct dma_user *user, uint64_t iova, size_t len, bool write,
+				 struct iovec *iov, unsigned int *nr, unsigned int max)
 {
-	struct access acc = { user, iova, len, write, what };
+	struct run piece;
+
+	if (!device_ready(user) || translate(user, iova, write, &piece) || piece.len < len ||
+	    piece.flags != RUN_SELF)
+		return false;
+	piece.len = len;
+	return add_iov(iov, nr, max, &piece);
+}
+
+static __attribute__((noinline)) int map_pieces(const struct access *acc, struct iovec *iov, unsigned int *nr,
+						unsigned int max)
+{
 	unsigned int nr_before = *nr;
 	size_t len_before = nr_before ? iov[nr_before - 1].iov_len : 0;
-	int ret = collect(&acc, iov, nr, max);
+	int ret = collect(acc, iov, nr, max);
 
 	if (ret) {
 		*nr = nr_before;
 		if (nr_before)
 			iov[nr_before - 1].iov_len = len_before;
-		return ret;
+	}
+	return ret;
+}
+
+int dma_map_iov(struct dma_user *user, uint64_t iova, size_t len, bool write, struct iovec *iov,
+		unsigned int *nr, unsigned int max, const char *what)
+{
+	if (!map_one_piece(user, iova, len, write, iov, nr, max)) {
+		struct access acc = { user, iova, len, write, what };
+		int ret = map_pieces(&acc, iov, nr, max);
+
+		if (ret)
+			return ret;
 	}
 	*(write ? &user->written : &user->read) += len;
 	if (trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, user->dev->name, write ? "dma_write" : "dma_read", 0,
-			   "iova=0x%llx len=%zu what=\"%s\" pieces=%u", (unsigned long long)iova, len, what,
-			   *nr - nr_before);
+			   "iova=0x%llx len=%zu what=\"%s\" pieces_so_far=%u", (unsigned long long)iova, len,
+			   what, *nr);
 	return 0;
 }
 
@@ -263,20 +298,15 @@ void dma_report_lost(struct dma_user *user, uint64_t iova, size_t len, bool writ
 {
 	struct access acc = { user, iova, len, write, what };
 	struct run piece;
+	int ret;
 
 	dma_begin(user);
-	if (!check_device(&acc)) {
-		for (size_t done = 0; done < len; done += piece.len) {
-			if (translate(&acc, iova + done, &piece))
-				break;
-			piece.len = MIN(piece.len, UVFIO_PAGE_SIZE - (piece.va & UVFIO_PAGE_MASK));
-			piece.len = MIN(piece.len, len - done);
-			if (mm_check(mm_by_index((uint16_t)(piece.flags >> PTE_MM_SHIFT)), piece.va,
-				     piece.len, write)) {
-				run_lost(&acc, &piece, iova + done);
-				break;
-			}
-		}
+	ret = check_device(&acc);
+	for (size_t done = 0; !ret && done < len; done += piece.len) {
+		ret = translate_part(&acc, done, &piece);
+		if (!ret && mm_check(mm_by_index((uint16_t)(piece.flags >> PTE_MM_SHIFT)), piece.va,
+				     piece.len, write))
+			ret = run_lost(&acc, &piece, iova + done);
 	}
 	dma_end(user);
 }

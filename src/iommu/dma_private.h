@@ -10,7 +10,7 @@
 #define FAULTS_MAX 4 /* waiting for the end of the section; more are only counted */
 
 enum dma_fault_kind {
-	DMA_NO_DOMAIN,
+	DMA_NO_DOMAIN = 1,
 	DMA_NO_MASTER,
 	DMA_NOT_MAPPED,
 	DMA_NO_PERMISSION,
