@@ -33,7 +33,8 @@ int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void 
 /* Remove the range that starts exactly at start. Returns its value, or NULL. Needs no memory. */
 void *range_map_remove(struct range_map *map, uint64_t start);
 
-/* Remove the range that is exactly [start, last] and fetch its value. False, and nothing done, when there is none. */
+/* Remove the range that is exactly [start, last] and fetch its value. False, and nothing done, when there is
+ * none. */
 bool range_map_take(struct range_map *map, uint64_t start, uint64_t last, void **value);
 
 /*
@@ -57,8 +58,7 @@ bool range_map_first(const struct range_map *map, uint64_t start, uint64_t last,
 /* The range that contains at: true and *out, or false. */
 bool range_map_find(const struct range_map *map, uint64_t at, struct range *out);
 
-/* The last range that ends before at (out->last < at), and the first that starts after it (out->start > at).
- */
+/* The last range that ends before at (out->last < at); the first that starts after it (out->start > at). */
 bool range_map_before(const struct range_map *map, uint64_t at, struct range *out);
 bool range_map_after(const struct range_map *map, uint64_t at, struct range *out);
 

@@ -50,8 +50,10 @@ void iommu_domain_free(struct iommu_domain *domain); /* nothing attached any mor
 
 /* A change at iova is coming soon (owner's lock held). */
 void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova);
-/* Map [iova, iova+size) to va in mm: page aligned, free before. prot: IOMMU_READ|IOMMU_WRITE. 0 or -ENOMEM
- * (undone). */
+/*
+ * Map [iova, iova+size) to va in mm: page aligned, free before. prot: IOMMU_READ, IOMMU_WRITE, IOMMU_MMIO. 0;
+ * -ENOMEM, and nothing is mapped.
+ */
 int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
 		     unsigned int prot);
 #define IOMMU_MMIO 16u /* with prot: some of the target is a BAR (mm_check_io) */

@@ -40,10 +40,13 @@ static _Atomic(struct mm *) table[MM_MAX] = { [MM_SELF_INDEX] = &self_mm };
 static pthread_mutex_t mm_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct id_allocator ids;
 
+static __attribute__((constructor)) void mm_start(void)
+{
+	self_mm.pid = getpid();
+}
+
 struct mm *mm_self(void)
 {
-	if (unlikely(!self_mm.pid))
-		self_mm.pid = getpid();
 	return mm_get(&self_mm);
 }
 

@@ -27,8 +27,7 @@ int mm_of_pid(pid_t pid, struct mm **mm);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 void mm_put_many(struct mm *mm, uint32_t n);
-/* In the child of a fork, before it uses anything here: what was known of the parent's descriptors is not
- * ours. */
+/* In the child of a fork, first of all: what was known of the parent's descriptors is not the child's. */
 void mm_forked(void);
 struct mm *mm_by_index(uint16_t index); /* no reference; valid while a mapping holds one */
 
@@ -59,8 +58,7 @@ void mm_note_change(uint64_t va, uint64_t len);
 /* The permission cache is trusted only when someone reports changes (the preload library does). */
 void mm_trust_notes(bool on);
 
-/* DMA to one of our own BAR mappings (peer to peer): called for an address noted MM_IO. Set by the trap
- * engine. */
+/* DMA to one of our own BAR mappings, for an address noted MM_IO. Set by the trap engine. */
 extern int (*mm_io_access)(uint64_t va, void *data, size_t len, bool write);
 
 /* RLIMIT_MEMLOCK accounting: charge pages to mm; limit in pages, UINT64_MAX none. 0 or -ENOMEM. */

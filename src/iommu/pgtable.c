@@ -172,8 +172,7 @@ struct span {
 	uint64_t iova, last;
 };
 
-/* The part of span that entry i of the table that covers span is about; *whole when that is all of the entry.
- */
+/* The part of span within the entry that at belongs to; *whole when that is all of the entry. */
 static struct span span_of_entry(struct span span, unsigned int shift, uint64_t at, bool *whole)
 {
 	uint64_t first = align_down(at, BIT64(shift)), last = first + (BIT64(shift) - 1);
@@ -183,9 +182,9 @@ static struct span span_of_entry(struct span span, unsigned int shift, uint64_t 
 	return part;
 }
 
-/* Clear one entry, or what of [part] is below it. True when the entry is empty now and was not. */
 static int64_t clear_in(struct pgtable *pt, pte_t *table, unsigned int shift, struct span span, bool *any);
 
+/* Clear one entry, or what is below it within part. True when the entry is empty now and was not. */
 static bool clear_entry(struct pgtable *pt, pte_t *slot, unsigned int shift, struct span part, bool *any)
 {
 	uint64_t e = pte_get(slot);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* type1: each rule of mapping and unmapping with its errno, in the kernel's order; and what a device sees of
- * it. */
+/* type1: each rule of mapping and unmapping with its errno, in the kernel's order; what a device sees of it.
+ */
 #include "iommu/type1.h"
 
 #include "base/trace.h"

@@ -34,6 +34,9 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 
 static void drop_all(struct type1 *iommu)
 {
+	if (iommu->mappings.count && trace_on(TRACE_FAULT))
+		trace_emit(TRACE_FAULT, NULL, "mappings_left", 0, "count=%llu",
+			   (unsigned long long)iommu->mappings.count);
 	stat_add(STAT_LEFT_MAPPINGS, iommu->mappings.count);
 	type1_remove(iommu, 0, UINT64_MAX);
 }
