@@ -27,6 +27,14 @@ static int reopen(int fd, int flags)
 	return (int)ret_errno_or(rc, saved_errno);
 }
 
+/* The kernel gave this number: if it was ours, it has been closed by a road that we do not see. */
+static inline int fresh(int fd)
+{
+	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
+		fdtable_close(fd);
+	return fd;
+}
+
 static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd = path_own_fd(path, "fd"), saved_errno = errno;
@@ -44,7 +52,7 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	else
 		fd = REAL(openat)(dirfd, path, flags, mode);
 	if (fd >= 0)
-		return fd;
+		return fresh(fd);
 	if (host && (flags & O_CREAT) && errno == ENOENT)
 		errno = EACCES;
 	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {
@@ -62,7 +70,7 @@ static inline int open_any(int dirfd, const char *path, int flags, mode_t mode)
 	fd = REAL(openat)(dirfd, path, flags, mode);
 	if (unlikely(fd < 0 && errno == ENXIO && session.on))
 		return open_slow(dirfd, path, flags, mode);
-	return fd;
+	return fresh(fd);
 }
 
 int hooked_open(const char *path, int flags)

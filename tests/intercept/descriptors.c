@@ -4,6 +4,7 @@
 
 #include <linux/close_range.h>
 #include <sys/eventfd.h>
+#include <sys/syscall.h>
 
 /* The group can be opened only once: whether it is open says whether its last descriptor is gone. */
 static bool group_is_free(void)
@@ -142,6 +143,18 @@ static void foreign(void)
 	close(null);
 }
 
+/* A number that was closed behind our back, and means something else now. */
+static void reused(void)
+{
+	int fd = open("/dev/vfio/vfio", O_RDWR), file;
+
+	CHECK(fd >= 0 && !syscall(SYS_close, fd));
+	CHECK((file = open("/dev/zero", O_RDONLY)) == fd);
+	CHECK(read(file, &(char){ 1 }, 1) == 1);
+	FAILS(ioctl(file, VFIO_GET_API_VERSION), ENOTTY);
+	CHECK(!close(file));
+}
+
 static void close_order(void)
 {
 	struct client c = client_open();
@@ -163,6 +176,7 @@ int main(void)
 	duplicates();
 	sweeps();
 	foreign();
+	reused();
 	close_order();
 	vfork_child();
 	private_descriptors();

@@ -24,7 +24,7 @@ static uint32_t version(void)
 
 static void touch_null(void)
 {
-	__asm__ volatile("movb $1, (%0)" : : "r"((uintptr_t)16) : "memory");
+	__asm__ volatile("movb $1, (%0)" : : "a"((uintptr_t)16) : "memory");
 }
 
 static void step_over(int sig, siginfo_t *info, void *context)
