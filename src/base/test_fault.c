@@ -138,10 +138,10 @@ static void set_action(void (*fn)(int, siginfo_t *, void *), int flags, int also
 /* An instruction of known length, and a way to continue behind it. */
 static void touch_null(void)
 {
-	__asm__ volatile("movb $1, (%0)" : : "r"((uintptr_t)16) : "memory");
+	__asm__ volatile("movb $1, (%0)" : : "a"((uintptr_t)16) : "memory", "rbx");
 }
 
-#define TOUCH_LENGTH 3
+#define TOUCH_LENGTH 3 /* movb $1, (%rax) */
 
 static void raise_segv(void)
 {
@@ -174,7 +174,7 @@ static void handler_returns(void)
 
 	set_action(step_over, 0, SIGUSR1);
 	for (int i = 0; i < 3; i++)
-		__asm__ volatile("movb $1, (%1)" : "+b"(rbx) : "r"((uintptr_t)16) : "memory");
+		__asm__ volatile("movb $1, (%1)" : "+b"(rbx) : "a"((uintptr_t)16) : "memory");
 	sigprocmask(SIG_SETMASK, NULL, &now);
 	_exit(count == 3 && rbx == 1234 && !sigismember(&now, SIGUSR1) ? 0 : 1);
 }
@@ -337,8 +337,8 @@ static void alt_stack_not_wanted(void)
 				 "movb $1, (%1)\n\t"
 				 "movsd %%xmm7, %0"
 				 : "=m"(b)
-				 : "r"((uintptr_t)16), "m"(a)
-				 : "memory", "xmm7");
+				 : "a"((uintptr_t)16), "m"(a)
+				 : "memory", "rbx", "xmm7");
 		if (b < 1.5 || b > 1.5)
 			_exit(9);
 	}
