@@ -5,7 +5,7 @@
  * A user says that it is inside by making its section number odd, with full ordering, before it reads the
  * device's domain. Who takes something away from sections (an entry, a domain) does so first, then looks for
  * odd numbers, and waits until each of these has changed. A section is short, but may hold a system call: the
- * wait spins, then yields, then sleeps.
+ * wait spins, then sleeps.
  *
  * users_lock protects the lists of users and of a domain's devices. It is held while waiting: sections never
  * take it.
@@ -15,7 +15,6 @@
 #include "base/trace.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -41,14 +40,13 @@ static inline void cpu_relax(void)
 #endif
 }
 
-static void back_off(unsigned int round)
+/* A holder that was preempted needs this processor: sleeping gives it up for less long than yielding does. */
+void dma_back_off(unsigned int round)
 {
-	struct timespec nap = { .tv_nsec = 20000 };
+	struct timespec nap = { .tv_nsec = 10000 };
 
 	if (round < 200)
 		cpu_relax();
-	else if (round < 220)
-		sched_yield();
 	else
 		nanosleep(&nap, NULL);
 }
@@ -61,7 +59,7 @@ static void wait_user(const struct dma_user *user)
 	if (likely(!(section & 1)))
 		return;
 	for (unsigned int round = 0; atomic_load(&user->section) == section; round++)
-		back_off(round);
+		dma_back_off(round);
 }
 
 /* Under users_lock. */

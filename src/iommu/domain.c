@@ -10,7 +10,6 @@
  */
 #include "iommu/domain_private.h"
 
-#include <sched.h>
 #include <stdlib.h>
 
 uint64_t iommu_domain_next_generation(void)
@@ -67,8 +66,8 @@ static void quiesce(struct iommu_domain *domain)
 {
 	atomic_store(&domain->generation, iommu_domain_next_generation());
 	dma_wait_sections(domain);
-	while (atomic_load(&domain->readers))
-		sched_yield();
+	for (unsigned int round = 0; atomic_load(&domain->readers); round++)
+		dma_back_off(round);
 	pgtable_reclaim(&domain->pt);
 }
 

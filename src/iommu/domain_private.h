@@ -28,6 +28,8 @@ uint64_t iommu_domain_next_generation(void);
 void iommu_domain_get(struct iommu_domain *domain);
 void iommu_domain_put(struct iommu_domain *domain);
 
+/* Once round a loop that waits for someone's section. In dma.c. */
+void dma_back_off(unsigned int round);
 /* Wait for the sections that are open now in any device of domain. In dma.c. */
 void dma_wait_sections(struct iommu_domain *domain);
 

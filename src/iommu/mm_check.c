@@ -14,10 +14,10 @@
  */
 #include "iommu/mm_private.h"
 
-#include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #define KNOWN_MAX   512
@@ -49,10 +49,13 @@ static bool cache_enter(void)
 /* For what is better not given up at once. Bounded: the holder may be the very thread that we interrupted. */
 static bool cache_insist(void)
 {
-	for (int i = 0; i < 1000; i++) {
+	struct timespec nap = { .tv_nsec = 10000 };
+
+	for (int i = 0; i < 120; i++) {
 		if (cache_enter())
 			return true;
-		sched_yield();
+		if (i >= 100)
+			nanosleep(&nap, NULL);
 	}
 	return false;
 }

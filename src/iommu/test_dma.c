@@ -351,7 +351,7 @@ static void *mapping_thread(void *arg)
 	struct race *race = arg;
 	struct fixture *f = race->f;
 
-	for (uint64_t i = 0; i < 250; i++) {
+	for (uint64_t i = 0; i < 1000; i++) {
 		uint64_t page = i * 7 % THREAD_PAGES;
 
 		unmap(f, page, 1);
