@@ -3,6 +3,7 @@
  * Enabling, resetting and shutting down the controller: what CC asks for, done by a worker or by a reset's
  * thread. control_lock is held throughout, and the controller is frozen while its queues appear or go.
  */
+#include "base/log.h"
 #include "devices/nvme/nvme.h"
 
 #include <string.h>
@@ -24,19 +25,24 @@ static uint64_t pair(_Atomic uint32_t *halves)
 	return atomic_load(&halves[0]) | (uint64_t)atomic_load(&halves[1]) << 32;
 }
 
-static bool valid_config(uint32_t cc, uint32_t aqa, uint64_t page, uint64_t asq, uint64_t acq)
+/* What is wrong with the configuration, or NULL. */
+static const char *config_error(uint32_t cc, uint32_t aqa, uint64_t page, uint64_t asq, uint64_t acq)
 {
-	if (NVME_CC_CSS(cc) != NVME_CC_CSS_NVM || NVME_CC_AMS(cc) != NVME_CC_AMS_RR)
-		return false;
+	if (NVME_CC_CSS(cc) != NVME_CC_CSS_NVM)
+		return "CC.CSS must be 0, the NVM command set";
+	if (NVME_CC_AMS(cc) != NVME_CC_AMS_RR)
+		return "CC.AMS must be 0, round robin";
 	if (NVME_CC_MPS(cc) > NVME_CAP_MPSMAX(nvme_cap()))
-		return false;
+		return "CC.MPS is above CAP.MPSMAX";
 	if (NVME_CC_IOSQES(cc) && NVME_CC_IOSQES(cc) != NVME_SQES_SHIFT)
-		return false;
+		return "CC.IOSQES must be 6";
 	if (NVME_CC_IOCQES(cc) && NVME_CC_IOCQES(cc) != NVME_CQES_SHIFT)
-		return false;
+		return "CC.IOCQES must be 4";
 	if (!NVME_AQA_ASQS(aqa) || !NVME_AQA_ACQS(aqa))
-		return false;
-	return is_aligned(asq, page) && is_aligned(acq, page);
+		return "AQA: each admin queue needs at least two entries";
+	if (!is_aligned(asq, page) || !is_aligned(acq, page))
+		return "ASQ and ACQ must be aligned to the page size of CC.MPS";
+	return NULL;
 }
 
 static void enable(struct nvme_ctrl *ctrl)
@@ -46,8 +52,11 @@ static void enable(struct nvme_ctrl *ctrl)
 	uint64_t asq = pair(ctrl->asq);
 	uint64_t acq = pair(ctrl->acq);
 	uint64_t page = UVFIO_PAGE_SIZE << NVME_CC_MPS(cc);
+	const char *error = config_error(cc, aqa, page, asq, acq);
 
-	if (!valid_config(cc, aqa, page, asq, acq)) {
+	if (error) {
+		uvfio_err_once((uintptr_t)error, "%s: the controller cannot be enabled (CSTS.CFS): %s",
+			       ctrl->name, error);
 		nvme_fatal(ctrl);
 		return;
 	}

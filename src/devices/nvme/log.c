@@ -50,8 +50,6 @@ static size_t smart_log(struct nvme_ctrl *ctrl, void *buf)
 
 	if (NVME_TEMPERATURE >= over || NVME_TEMPERATURE <= under)
 		s->critical_warning |= NVME_SMART_CRIT_TEMPERATURE;
-	if (ctrl->media.readonly)
-		s->critical_warning |= NVME_SMART_CRIT_MEDIA;
 	s->temperature[0] = NVME_TEMPERATURE & 0xff;
 	s->temperature[1] = NVME_TEMPERATURE >> 8;
 	s->avail_spare = 100;

@@ -138,6 +138,32 @@ static void test_prp_shapes(void **state)
 	rig_free(rig);
 }
 
+/* Pages of 64 KiB: a list may fill 8192 slots, and is read in pieces. */
+static void test_large_pages(void **state)
+{
+	struct rig *rig = rig_new("lba=4096");
+	uint64_t *list = rig_at(rig, RIG_DATA), page = 65536, data = RIG_DATA + 4 * 65536;
+	uint8_t *buf = rig_at(rig, data), *media;
+
+	(void)state;
+	rig->mps = 4;
+	rig_enable(rig);
+	rig_create_queues(rig, 1, 16, 16);
+	for (uint64_t i = 0; i < page / 8; i++)
+		list[i] = data + (i % 16) * page;
+	fill(buf, 16 * page, 5);
+	/* 600 pages behind the first one, which begins amid its page. */
+	assert_int_equal(rig_rw(rig, nvme_cmd_write, 0, 600 * 16 + 1, data + page - 4096, RIG_DATA), 0);
+	media = media_bytes(rig, 0, 4096 + 600 * page);
+	assert_memory_equal(media, buf + page - 4096, 4096);
+	for (uint64_t i = 0; i < 600; i++)
+		assert_memory_equal(media + 4096 + i * page, buf + (i % 16) * page, page);
+	free(media);
+	assert_int_equal(rig_rw(rig, nvme_cmd_read, 0, 17, data, data + 4096),
+			 DNR | NVME_SC_PRP_INVALID_OFFSET);
+	rig_free(rig);
+}
+
 static void test_prp_errors(void **state)
 {
 	struct rig *rig = io_rig("");
@@ -519,6 +545,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_prp_shapes),
+		cmocka_unit_test(test_large_pages),
 		cmocka_unit_test(test_prp_errors),
 		cmocka_unit_test(test_ranges),
 		cmocka_unit_test(test_namespaces_apart),

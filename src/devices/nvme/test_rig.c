@@ -182,7 +182,7 @@ void rig_enable(struct rig *rig)
 	rig_write(rig, NVME_REG_AQA, 31 << 16 | 31, 4);
 	rig_write(rig, NVME_REG_ASQ, RIG_ASQ, 8);
 	rig_write(rig, NVME_REG_ACQ, RIG_ACQ, 8);
-	rig_write(rig, NVME_REG_CC, 0x00460001, 4);
+	rig_write(rig, NVME_REG_CC, 0x00460001 | rig->mps << NVME_CC_MPS_SHIFT, 4);
 	wait_ready(rig, 1);
 }
 

@@ -23,9 +23,9 @@
 
 /* Where the driver keeps its things; tests use the memory from RIG_DATA on. */
 #define RIG_ASQ     (RIG_IOVA)
-#define RIG_ACQ     (RIG_IOVA + 0x2000)
-#define RIG_SQ(qid) (RIG_IOVA + 0x10000 + (qid)*0x4000ull)
-#define RIG_CQ(qid) (RIG_SQ(qid) + 0x2000)
+#define RIG_ACQ     (RIG_IOVA + 0x10000)
+#define RIG_SQ(qid) (RIG_IOVA + (qid)*0x20000ull) /* on pages of 64 KiB; qid below 16 */
+#define RIG_CQ(qid) (RIG_SQ(qid) + 0x10000)
 #define RIG_DATA    (RIG_IOVA + 0x200000)
 
 struct pci_func {
@@ -54,6 +54,7 @@ struct rig {
 	struct nvme_ctrl *ctrl;
 	struct nvme_worker worker;
 	bool threads;
+	uint32_t mps; /* for CC */
 	struct rig_queue q[NVME_QIDS];
 };
 
