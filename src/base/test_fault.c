@@ -17,8 +17,20 @@
 
 #include <cmocka.h>
 
-#define PAGE   4096u
-#define BEFORE (16 * PAGE)
+#define PAGE     4096u
+#define BEFORE   (16 * PAGE)
+#define ALT_SIZE 16384u
+
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_TSAN 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_TSAN 1
+#endif
+#endif
+#ifndef UNDER_TSAN
+#define UNDER_TSAN 0
+#endif
 
 static char *guarded; /* plain pages, then one without access, then one more page */
 
@@ -286,7 +298,7 @@ static void ignored_raise(void)
 
 static void use_alt_stack(void)
 {
-	stack_t ss = { .ss_size = 16384 };
+	stack_t ss = { .ss_size = ALT_SIZE };
 
 	ss.ss_sp = alt = malloc(ss.ss_size);
 	sigaltstack(&ss, NULL);
@@ -296,7 +308,7 @@ static bool on_alt(void)
 {
 	char here;
 
-	return (uintptr_t)&here - (uintptr_t)alt < 16384;
+	return (uintptr_t)&here - (uintptr_t)alt < ALT_SIZE;
 }
 
 static void skip_on_alt(int sig, siginfo_t *info, void *context)
@@ -391,7 +403,9 @@ static void test_program_handlers(void **state)
 	assert_exits(reset_hand_action, 0);
 	assert_exits(alt_stack_wanted, 0);
 	assert_exits(alt_stack_not_wanted, 0);
-	assert_exits(overflow_with_alt_stack, 0);
+	/* ThreadSanitizer does not survive it, with or without a handler of ours. */
+	if (!UNDER_TSAN)
+		assert_exits(overflow_with_alt_stack, 0);
 }
 
 static enum fault_verdict bus_trap(siginfo_t *info, void *uc)
