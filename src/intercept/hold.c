@@ -108,6 +108,23 @@ static bool is_held(const struct file *file)
 	return false;
 }
 
+/*
+ * A duplicate of fd that is certainly a descriptor of file: the number may have been closed, and be something
+ * else, since it was looked up. -EBADF then.
+ */
+static int pin_description(const struct file *file, int fd)
+{
+	int copy = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	struct stat st;
+
+	if (copy < 0)
+		return -errno;
+	if (!fstat(copy, &st) && st.st_dev == file->dev && st.st_ino == file->ino)
+		return copy;
+	private_fd_close(copy);
+	return -EBADF;
+}
+
 /* The second description, with our address written for whom the descriptor reaches. */
 static int open_probe(const struct file *file, int fd)
 {
@@ -169,11 +186,14 @@ free_hold:
 
 int hold_file(struct file *file, int fd)
 {
-	int rc = 0;
+	int rc = 0, copy;
 
 	pthread_mutex_lock(&lock);
-	if (!is_held(file))
-		rc = add_hold(file, fd);
+	if (!is_held(file)) {
+		copy = pin_description(file, fd);
+		rc = copy < 0 ? copy : add_hold(file, copy);
+		private_fd_close(copy);
+	}
 	pthread_mutex_unlock(&lock);
 	return rc;
 }

@@ -159,22 +159,24 @@ static bool has_local_files(void)
 	return found;
 }
 
-static void share_file(int fd, struct file *file, void *failed)
+static void share_file(int fd, struct file *file, void *error)
 {
-	if (!remote_is(file) && hold_file(file, fd))
-		*(bool *)failed = true;
+	int rc = remote_is(file) ? 0 : hold_file(file, fd);
+
+	if (rc && rc != -EBADF)
+		*(int *)error = -rc;
 }
 
 bool intercept_share_files(void)
 {
-	int saved_errno = errno;
-	bool failed = false, any = has_local_files() && serve_address();
+	int saved_errno = errno, error = 0;
+	bool any = has_local_files() && serve_address();
 
 	if (any)
-		fdtable_for_each(share_file, &failed);
-	if (failed)
+		fdtable_for_each(share_file, &error);
+	if (error)
 		uvfio_err("other processes will not be able to use every open VFIO file: %s",
-			  strerror(errno));
+			  strerror(error));
 	errno = saved_errno;
 	return any;
 }

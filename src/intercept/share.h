@@ -18,7 +18,8 @@
 
 /* ---- hold.c */
 
-/* fd is a descriptor of file: keep it open as long as anyone has one. Idempotent. 0 or -errno. */
+/* fd is a descriptor of file: keep it open as long as anyone has one. Idempotent. 0 or -errno;
+ * -EBADF: fd has been closed meanwhile. */
 int hold_file(struct file *file, int fd);
 /*
  * Let go of files that nobody has a descriptor of any more, and wait for whoever is just doing so. Costs a
