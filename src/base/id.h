@@ -13,8 +13,8 @@ struct id_allocator {
 
 void id_init(struct id_allocator *ids, uint32_t limit);
 void id_destroy(struct id_allocator *ids);
-int id_alloc(struct id_allocator *ids, uint32_t *id);		   /* -ENOSPC, -ENOMEM */
-int id_reserve(struct id_allocator *ids, uint32_t id);		   /* -EBUSY, -ENOMEM, -EINVAL */
+int id_alloc(struct id_allocator *ids, uint32_t *id);  /* -ENOSPC, -ENOMEM */
+int id_reserve(struct id_allocator *ids, uint32_t id); /* -EBUSY, -ENOMEM, -EINVAL */
 void id_free(struct id_allocator *ids, uint32_t id);
 
 #endif

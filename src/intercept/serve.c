@@ -162,19 +162,20 @@ static long open_node(struct peer *peer)
 /* A mapping's plain parts are descriptors here; the answer carries them. */
 static long plan_mapping(struct file *file, struct wire_packet *packet, struct wire_packet *answer)
 {
-	struct mmap_plan *plan = (struct mmap_plan *)(void *)answer->data;
+	struct mmap_plan plan; /* a packet's data is not aligned for it */
 	int rc;
 
-	if (packet->len != sizeof(*plan))
+	if (packet->len != sizeof(plan))
 		return -EPROTO;
-	memcpy(plan, packet->data, sizeof(*plan));
-	rc = file_mmap(file, plan);
+	memcpy(&plan, packet->data, sizeof(plan));
+	rc = file_mmap(file, &plan);
 	if (rc)
 		return rc;
-	answer->len = sizeof(*plan);
-	for (unsigned int i = 0; i < plan->nr; i++)
-		if (plan->segments[i].fd >= 0)
-			answer->fds[answer->nr_fds++] = plan->segments[i].fd;
+	memcpy(answer->data, &plan, sizeof(plan));
+	answer->len = sizeof(plan);
+	for (unsigned int i = 0; i < plan.nr; i++)
+		if (plan.segments[i].fd >= 0)
+			answer->fds[answer->nr_fds++] = plan.segments[i].fd;
 	return 0;
 }
 

@@ -233,7 +233,7 @@ static bool add_iov(struct iovec *iov, unsigned int *nr, unsigned int max, const
 
 static int collect(const struct access *acc, struct iovec *iov, unsigned int *nr, unsigned int max)
 {
-	struct run piece;
+	struct run piece = { 0 };
 	int ret = check_device(acc);
 
 	for (size_t done = 0; !ret && done < acc->len; done += piece.len) {
