@@ -11,7 +11,7 @@
 struct eventfd_ctx;
 
 /* 0; -EBADF: no such descriptor; -EINVAL: not an eventfd; -ENOMEM. */
-int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ctx);
+int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **out);
 void eventfd_ctx_put(struct eventfd_ctx *ctx); /* NULL is fine */
 
 /* Add n to the counter. Never blocks: at the counter's limit the signal is already pending.
@@ -27,7 +27,7 @@ bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b);
  * fn).
  */
 struct eventfd_watch;
-int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **watch);
+int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out);
 void eventfd_unwatch(struct eventfd_watch *watch);
 
 /* This is the child of a fork: the helper thread is gone; start it again if it is needed. */

@@ -219,11 +219,13 @@ int dma_write(struct dma_user *user, uint64_t iova, const void *buf, size_t len,
 
 static bool add_iov(struct iovec *iov, unsigned int *nr, unsigned int max, const struct run *piece)
 {
-	struct iovec *last = *nr ? &iov[*nr - 1] : NULL;
+	if (*nr) {
+		struct iovec *last = &iov[*nr - 1];
 
-	if (last && (uintptr_t)last->iov_base + last->iov_len == piece->va) {
-		last->iov_len += piece->len;
-		return true;
+		if ((uintptr_t)last->iov_base + last->iov_len == piece->va) {
+			last->iov_len += piece->len;
+			return true;
+		}
 	}
 	if (*nr == max)
 		return false;

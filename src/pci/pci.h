@@ -145,7 +145,7 @@ struct pci_func_config {
 
 /* Make the function and register it with VFIO. -errno with a line in err. */
 int pci_func_create(struct vfio *vfio, const struct pci_model *model, const struct pci_func_config *config,
-		    struct pci_func **func, char *err, size_t err_len);
+		    struct pci_func **out, char *err, size_t err_len);
 void pci_func_destroy(struct pci_func *func); /* unregisters first */
 void pci_func_forked(struct pci_func *func);
 

@@ -32,6 +32,11 @@ void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t nr, size_t size);
 void *__libc_realloc(void *p, size_t size);
 
+/* What the whole program calls by the names behind. */
+void *failing_malloc(size_t size) __asm__("malloc");
+void *failing_calloc(size_t nr, size_t size) __asm__("calloc");
+void *failing_realloc(void *p, size_t size) __asm__("realloc");
+
 static bool must_fail(void)
 {
 	if (!armed || failed)
@@ -41,17 +46,17 @@ static bool must_fail(void)
 	return failed;
 }
 
-void *malloc(size_t size)
+void *failing_malloc(size_t size)
 {
 	return must_fail() ? NULL : __libc_malloc(size);
 }
 
-void *calloc(size_t nr, size_t size)
+void *failing_calloc(size_t nr, size_t size)
 {
 	return must_fail() ? NULL : __libc_calloc(nr, size);
 }
 
-void *realloc(void *p, size_t size)
+void *failing_realloc(void *p, size_t size)
 {
 	return must_fail() ? NULL : __libc_realloc(p, size);
 }

@@ -217,14 +217,10 @@ static char *steady;
 
 static void *touch(void *arg)
 {
-	unsigned long n = 0;
-
 	(void)arg;
-	while (!stop) {
+	do
 		CHECK(reg32(steady, VS) == 0x10400);
-		n++;
-	}
-	CHECK(n > 0);
+	while (!stop);
 	return NULL;
 }
 
