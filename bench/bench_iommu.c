@@ -22,7 +22,7 @@ static struct iommu_params params;
 static struct type1 *iommu;
 static struct iommu_dev dev;
 static struct iommu_dev *devs[1] = { &dev };
-static struct dma_user *user;
+static struct uvfio_dma *user;
 static struct mm *mm;
 static char *memory; /* 1024 pages */
 
@@ -215,8 +215,7 @@ static double translate_ns(uint64_t n, int ops)
 			struct iovec iov[1];
 			unsigned int nr = 0;
 
-			check(dma_map_iov(user, BASE + rnd() % n * PG, 8, false, iov, &nr, 1, "bench"),
-			      "iov");
+			check(dma_map(user, BASE + rnd() % n * PG, 8, false, iov, &nr, 1, "bench"), "iov");
 		}
 		dma_end(user);
 		v[r] = (bench_now_ns() - t - loop) / ops;
@@ -315,7 +314,7 @@ int main(void)
 	memset(memory, 1, 1024 * PG);
 	iommu_dev_init(&dev, "bench");
 	atomic_store(&dev.enabled, true);
-	user = dma_user_new(&dev);
+	user = dma_user_new(&dev, NULL);
 	check(user ? 0 : -ENOMEM, "user");
 	bench_pairs();
 	bench_terabyte();

@@ -2,9 +2,11 @@
 #include "base/options.h"
 
 #include <inttypes.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 int parse_size(const char *text, uint64_t *bytes)
 {
@@ -32,7 +34,22 @@ int parse_size(const char *text, uint64_t *bytes)
 	return 0;
 }
 
-static void *field(const struct option_desc *opt, void *opts)
+char *path_absolute(const char *text)
+{
+	char cwd[PATH_MAX], *path;
+
+	/* Without a working directory a relative path is as good as it gets. */
+	if (*text == '/' || !*text || !getcwd(cwd, sizeof(cwd)))
+		return strdup(text);
+	return asprintf(&path, "%s/%s", strcmp(cwd, "/") ? cwd : "", text) < 0 ? NULL : path;
+}
+
+static bool is_text(const struct uvfio_option *opt)
+{
+	return opt->type == UVFIO_OPTION_STRING || opt->type == UVFIO_OPTION_PATH;
+}
+
+static void *field(const struct uvfio_option *opt, void *opts)
 {
 	return (char *)opts + opt->offset;
 }
@@ -53,10 +70,10 @@ static bool among(const char *choices, uint64_t value)
 	return false;
 }
 
-static int bad_number(const struct option_desc *opt, const char *what, const char *value, char *err,
+static int bad_number(const struct uvfio_option *opt, const char *what, const char *value, char *err,
 		      size_t len)
 {
-	const char *kind = opt->type == OPTION_SIZE ? "a size like 4096, 512K, 64M or 1G" : "a number";
+	const char *kind = opt->type == UVFIO_OPTION_SIZE ? "a size like 4096, 512K, 64M or 1G" : "a number";
 
 	if (opt->choices)
 		snprintf(err, len, "%s: %s=%s is not possible: use one of %s", what, opt->key, value,
@@ -69,10 +86,10 @@ static int bad_number(const struct option_desc *opt, const char *what, const cha
 	return -EINVAL;
 }
 
-static int set_number(const struct option_desc *opt, const char *what, const char *value, void *opts,
+static int set_number(const struct uvfio_option *opt, const char *what, const char *value, void *opts,
 		      char *err, size_t len)
 {
-	bool suffix = opt->type == OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
+	bool suffix = opt->type == UVFIO_OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
 	uint64_t v;
 
 	if (suffix || parse_size(value, &v) || (opt->max && (v < opt->min || v > opt->max)) ||
@@ -82,13 +99,14 @@ static int set_number(const struct option_desc *opt, const char *what, const cha
 	return 0;
 }
 
-static int set_option(const struct option_desc *opt, const char *what, const char *value, void *opts,
+static int set_option(const struct uvfio_option *opt, const char *what, const char *value, void *opts,
 		      char *err, size_t len)
 {
 	switch (opt->type) {
-	case OPTION_STRING: {
+	case UVFIO_OPTION_STRING:
+	case UVFIO_OPTION_PATH: {
 		char **p = field(opt, opts);
-		char *copy = strdup(value);
+		char *copy = opt->type == UVFIO_OPTION_PATH ? path_absolute(value) : strdup(value);
 
 		if (!copy) {
 			snprintf(err, len, "out of memory");
@@ -98,21 +116,21 @@ static int set_option(const struct option_desc *opt, const char *what, const cha
 		*p = copy;
 		return 0;
 	}
-	case OPTION_BOOL:
+	case UVFIO_OPTION_BOOL:
 		if (strcmp(value, "on") && strcmp(value, "off")) {
 			snprintf(err, len, "%s: %s=%s is not possible: use on or off", what, opt->key, value);
 			return -EINVAL;
 		}
 		*(bool *)field(opt, opts) = !strcmp(value, "on");
 		return 0;
-	case OPTION_SIZE:
-	case OPTION_UINT:
+	case UVFIO_OPTION_SIZE:
+	case UVFIO_OPTION_UINT:
 		return set_number(opt, what, value, opts, err, len);
 	}
 	return -EINVAL;
 }
 
-static int unknown_option(const struct option_desc *table, const char *what, const char *key, char *err,
+static int unknown_option(const struct uvfio_option *table, const char *what, const char *key, char *err,
 			  size_t len)
 {
 	size_t n = (size_t)snprintf(err, len, "%s: there is no option %s: known are", what, key);
@@ -147,11 +165,11 @@ static bool next_word(const char **text, char *word, size_t size, bool *too_long
 	return true;
 }
 
-static int parse_word(const struct option_desc *table, const char *what, char *word, void *opts, char *err,
+static int parse_word(const struct uvfio_option *table, const char *what, char *word, void *opts, char *err,
 		      size_t len)
 {
 	char *eq = strchr(word, '=');
-	const struct option_desc *opt;
+	const struct uvfio_option *opt;
 
 	if (!eq) {
 		snprintf(err, len, "%s: \"%s\" has no value: write it as key=value", what, word);
@@ -164,22 +182,22 @@ static int parse_word(const struct option_desc *table, const char *what, char *w
 	return unknown_option(table, what, word, err, len);
 }
 
-int options_parse(const struct option_desc *table, const char *what, const char *text, void *opts, char *err,
+int options_parse(const struct uvfio_option *table, const char *what, const char *text, void *opts, char *err,
 		  size_t err_len)
 {
 	char word[4352]; /* a path and its key */
 	bool too_long;
 	int rc = 0;
 
-	for (const struct option_desc *opt = table; opt->key; opt++)
-		if (opt->type == OPTION_STRING)
+	for (const struct uvfio_option *opt = table; opt->key; opt++)
+		if (is_text(opt))
 			*(char **)field(opt, opts) = NULL;
-	for (const struct option_desc *opt = table; opt->key && !rc; opt++) {
+	for (const struct uvfio_option *opt = table; opt->key && !rc; opt++) {
 		if (opt->preset)
 			rc = set_option(opt, what, opt->preset, opts, err, err_len);
-		else if (opt->type == OPTION_BOOL)
+		else if (opt->type == UVFIO_OPTION_BOOL)
 			*(bool *)field(opt, opts) = false;
-		else if (opt->type != OPTION_STRING)
+		else if (!is_text(opt))
 			*(uint64_t *)field(opt, opts) = 0;
 	}
 	while (!rc && text && next_word(&text, word, sizeof(word), &too_long)) {
@@ -196,10 +214,10 @@ int options_parse(const struct option_desc *table, const char *what, const char 
 	return rc;
 }
 
-void options_free(const struct option_desc *table, void *opts)
+void options_free(const struct uvfio_option *table, void *opts)
 {
 	for (; table->key; table++) {
-		if (table->type == OPTION_STRING) {
+		if (is_text(table)) {
 			char **p = field(table, opts);
 
 			free(*p);

@@ -15,22 +15,22 @@ struct opts {
 	bool readonly;
 };
 
-static const struct option_desc table[] = {
-	{ .key = "file", .type = OPTION_STRING, .offset = offsetof(struct opts, file), .help = "image" },
-	{ .key = "size", .type = OPTION_SIZE, .offset = offsetof(struct opts, size), .preset = "256M" },
+static const struct uvfio_option table[] = {
+	{ .key = "file", .type = UVFIO_OPTION_STRING, .offset = offsetof(struct opts, file), .help = "image" },
+	{ .key = "size", .type = UVFIO_OPTION_SIZE, .offset = offsetof(struct opts, size), .preset = "256M" },
 	{ .key = "lba",
-	  .type = OPTION_UINT,
+	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct opts, lba),
 	  .preset = "512",
 	  .choices = "512|4096" },
 	{ .key = "ns",
-	  .type = OPTION_UINT,
+	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct opts, ns),
 	  .preset = "1",
 	  .min = 1,
 	  .max = 16 },
 	{ .key = "readonly",
-	  .type = OPTION_BOOL,
+	  .type = UVFIO_OPTION_BOOL,
 	  .offset = offsetof(struct opts, readonly),
 	  .preset = "off" },
 	{ .key = NULL },

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 _Atomic uint32_t trace_mask;
+uint32_t trace_commands;
 
 static uint32_t text_categories, json_categories;
 static int json_fd = -1;
@@ -88,6 +89,7 @@ int trace_start(uint32_t text_mask, uint32_t json_mask, const char *json_path)
 	text_categories = text_mask;
 	trace_epoch = trace_now();
 	atomic_store(&trace_mask, text_mask | (json_path ? json_mask : 0));
+	__atomic_store_n(&trace_commands, atomic_load(&trace_mask) & TRACE_CMD, __ATOMIC_RELAXED);
 	return 0;
 }
 

@@ -27,6 +27,7 @@ enum trace_category {
 };
 
 extern _Atomic uint32_t trace_mask;
+extern uint32_t trace_commands; /* trace_on(TRACE_CMD), for <uvfio/device.h>: read with __atomic_load_n */
 
 static inline bool trace_on(enum trace_category cat)
 {

@@ -3,49 +3,83 @@
  * The words of the command line as the lines of a machine description.
  *
  * The program reads the description later and may be in another directory then: relative paths are made
- * absolute. By convention an option that names a file is called "file".
+ * absolute.
  */
+#include "base/options.h"
 #include "cli/cli.h"
 #include "machine/config.h"
+#include "machine/plugin.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-static void put_doubling_commas(FILE *out, const char *text)
+/* An absolute path, with its commas doubled. */
+static void put_path(FILE *out, const char *start, size_t len)
 {
-	for (; *text; text++) {
-		if (*text == ',')
+	char *text = strndup(start, len), *path = text ? path_absolute(text) : NULL;
+
+	/* The text's own commas are doubled already; those of the working directory are not. */
+	for (const char *p = path; p && p < path + strlen(path) - len; p++) {
+		if (*p == ',')
 			fputc(',', out);
-		fputc(*text, out);
+		fputc(*p, out);
 	}
+	fwrite(start, 1, len, out);
+	free(text);
+	free(path);
 }
 
-static int put_device(FILE *out, const char *text)
+static bool is_path(const struct uvfio_pci_model *model, const char *key, size_t len)
 {
-	static const char key[] = "file=";
-	char cwd[PATH_MAX];
+	const struct uvfio_option *opt = model ? option_find(model_options(model), key, len) : NULL;
+
+	return opt && opt->type == UVFIO_OPTION_PATH;
+}
+
+static bool plugin_item(const char *item, size_t len)
+{
+	char *name = strndup(item, len);
+	bool is = name && plugin_named(name);
+
+	free(name);
+	return is;
+}
+
+/* What is wrong with it will be said when the machine is made. */
+static const struct uvfio_pci_model *model_of(const char *text)
+{
+	const struct uvfio_pci_model *model = NULL;
+	char *name = strndup(text, strcspn(text, ","));
+	char err[8];
+
+	if (name && model_find(name, &model, err, sizeof(err)))
+		model = NULL;
+	free(name);
+	return model;
+}
+
+static void put_device(FILE *out, const char *text)
+{
+	const struct uvfio_pci_model *model = model_of(text);
 	const char *item;
-	bool first = true;
 	size_t len;
 
-	if (!getcwd(cwd, sizeof(cwd)))
-		*cwd = 0; /* then relative paths stay: they fail in a moment */
-	while (option_item(&text, &item, &len)) {
+	for (bool first = true; option_item(&text, &item, &len); first = false) {
+		const char *eq = memchr(item, '=', len);
+		size_t key = eq ? (size_t)(eq - item) : 0;
+
 		fputs(first ? "" : ",", out);
-		first = false;
-		if (len > strlen(key) && !memcmp(item, key, strlen(key)) && item[strlen(key)] != '/' &&
-		    *cwd) {
-			fputs(key, out);
-			put_doubling_commas(out, cwd);
-			fputc('/', out);
-			item += strlen(key);
-			len -= strlen(key);
+		if (first && plugin_item(item, len)) {
+			put_path(out, item, len);
+		} else if (eq && is_path(model, item, key) && len > key + 1) {
+			fwrite(item, 1, key + 1, out);
+			put_path(out, eq + 1, len - key - 1);
+		} else {
+			fwrite(item, 1, len, out);
 		}
-		fwrite(item, 1, len, out);
 	}
-	return 0;
 }
 
 int describe(struct description *description, const char *kind, const char *text)

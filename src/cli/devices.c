@@ -2,7 +2,9 @@
 /* `uvfio devices`: the models and every option, from the tables that parse them. */
 #include "cli/cli.h"
 #include "devices/models.h"
+#include "machine/config.h"
 #include "machine/machine.h"
+#include "machine/plugin.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -29,27 +31,29 @@ static int devices_help(void)
 	return 0;
 }
 
-static const char *placeholder(const struct option_desc *opt)
+static const char *placeholder(const struct uvfio_option *opt)
 {
 	switch (opt->type) {
-	case OPTION_STRING:
-		return strcmp(opt->key, "file") ? "TEXT" : "PATH";
-	case OPTION_SIZE:
+	case UVFIO_OPTION_STRING:
+		return "TEXT";
+	case UVFIO_OPTION_PATH:
+		return "PATH";
+	case UVFIO_OPTION_SIZE:
 		return opt->choices ? opt->choices : "SIZE";
-	case OPTION_UINT:
+	case UVFIO_OPTION_UINT:
 		return opt->choices ? opt->choices : "N";
-	case OPTION_BOOL:
+	case UVFIO_OPTION_BOOL:
 		return "on|off";
 	}
 	return "";
 }
 
-static void print_number(enum option_type type, uint64_t value)
+static void print_number(enum uvfio_option_type type, uint64_t value)
 {
 	static const char suffixes[] = "KMGT";
 	unsigned int i = 0;
 
-	if (type != OPTION_SIZE || !value || value % 1024) {
+	if (type != UVFIO_OPTION_SIZE || !value || value % 1024) {
 		printf("%" PRIu64, value);
 		return;
 	}
@@ -59,7 +63,7 @@ static void print_number(enum option_type type, uint64_t value)
 }
 
 /* "  key=VALUE   help (1 to 64; default 64)" */
-static void print_option(const struct option_desc *opt)
+static void print_option(const struct uvfio_option *opt)
 {
 	bool bounds = opt->max && !opt->choices;
 	char head[96];
@@ -76,16 +80,22 @@ static void print_option(const struct option_desc *opt)
 		printf("default %s)\n", opt->preset);
 }
 
-static void print_options(const struct option_desc *table)
+static void print_options(const struct uvfio_option *table)
 {
 	for (; table->key; table++)
 		print_option(table);
 }
 
+static void print_model(const struct uvfio_pci_model *model)
+{
+	printf("%s: %s\n", model->name, model->summary);
+	print_options(model_options(model));
+	printf("\n");
+}
+
 int devices_command(int argc, char **argv)
 {
 	const char *name;
-	bool found = false;
 	int option = cli_getopt(argc, argv, devices_options, "devices");
 
 	if (option == OPT_HELP)
@@ -97,17 +107,18 @@ int devices_command(int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	name = argv[optind];
-	for (const struct pci_model *const *m = builtin_models; *m; m++) {
-		if (name && strcmp((*m)->name, name))
-			continue;
-		found = true;
-		printf("%s: %s\n", (*m)->name, (*m)->summary);
-		print_options((*m)->options);
-		printf("\n");
-	}
-	if (!found) {
-		complain("there is no device model %s: uvfio devices lists them", name);
-		return EXIT_ERROR;
+	if (name) {
+		const struct uvfio_pci_model *model;
+		char err[512];
+
+		if (model_find(name, &model, err, sizeof(err))) {
+			complain("%s", err);
+			return EXIT_ERROR;
+		}
+		print_model(model);
+	} else {
+		for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
+			print_model(*m);
 	}
 	printf("every device:\n");
 	print_options(machine_common_device_options());

@@ -94,25 +94,29 @@ int iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain)
 	return 0;
 }
 
-struct dma_user *dma_user_new(struct iommu_dev *dev)
+struct uvfio_dma *dma_user_new(struct iommu_dev *dev, struct uvfio_device *owner)
 {
 	struct dma_user *user = aligned_alloc(64, align_up(sizeof(*user), 64));
 
 	if (!user)
 		return NULL;
 	memset(user, 0, sizeof(*user));
+	user->dma.dev = owner;
 	user->dev = dev;
 	user->epoch = 1;
 	pthread_mutex_lock(&users_lock);
 	cds_list_add(&user->node, &dev->users);
 	pthread_mutex_unlock(&users_lock);
-	return user;
+	return &user->dma;
 }
 
-void dma_user_free(struct dma_user *user)
+void dma_user_free(struct uvfio_dma *dma)
 {
-	if (!user)
+	struct dma_user *user;
+
+	if (!dma)
 		return;
+	user = to_user(dma);
 	pthread_mutex_lock(&users_lock);
 	cds_list_del(&user->node);
 	pthread_mutex_unlock(&users_lock);
@@ -131,8 +135,9 @@ static void new_generation(struct dma_user *user, uint64_t generation)
 	}
 }
 
-void dma_begin(struct dma_user *user)
+void dma_begin(struct uvfio_dma *dma)
 {
+	struct dma_user *user = to_user(dma);
 	struct iommu_domain *domain;
 	uint64_t generation;
 
@@ -157,8 +162,10 @@ static void count_bytes(struct dma_user *user)
 	user->read = user->written = 0;
 }
 
-void dma_end(struct dma_user *user)
+void dma_end(struct uvfio_dma *dma)
 {
+	struct dma_user *user = to_user(dma);
+
 	if (--user->depth)
 		return;
 	count_bytes(user);

@@ -12,6 +12,7 @@
 #include "base/fault.h"
 #include "base/trace.h"
 
+#include <endian.h>
 #include <string.h>
 
 struct access {
@@ -195,11 +196,11 @@ static int access_memory(struct dma_user *user, uint64_t iova, void *buf, size_t
 	uint64_t start = trace_on(TRACE_DMA) ? trace_now() : 0;
 	int ret;
 
-	dma_begin(user);
+	dma_begin(&user->dma);
 	ret = transfer(&acc, buf);
 	if (likely(!ret))
 		*(write ? &user->written : &user->read) += len;
-	dma_end(user);
+	dma_end(&user->dma);
 	if (unlikely(start))
 		trace_emit(TRACE_DMA, user->dev->name, write ? "dma_write" : "dma_read", start,
 			   "iova=0x%llx len=%zu what=\"%s\" ret=%d", (unsigned long long)iova, len, what,
@@ -207,15 +208,144 @@ static int access_memory(struct dma_user *user, uint64_t iova, void *buf, size_t
 	return ret;
 }
 
-int dma_read(struct dma_user *user, uint64_t iova, void *buf, size_t len, const char *what)
+int dma_read(struct uvfio_dma *dma, uint64_t iova, void *buf, size_t len, const char *what)
 {
-	return access_memory(user, iova, buf, len, false, what);
+	return access_memory(to_user(dma), iova, buf, len, false, what);
 }
 
-int dma_write(struct dma_user *user, uint64_t iova, const void *buf, size_t len, const char *what)
+int dma_write(struct uvfio_dma *dma, uint64_t iova, const void *buf, size_t len, const char *what)
 {
-	return access_memory(user, iova, (void *)(uintptr_t)buf, len, true, what);
+	return access_memory(to_user(dma), iova, (void *)(uintptr_t)buf, len, true, what);
 }
+
+int dma_fill(struct uvfio_dma *dma, uint64_t iova, uint64_t pattern, size_t len, const char *what)
+{
+	uint64_t block[512];
+	int ret = 0;
+
+	for (size_t i = 0; i < MIN(ARRAY_SIZE(block), len / sizeof(pattern) + 1); i++)
+		block[i] = htole64(pattern);
+	for (size_t done = 0, n; !ret && done < len; done += n) {
+		n = MIN(len - done, sizeof(block));
+		ret = dma_write(dma, iova + done, block, n, what);
+	}
+	return ret;
+}
+
+/* ---- from memory to memory */
+
+/* One side of a copy: what is adjacent from some place on. */
+struct side {
+	struct access acc;
+	struct run run;
+};
+
+static int next_run(struct side *side, size_t done)
+{
+	const struct access *acc = &side->acc;
+	struct run piece;
+	int ret = translate_part(acc, done, &side->run);
+
+	while (!ret && done + side->run.len < acc->len &&
+	       !translate(acc->user, acc->iova + done + side->run.len, acc->write, &piece) &&
+	       continues(&side->run, &piece))
+		side->run.len += MIN(piece.len, acc->len - done - side->run.len);
+	return ret;
+}
+
+/* Which side refused? Neither any more: then the destination did. */
+static int copy_lost(const struct side *to, const struct side *from, size_t done, size_t n, bool *dst_failed)
+{
+	struct run run = from->run;
+
+	run.len = n;
+	*dst_failed = !mm_check(mm_by_index((uint16_t)(run.flags >> PTE_MM_SHIFT)), run.va, n, false);
+	if (!*dst_failed)
+		return run_lost(&from->acc, &run, from->acc.iova + done);
+	run = to->run;
+	run.len = n;
+	return run_lost(&to->acc, &run, to->acc.iova + done);
+}
+
+/* Another process's memory, or a BAR, on either side. */
+static int copy_bounced(const struct side *to, const struct side *from, size_t done, size_t n,
+			bool *dst_failed)
+{
+	char buf[4096];
+	struct run in = from->run, out = to->run;
+	int ret = 0;
+
+	for (size_t at = 0; !ret && at < n; at += in.len) {
+		in.len = out.len = MIN(n - at, sizeof(buf));
+		*dst_failed = false;
+		ret = copy_run(&from->acc, &in, from->acc.iova + done + at, buf);
+		if (!ret) {
+			*dst_failed = true;
+			ret = copy_run(&to->acc, &out, to->acc.iova + done + at, buf);
+		}
+		in.va += in.len;
+		out.va += in.len;
+	}
+	return ret;
+}
+
+static void advance(struct run *run, size_t n)
+{
+	run->va += n;
+	run->len -= n;
+}
+
+static int copy_sides(struct side *to, struct side *from, bool *dst_failed)
+{
+	size_t len = to->acc.len;
+	int ret = check_device(&from->acc);
+
+	*dst_failed = false;
+	for (size_t done = 0, n; !ret && done < len; done += n) {
+		if (!from->run.len)
+			ret = next_run(from, done);
+		if (!ret && !to->run.len) {
+			ret = next_run(to, done);
+			*dst_failed = ret;
+		}
+		if (ret)
+			break;
+		n = MIN(from->run.len, to->run.len);
+		if (from->run.flags != RUN_SELF || to->run.flags != RUN_SELF)
+			ret = copy_bounced(to, from, done, n, dst_failed);
+		else if (unlikely(copy_nofault((void *)(uintptr_t)to->run.va,
+					       (const void *)(uintptr_t)from->run.va, n)))
+			ret = copy_lost(to, from, done, n, dst_failed);
+		advance(&from->run, n);
+		advance(&to->run, n);
+	}
+	return ret;
+}
+
+int dma_copy(struct uvfio_dma *dma, uint64_t dst, uint64_t src, size_t len, const char *what,
+	     bool *dst_failed)
+{
+	struct dma_user *user = to_user(dma);
+	struct side to = { .acc = { user, dst, len, true, what } };
+	struct side from = { .acc = { user, src, len, false, what } };
+	uint64_t start = trace_on(TRACE_DMA) ? trace_now() : 0;
+	int ret;
+
+	dma_begin(dma);
+	ret = copy_sides(&to, &from, dst_failed);
+	if (likely(!ret)) {
+		user->read += len;
+		user->written += len;
+	}
+	dma_end(dma);
+	if (unlikely(start))
+		trace_emit(TRACE_DMA, user->dev->name, "dma_copy", start,
+			   "iova=0x%llx from=0x%llx len=%zu what=\"%s\" ret=%d", (unsigned long long)dst,
+			   (unsigned long long)src, len, what, ret);
+	return ret;
+}
+
+/* ---- memory for system calls */
 
 static bool add_iov(struct iovec *iov, unsigned int *nr, unsigned int max, const struct run *piece)
 {
@@ -278,9 +408,11 @@ static __attribute__((noinline)) int map_pieces(const struct access *acc, struct
 	return ret;
 }
 
-int dma_map_iov(struct dma_user *user, uint64_t iova, size_t len, bool write, struct iovec *iov,
-		unsigned int *nr, unsigned int max, const char *what)
+int dma_map(struct uvfio_dma *dma, uint64_t iova, size_t len, bool write, struct iovec *iov, unsigned int *nr,
+	    unsigned int max, const char *what)
 {
+	struct dma_user *user = to_user(dma);
+
 	if (!map_one_piece(user, iova, len, write, iov, nr, max)) {
 		struct access acc = { user, iova, len, write, what };
 		int ret = map_pieces(&acc, iov, nr, max);
@@ -296,13 +428,13 @@ int dma_map_iov(struct dma_user *user, uint64_t iova, size_t len, bool write, st
 	return 0;
 }
 
-void dma_report_lost(struct dma_user *user, uint64_t iova, size_t len, bool write, const char *what)
+void dma_report_lost(struct uvfio_dma *dma, uint64_t iova, size_t len, bool write, const char *what)
 {
-	struct access acc = { user, iova, len, write, what };
+	struct access acc = { to_user(dma), iova, len, write, what };
 	struct run piece;
 	int ret;
 
-	dma_begin(user);
+	dma_begin(dma);
 	ret = check_device(&acc);
 	for (size_t done = 0; !ret && done < len; done += piece.len) {
 		ret = translate_part(&acc, done, &piece);
@@ -310,5 +442,5 @@ void dma_report_lost(struct dma_user *user, uint64_t iova, size_t len, bool writ
 				     piece.len, write))
 			ret = run_lost(&acc, &piece, iova + done);
 	}
-	dma_end(user);
+	dma_end(dma);
 }

@@ -38,6 +38,7 @@ struct dma_user {
 	_Atomic uint64_t section; /* odd: inside; read by who unmaps, so alone on its cache line */
 	char line[56];
 
+	struct uvfio_dma dma; /* what its thread knows it by */
 	struct iommu_dev *dev;
 	struct iommu_domain *domain; /* of the section that is open */
 	unsigned int depth;
@@ -55,6 +56,11 @@ struct dma_user {
 
 	struct tlb_entry tlb[TLB_SIZE];
 };
+
+static inline struct dma_user *to_user(struct uvfio_dma *dma)
+{
+	return container_of(dma, struct dma_user, dma);
+}
 
 /* Note a fault, to be reported when the section is over. Returns -EFAULT. */
 int dma_fault_add(struct dma_user *user, const struct dma_fault *fault, const char *what);

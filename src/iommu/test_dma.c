@@ -28,7 +28,7 @@ struct fixture {
 	struct type1 *iommu;
 	struct iommu_dev dev;
 	struct iommu_dev *devs[1];
-	struct dma_user *user;
+	struct uvfio_dma *user;
 	struct mm *mm;
 	char *memory; /* 64 pages */
 	uint64_t va;
@@ -44,7 +44,7 @@ static int setup(void **state)
 	atomic_store(&f->dev.enabled, true);
 	f->devs[0] = &f->dev;
 	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
-	f->user = dma_user_new(&f->dev);
+	f->user = dma_user_new(&f->dev, NULL);
 	f->mm = mm_self();
 	f->memory = mmap(NULL, 64 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	f->va = (uint64_t)(uintptr_t)f->memory;
@@ -248,19 +248,19 @@ static void test_map_iov(void **state)
 	map(f, 3, 10, 1, RW); /* does not */
 	map(f, 4, 20, 1, IOMMU_READ);
 	dma_begin(f->user);
-	assert_int_equal(dma_map_iov(f->user, BASE + 100, 3 * PG, true, iov, &nr, 4, "data"), 0);
+	assert_int_equal(dma_map(f->user, BASE + 100, 3 * PG, true, iov, &nr, 4, "data"), 0);
 	assert_int_equal(nr, 2);
 	assert_ptr_equal(iov[0].iov_base, f->memory + 100);
 	assert_int_equal(iov[0].iov_len, 3 * PG - 100);
 	assert_ptr_equal(iov[1].iov_base, f->memory + 10 * PG);
 	assert_int_equal(iov[1].iov_len, 100);
-	assert_int_equal(dma_map_iov(f->user, BASE + 3 * PG + 100, 50, true, iov, &nr, 4, "data"), 0);
+	assert_int_equal(dma_map(f->user, BASE + 3 * PG + 100, 50, true, iov, &nr, 4, "data"), 0);
 	assert_int_equal(nr, 2);
 	assert_int_equal(iov[1].iov_len, 150);
-	assert_int_equal(dma_map_iov(f->user, BASE + 3 * PG + 150, PG, true, iov, &nr, 4, "data"), -EFAULT);
+	assert_int_equal(dma_map(f->user, BASE + 3 * PG + 150, PG, true, iov, &nr, 4, "data"), -EFAULT);
 	assert_int_equal(nr, 2);
 	assert_int_equal(iov[1].iov_len, 150);
-	assert_int_equal(dma_map_iov(f->user, BASE, PG, true, iov, &nr, 2, "data"), -E2BIG);
+	assert_int_equal(dma_map(f->user, BASE, PG, true, iov, &nr, 2, "data"), -E2BIG);
 	assert_int_equal(nr, 2);
 	dma_end(f->user);
 }
@@ -321,7 +321,7 @@ struct race {
 static void *device_thread(void *arg)
 {
 	struct race *race = arg;
-	struct dma_user *user = dma_user_new(&race->f->dev);
+	struct uvfio_dma *user = dma_user_new(&race->f->dev, NULL);
 	uint64_t seed = (uintptr_t)user | 1, word, ret;
 
 	while (!atomic_load_explicit(&race->stop, memory_order_relaxed)) {

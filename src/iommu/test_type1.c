@@ -24,7 +24,7 @@ struct fixture {
 	struct type1 *iommu;
 	struct iommu_dev dev;
 	struct iommu_dev *devs[1];
-	struct dma_user *user;
+	struct uvfio_dma *user;
 	struct mm *mm;
 	char *memory; /* 256 pages */
 	uint64_t va;
@@ -40,7 +40,7 @@ static struct fixture *make(bool v2)
 	atomic_store(&f->dev.enabled, true);
 	f->devs[0] = &f->dev;
 	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
-	f->user = dma_user_new(&f->dev);
+	f->user = dma_user_new(&f->dev, NULL);
 	f->mm = mm_self();
 	f->memory = mmap(NULL, 256 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	f->va = (uint64_t)(uintptr_t)f->memory;

@@ -7,8 +7,8 @@
  */
 #include "machine/config.h"
 
-#include "devices/models.h"
 #include "machine/machine.h"
+#include "machine/plugin.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -21,27 +21,27 @@ struct common_options {
 	bool noiommu;
 };
 
-static const struct option_desc common_options[] = {
+static const struct uvfio_option common_options[] = {
 	{ .key = "addr",
-	  .type = OPTION_STRING,
+	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct common_options, addr),
 	  .help = "PCI address, DDDD:BB:DD.F; without it the first free one from 0000:00:01.0 on" },
 	{ .key = "group",
-	  .type = OPTION_UINT,
+	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct common_options, group),
 	  .min = 0,
 	  .max = INT_MAX,
 	  .help = "IOMMU group number; devices with the same number share a group; without it a group of its "
 		  "own" },
 	{ .key = "noiommu",
-	  .type = OPTION_BOOL,
+	  .type = UVFIO_OPTION_BOOL,
 	  .offset = offsetof(struct common_options, noiommu),
 	  .preset = "off",
 	  .help = "on: no IOMMU in front of the device, its group is /dev/vfio/noiommu-N" },
 	{ .key = NULL },
 };
 
-const struct option_desc *machine_common_device_options(void)
+const struct uvfio_option *machine_common_device_options(void)
 {
 	return common_options;
 }
@@ -60,7 +60,7 @@ bool option_item(const char **text, const char **start, size_t *len)
 	return true;
 }
 
-const struct option_desc *option_find(const struct option_desc *table, const char *key, size_t len)
+const struct uvfio_option *option_find(const struct uvfio_option *table, const char *key, size_t len)
 {
 	for (; table->key; table++)
 		if (strlen(table->key) == len && !memcmp(table->key, key, len))
@@ -94,25 +94,14 @@ unsigned int edit_distance(const char *a, const char *b)
 	return MIN(row[lb], 9u);
 }
 
-static int unknown_model(const char *name, char *err, size_t err_len)
+const struct uvfio_option *model_options(const struct uvfio_pci_model *model)
 {
-	size_t n = (size_t)snprintf(err, err_len, "there is no device model %s: known are",
-				    *name ? name : "\"\"");
+	static const struct uvfio_option none[] = { { .key = NULL } };
 
-	for (const struct pci_model *const *m = builtin_models; *m && n < err_len; m++)
-		n += (size_t)snprintf(err + n, err_len - n, " %s%s", (*m)->name, m[1] ? "," : "");
-	return -EINVAL;
+	return model->options ? model->options : none;
 }
 
-static const struct pci_model *find_model(const char *name)
-{
-	for (const struct pci_model *const *m = builtin_models; *m; m++)
-		if (!strcmp((*m)->name, name))
-			return *m;
-	return NULL;
-}
-
-static void nearest_option(const struct option_desc *table, const char *key, const char **nearest,
+static void nearest_option(const struct uvfio_option *table, const char *key, const char **nearest,
 			   unsigned int *distance)
 {
 	for (; table->key; table++) {
@@ -125,9 +114,9 @@ static void nearest_option(const struct option_desc *table, const char *key, con
 	}
 }
 
-static int unknown_option(const struct pci_model *model, const char *key, char *err, size_t err_len)
+static int unknown_option(const struct uvfio_pci_model *model, const char *key, char *err, size_t err_len)
 {
-	const struct option_desc *tables[] = { model->options, common_options };
+	const struct uvfio_option *tables[] = { model_options(model), common_options };
 	const char *nearest = NULL;
 	unsigned int distance = 3;
 	size_t n;
@@ -142,7 +131,7 @@ static int unknown_option(const struct pci_model *model, const char *key, char *
 	if (n < err_len)
 		n += (size_t)snprintf(err + n, err_len - n, "known are");
 	for (unsigned int i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct option_desc *opt = tables[i]; opt->key && n < err_len; opt++)
+		for (const struct uvfio_option *opt = tables[i]; opt->key && n < err_len; opt++)
 			n += (size_t)snprintf(err + n, err_len - n, " %s%s", opt->key,
 					      i && !opt[1].key ? "" : ",");
 	return -EINVAL;
@@ -160,7 +149,7 @@ static void append_item(char *text, const char *item, size_t len)
 }
 
 /* Sort the items of text into common options and the model's own. */
-static int split_options(const struct pci_model *model, const char *text, char *common, char *own,
+static int split_options(const struct uvfio_pci_model *model, const char *text, char *common, char *own,
 			 bool *has_group, char *err, size_t err_len)
 {
 	const char *item;
@@ -170,12 +159,12 @@ static int split_options(const struct pci_model *model, const char *text, char *
 	while (option_item(&text, &item, &len)) {
 		const char *eq = memchr(item, '=', len);
 		size_t key_len = eq ? (size_t)(eq - item) : len;
-		const struct option_desc *opt = option_find(common_options, item, key_len);
+		const struct uvfio_option *opt = option_find(common_options, item, key_len);
 
 		if (opt) {
 			*has_group |= !strcmp(opt->key, "group");
 			append_item(common, item, len);
-		} else if (!eq || option_find(model->options, item, key_len)) {
+		} else if (!eq || option_find(model_options(model), item, key_len)) {
 			append_item(own, item, len);
 		} else {
 			char key[64];
@@ -218,11 +207,9 @@ static int parse_device(const char *text, struct device_config *dev, char *err, 
 		snprintf(err, err_len, "out of memory");
 		goto out;
 	}
-	dev->model = find_model(name);
-	if (!dev->model) {
-		rc = unknown_model(name, err, err_len);
+	rc = model_find(name, &dev->model, err, err_len);
+	if (rc)
 		goto out;
-	}
 	rc = split_options(dev->model, text + len + (text[len] == ','), common, dev->options, &dev->has_group,
 			   err, err_len);
 	if (!rc)

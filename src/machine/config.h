@@ -13,7 +13,7 @@
 #include "pci/pci.h"
 
 struct device_config {
-	const struct pci_model *model;
+	const struct uvfio_pci_model *model;
 	char *options; /* for the model: the text without the common options */
 	struct pci_slot slot;
 	unsigned int group;
@@ -38,7 +38,10 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 bool option_item(const char **text, const char **start, size_t *len);
 
 /* The entry of table whose key is [key, key + len), or NULL. */
-const struct option_desc *option_find(const struct option_desc *table, const char *key, size_t len);
+const struct uvfio_option *option_find(const struct uvfio_option *table, const char *key, size_t len);
+
+/* A model's own options; an empty table when it has none. */
+const struct uvfio_option *model_options(const struct uvfio_pci_model *model);
 
 /* How many letters have to change to make a from b: for "did you mean". Stops counting at 9. */
 unsigned int edit_distance(const char *a, const char *b);

@@ -20,47 +20,47 @@ struct iommu_options {
 	bool coherent;
 };
 
-static const struct option_desc iommu_options[] = {
+static const struct uvfio_option iommu_options[] = {
 	{ .key = "width",
-	  .type = OPTION_UINT,
+	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct iommu_options, width),
 	  .preset = "48",
 	  .min = 12,
 	  .max = 57,
 	  .help = "IOVA width in bits" },
 	{ .key = "reserved",
-	  .type = OPTION_STRING,
+	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct iommu_options, reserved),
 	  .preset = "0xfee00000-0xfeefffff:msi",
 	  .help = "windows that cannot be mapped: FIRST-LAST[:msi|direct|reserved], several joined by +, or "
 		  "none" },
 	{ .key = "pgsizes",
-	  .type = OPTION_STRING,
+	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct iommu_options, pgsizes),
 	  .preset = "4K+2M+1G",
 	  .help = "page sizes in bytes, joined by +" },
 	{ .key = "dma-entries",
-	  .type = OPTION_UINT,
+	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct iommu_options, dma_entries),
 	  .preset = "1048576",
 	  .min = 1,
 	  .max = UINT_MAX,
 	  .help = "mappings that a container can hold; a stock kernel has 65535" },
 	{ .key = "memlock",
-	  .type = OPTION_STRING,
+	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct iommu_options, memlock),
 	  .preset = "unlimited",
 	  .help = "memory that may be mapped: unlimited, rlimit (RLIMIT_MEMLOCK, as the kernel does), or "
 		  "bytes" },
 	{ .key = "coherent",
-	  .type = OPTION_BOOL,
+	  .type = UVFIO_OPTION_BOOL,
 	  .offset = offsetof(struct iommu_options, coherent),
 	  .preset = "off",
 	  .help = "on: DMA is announced as cache coherent (VFIO_DMA_CC_IOMMU)" },
 	{ .key = NULL },
 };
 
-const struct option_desc *machine_iommu_options(void)
+const struct uvfio_option *machine_iommu_options(void)
 {
 	return iommu_options;
 }

@@ -48,8 +48,8 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 void machine_forked(struct uvfio_machine *machine);
 
 /* For `uvfio devices`. */
-const struct option_desc *machine_iommu_options(void);
-const struct option_desc *
+const struct uvfio_option *machine_iommu_options(void);
+const struct uvfio_option *
 machine_common_device_options(void); /* addr, group, noiommu: every device has them */
 
 #endif

@@ -91,7 +91,7 @@ struct pci_create {
 struct pci_model {
 	const char *name;    /* "nvme" */
 	const char *summary; /* one line for `uvfio devices` */
-	const struct option_desc *options;
+	const struct uvfio_option *options;
 	size_t options_size;
 	/*
 	 * Check options, fill *desc and make the device: *priv. On error -errno and one line in err that

@@ -110,7 +110,7 @@ static int fake_create(struct pci_func *func, const struct pci_create *how, cons
 	return 0;
 }
 
-static const struct option_desc fake_options[] = { { 0 } };
+static const struct uvfio_option fake_options[] = { { 0 } };
 
 static const struct pci_model fake_model = {
 	.name = "fake",

@@ -14,20 +14,20 @@
 
 #define OPTION(field) offsetof(struct nvme_options, field)
 
-static const struct option_desc nvme_options[] = {
-	{ "file", OPTION_STRING, OPTION(file), NULL, 0, 0, NULL,
+static const struct uvfio_option nvme_options[] = {
+	{ "file", UVFIO_OPTION_STRING, OPTION(file), NULL, 0, 0, NULL,
 	  "image or block device behind it; default: RAM" },
-	{ "size", OPTION_SIZE, OPTION(size), NULL, 0, 0, NULL,
+	{ "size", UVFIO_OPTION_SIZE, OPTION(size), NULL, 0, 0, NULL,
 	  "bytes behind it; default 256M of RAM, or the file's size; a smaller file grows to it" },
-	{ "ns", OPTION_UINT, OPTION(ns), "1", 1, NVME_MAX_NS, NULL,
+	{ "ns", UVFIO_OPTION_UINT, OPTION(ns), "1", 1, NVME_MAX_NS, NULL,
 	  "namespaces; each has an equal part of the file or RAM" },
-	{ "readonly", OPTION_BOOL, OPTION(readonly), "off", 0, 0, NULL,
+	{ "readonly", UVFIO_OPTION_BOOL, OPTION(readonly), "off", 0, 0, NULL,
 	  "refuse everything that would write" },
-	{ "lba", OPTION_SIZE, OPTION(lba), "512", 512, 4096, "512|4096", "bytes per logical block" },
-	{ "mdts", OPTION_SIZE, OPTION(mdts), "0", 0, 1ull << 30, NULL,
+	{ "lba", UVFIO_OPTION_SIZE, OPTION(lba), "512", 512, 4096, "512|4096", "bytes per logical block" },
+	{ "mdts", UVFIO_OPTION_SIZE, OPTION(mdts), "0", 0, 1ull << 30, NULL,
 	  "largest transfer in bytes, a power of two from 4K on; 0: unlimited" },
-	{ "queues", OPTION_UINT, OPTION(queues), "64", 1, NVME_MAX_QUEUES, NULL, "I/O queue pairs" },
-	{ "threads", OPTION_UINT, OPTION(threads), "0", 0, NVME_MAX_THREADS, NULL,
+	{ "queues", UVFIO_OPTION_UINT, OPTION(queues), "64", 1, NVME_MAX_QUEUES, NULL, "I/O queue pairs" },
+	{ "threads", UVFIO_OPTION_UINT, OPTION(threads), "0", 0, NVME_MAX_THREADS, NULL,
 	  "threads that carry out commands; 0: as many as there are CPUs, at most 2" },
 	{ 0 },
 };

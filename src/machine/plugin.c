@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Device models by name: built in, or a plug-in by its file's name.
+ *
+ * A plug-in stays loaded: its model may be in use to the end of the process.
+ */
+#include "machine/plugin.h"
+
+#include "base/options.h"
+#include "devices/models.h"
+#include "machine/machine.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool plugin_named(const char *name)
+{
+	const char *dot = strrchr(name, '.');
+
+	return strchr(name, '/') || (dot && !strcmp(dot, ".so"));
+}
+
+static int unknown_model(const char *name, char *err, size_t err_len)
+{
+	size_t n = (size_t)snprintf(err, err_len, "there is no device model %s: known are",
+				    *name ? name : "\"\"");
+
+	for (const struct uvfio_pci_model *const *m = builtin_models; *m && n < err_len; m++)
+		n += (size_t)snprintf(err + n, err_len - n, " %s,", (*m)->name);
+	if (n < err_len)
+		snprintf(err + n, err_len - n, " and plug-ins by their path, ./NAME.so");
+	return -EINVAL;
+}
+
+static bool common_option(const char *key)
+{
+	for (const struct uvfio_option *opt = machine_common_device_options(); opt->key; opt++)
+		if (!strcmp(opt->key, key))
+			return true;
+	return false;
+}
+
+/* What every model must have, and what the compiler has not checked. */
+static int check_model(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
+{
+	if (!model || !model->name || !model->summary || !model->ops.read || !model->ops.write ||
+	    !model->ops.reset) {
+		snprintf(err, err_len, "%s: its model lacks a name, a summary, or one of read, write and reset",
+			 path);
+		return -EINVAL;
+	}
+	for (const struct uvfio_option *opt = model->options; opt && opt->key; opt++)
+		if (common_option(opt->key)) {
+			snprintf(err, err_len, "%s: its option %s is one that every device has: rename it",
+				 path, opt->key);
+			return -EINVAL;
+		}
+	return 0;
+}
+
+static int load(const char *path, const struct uvfio_pci_model **model, char *err, size_t err_len)
+{
+	const struct uvfio_plugin *plugin;
+	void *handle;
+
+	if (access(path, R_OK)) {
+		snprintf(err, err_len, "plug-in %s: %s", path, strerror(errno));
+		return -EINVAL;
+	}
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	if (!handle) {
+		snprintf(err, err_len, "plug-in cannot be loaded: %s", dlerror());
+		return -EINVAL;
+	}
+	plugin = dlsym(handle, "uvfio_plugin");
+	if (!plugin) {
+		snprintf(err, err_len, "%s is no plug-in of uvfio: a model ends with UVFIO_PCI_PLUGIN(model)",
+			 path);
+		goto unload;
+	}
+	if (plugin->major != UVFIO_DEVICE_MAJOR || plugin->minor > UVFIO_DEVICE_MINOR) {
+		snprintf(err, err_len,
+			 "plug-in %s is made for device interface %u.%u, this uvfio has %u.%u: compile it again",
+			 path, plugin->major, plugin->minor, UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR);
+		goto unload;
+	}
+	if (check_model(plugin->pci, path, err, err_len))
+		goto unload;
+	*model = plugin->pci;
+	return 0;
+
+unload:
+	dlclose(handle);
+	return -EINVAL;
+}
+
+int model_find(const char *name, const struct uvfio_pci_model **model, char *err, size_t err_len)
+{
+	char *path;
+	int rc;
+
+	for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
+		if (!strcmp((*m)->name, name)) {
+			*model = *m;
+			return 0;
+		}
+	if (!plugin_named(name))
+		return unknown_model(name, err, err_len);
+	path = path_absolute(name);
+	if (!path) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	rc = load(path, model, err, err_len);
+	free(path);
+	return rc;
+}

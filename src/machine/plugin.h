@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Device models by name. */
+#ifndef UVFIO_MACHINE_PLUGIN_H
+#define UVFIO_MACHINE_PLUGIN_H
+
+#include "base/base.h"
+
+#include <uvfio/pci.h>
+
+/* Is this the name of a plug-in's file rather than of a built-in model? "./x.so", "/lib/x.so", "x.so" */
+bool plugin_named(const char *name);
+
+/* The model of that name; a plug-in is loaded, once. 0, -EINVAL or -ENOMEM with one line in err. */
+int model_find(const char *name, const struct uvfio_pci_model **model, char *err, size_t err_len);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host's side of <uvfio/device.h>: what is behind a device model's calls, whatever kind of device it is.
+ *
+ * A host belongs to one device. pci/ embeds one in each function, opens and closes it with the device, and
+ * holds the device's workers still while it calls the model's control callbacks.
+ */
+#ifndef UVFIO_MODEL_MODEL_H
+#define UVFIO_MODEL_MODEL_H
+
+#include "iommu/dma.h"
+
+#include <pthread.h>
+#include <urcu/list.h>
+#include <uvfio/device.h>
+
+/* gate and what it protects: see worker.c. */
+struct model_host {
+	struct uvfio_device *dev;
+	struct iommu_dev *iommu;
+	/* The device vanishes: called from any thread, must not block. */
+	void (*unplug)(struct uvfio_device *dev);
+	struct cds_list_head workers;
+	pthread_mutex_t gate;
+	pthread_cond_t gate_cond;
+	unsigned int holds;    /* under gate: nobody may run */
+	_Atomic bool stopping; /* somebody holds, or waits to */
+	_Atomic bool spinning; /* a worker spins before it sleeps */
+};
+
+/* Fill in the model's device and its host. The rest of dev is the caller's. */
+void model_host_init(struct model_host *host, struct uvfio_device *dev, struct iommu_dev *iommu);
+void model_host_destroy(struct model_host *host); /* closed */
+
+/* Start the workers, held. 0 or -errno, with none started. */
+int model_host_open(struct model_host *host);
+/* End them. Held before or not, they are gone then. */
+void model_host_close(struct model_host *host);
+
+/* Wait until no worker runs, and let none run; forget kicks. Nests. */
+void model_host_hold(struct model_host *host);
+void model_host_release(struct model_host *host);
+
+/* This is the child of a fork: the workers are gone. */
+void model_host_forked(struct model_host *host);
+
+extern const struct uvfio_device_calls model_calls;
+
+/* worker.c, for model_calls */
+struct uvfio_worker *worker_new(struct uvfio_device *dev, const char *name,
+				void (*run)(struct uvfio_worker *worker), void *arg);
+void worker_kick(struct uvfio_worker *worker);
+void worker_kick_after(struct uvfio_worker *worker, uint64_t ns);
+bool worker_stopping(const struct uvfio_worker *worker);
+
+#endif

@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Workers: the threads of a device.
+ *
+ * Sleeping: seq counts kicks. A worker reads seq, looks whether it has been kicked, and sleeps on seq only if
+ * that has not moved; asleep says that a kick has to wake it. A timer is a deadline at which the worker kicks
+ * itself; it sleeps no longer than to there.
+ *
+ * Before it sleeps a worker spins for a few microseconds, longer when that has paid before and not at all
+ * when it has not, and yields the CPU while it does: the program may need it. One worker of a device spins at
+ * a time.
+ *
+ * Holding: a worker passes the gate before it calls its function and after. While somebody holds the gate none
+ * is inside. Who wants to hold says so in stopping first, which the functions look at. A worker that is
+ * inside never waits for the gate, so a function may not call what holds it.
+ */
+#include "base/thread.h"
+#include "base/trace.h"
+#include "model/model.h"
+
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define SPIN_MIN_NS 1000
+#define SPIN_MAX_NS 20000
+
+struct worker {
+	struct uvfio_worker pub;
+	struct model_host *host;
+	struct cds_list_head node; /* in the host's workers */
+	void (*run)(struct uvfio_worker *worker);
+	char name[16];
+	pthread_t thread;
+	bool started;
+	bool inside; /* under gate */
+	uint32_t spin_ns;
+	_Atomic uint32_t seq;
+	_Atomic bool kicked, asleep, end;
+	_Atomic uint64_t deadline; /* of CLOCK_MONOTONIC in ns; 0: none */
+};
+
+static struct worker *to_worker(struct uvfio_worker *pub)
+{
+	return container_of(pub, struct worker, pub);
+}
+
+/* ---- kicks: async-signal-safe */
+
+static void wake(struct worker *w)
+{
+	int saved = errno;
+
+	atomic_fetch_add(&w->seq, 1);
+	if (atomic_load(&w->asleep))
+		syscall(SYS_futex, &w->seq, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
+}
+
+void worker_kick(struct uvfio_worker *worker)
+{
+	struct worker *w = to_worker(worker);
+
+	atomic_store(&w->kicked, true);
+	wake(w);
+}
+
+void worker_kick_after(struct uvfio_worker *worker, uint64_t ns)
+{
+	struct worker *w = to_worker(worker);
+	uint64_t deadline = 0;
+
+	if (ns && (add_overflows(trace_now(), ns, &deadline) || deadline > INT64_MAX))
+		deadline = INT64_MAX;
+	atomic_store(&w->deadline, deadline);
+	wake(w);
+}
+
+bool worker_stopping(const struct uvfio_worker *worker)
+{
+	const struct model_host *host = worker->dev->host;
+
+	return atomic_load_explicit(&host->stopping, memory_order_relaxed);
+}
+
+/* ---- the gate */
+
+/* False: the worker has to end. */
+static bool enter(struct worker *w)
+{
+	struct model_host *host = w->host;
+	bool end;
+
+	pthread_mutex_lock(&host->gate);
+	while (host->holds && !atomic_load(&w->end))
+		pthread_cond_wait(&host->gate_cond, &host->gate);
+	end = atomic_load(&w->end);
+	w->inside = !end;
+	pthread_mutex_unlock(&host->gate);
+	return !end;
+}
+
+static void leave(struct worker *w)
+{
+	struct model_host *host = w->host;
+
+	pthread_mutex_lock(&host->gate);
+	w->inside = false;
+	if (host->holds)
+		pthread_cond_broadcast(&host->gate_cond);
+	pthread_mutex_unlock(&host->gate);
+}
+
+static bool anybody_inside(const struct model_host *host)
+{
+	struct worker *w;
+
+	cds_list_for_each_entry (w, &host->workers, node)
+		if (w->inside)
+			return true;
+	return false;
+}
+
+void model_host_hold(struct model_host *host)
+{
+	struct worker *w;
+
+	atomic_store(&host->stopping, true);
+	pthread_mutex_lock(&host->gate);
+	host->holds++;
+	atomic_store(&host->stopping, true);
+	while (anybody_inside(host))
+		pthread_cond_wait(&host->gate_cond, &host->gate);
+	cds_list_for_each_entry (w, &host->workers, node) {
+		atomic_store(&w->kicked, false);
+		atomic_store(&w->deadline, 0);
+	}
+	pthread_mutex_unlock(&host->gate);
+}
+
+void model_host_release(struct model_host *host)
+{
+	pthread_mutex_lock(&host->gate);
+	if (!--host->holds) {
+		atomic_store(&host->stopping, false);
+		pthread_cond_broadcast(&host->gate_cond);
+	}
+	pthread_mutex_unlock(&host->gate);
+}
+
+/* ---- the thread */
+
+static bool moved(const struct worker *w, uint32_t seen)
+{
+	for (int i = 0; i < 32; i++) {
+		if (atomic_load_explicit(&w->seq, memory_order_relaxed) != seen)
+			return true;
+#if defined(__x86_64__) || defined(__i386__)
+		__builtin_ia32_pause();
+#endif
+	}
+	return false;
+}
+
+/* True when a kick came while it spun. */
+static bool spin(struct worker *w, uint32_t seen)
+{
+	bool found = false;
+	uint64_t end;
+
+	if (w->spin_ns < SPIN_MIN_NS || atomic_exchange(&w->host->spinning, true))
+		return false;
+	end = trace_now() + w->spin_ns;
+	while (!(found = moved(w, seen)) && trace_now() < end)
+		syscall(SYS_sched_yield);
+	atomic_store(&w->host->spinning, false);
+	return found;
+}
+
+/* Is the timer due? *ns: how long until then, when there is one. */
+static bool due(struct worker *w, uint64_t *ns)
+{
+	uint64_t deadline = atomic_load(&w->deadline), now;
+
+	*ns = 0;
+	if (!deadline)
+		return false;
+	now = trace_now();
+	if (now >= deadline)
+		return atomic_compare_exchange_strong(&w->deadline, &deadline, 0);
+	*ns = deadline - now;
+	return false;
+}
+
+static void sleep_until_kick(struct worker *w, uint32_t seen, uint64_t ns)
+{
+	struct timespec timeout = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+	uint64_t slept = trace_now();
+
+	atomic_store(&w->asleep, true);
+	syscall(SYS_futex, &w->seq, FUTEX_WAIT_PRIVATE, seen, ns ? &timeout : NULL, NULL, 0);
+	atomic_store(&w->asleep, false);
+	/* Would a longer spin have caught this kick? */
+	slept = trace_now() - slept;
+	if (slept < SPIN_MAX_NS)
+		w->spin_ns = MIN(w->spin_ns * 2 + SPIN_MIN_NS, (uint32_t)SPIN_MAX_NS);
+	else
+		w->spin_ns /= 2;
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	while (!atomic_load(&w->end)) {
+		uint32_t seen = atomic_load(&w->seq);
+		uint64_t ns;
+
+		if (atomic_exchange(&w->kicked, false) || due(w, &ns)) {
+			if (enter(w)) {
+				w->run(&w->pub);
+				leave(w);
+			}
+			continue;
+		}
+		if (!spin(w, seen))
+			sleep_until_kick(w, seen, ns);
+	}
+	return NULL;
+}
+
+/* ---- from the first open to the last close */
+
+static void reset_worker(struct worker *w)
+{
+	dma_user_free(w->pub.dma);
+	w->pub.dma = NULL;
+	w->started = false;
+	w->inside = false;
+	w->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_MIN_NS : 0;
+	atomic_store(&w->kicked, false);
+	atomic_store(&w->asleep, false);
+	atomic_store(&w->end, false);
+	atomic_store(&w->deadline, 0);
+}
+
+static int start(struct worker *w)
+{
+	int rc;
+
+	w->pub.dma = dma_user_new(w->host->iommu, w->pub.dev);
+	if (!w->pub.dma)
+		return -ENOMEM;
+	rc = thread_start(&w->thread, w->name, worker_main, w);
+	w->started = !rc;
+	return rc;
+}
+
+void model_host_close(struct model_host *host)
+{
+	struct worker *w;
+
+	atomic_store(&host->stopping, true);
+	pthread_mutex_lock(&host->gate);
+	cds_list_for_each_entry (w, &host->workers, node)
+		atomic_store(&w->end, true);
+	pthread_cond_broadcast(&host->gate_cond);
+	pthread_mutex_unlock(&host->gate);
+	cds_list_for_each_entry (w, &host->workers, node) {
+		wake(w);
+		if (w->started)
+			pthread_join(w->thread, NULL);
+		reset_worker(w);
+	}
+	host->holds = 0;
+	atomic_store(&host->stopping, false);
+	atomic_store(&host->spinning, false);
+}
+
+int model_host_open(struct model_host *host)
+{
+	struct worker *w;
+	int rc = 0;
+
+	host->holds = 1;
+	atomic_store(&host->stopping, true);
+	cds_list_for_each_entry (w, &host->workers, node)
+		if (!rc)
+			rc = start(w);
+	if (rc)
+		model_host_close(host);
+	return rc;
+}
+
+void model_host_forked(struct model_host *host)
+{
+	struct worker *w;
+
+	pthread_mutex_init(&host->gate, NULL);
+	pthread_cond_init(&host->gate_cond, NULL);
+	cds_list_for_each_entry (w, &host->workers, node)
+		reset_worker(w);
+	host->holds = 0;
+	atomic_store(&host->stopping, false);
+	atomic_store(&host->spinning, false);
+}
+
+/* ---- making */
+
+struct uvfio_worker *worker_new(struct uvfio_device *dev, const char *name,
+				void (*run)(struct uvfio_worker *worker), void *arg)
+{
+	struct model_host *host = dev->host;
+	struct worker *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return NULL;
+	w->pub = (struct uvfio_worker){ .dev = dev, .arg = arg };
+	w->host = host;
+	w->run = run;
+	snprintf(w->name, sizeof(w->name), "uvfio-%.8s", name);
+	reset_worker(w);
+	cds_list_add_tail(&w->node, &host->workers);
+	return &w->pub;
+}
+
+void model_host_init(struct model_host *host, struct uvfio_device *dev, struct iommu_dev *iommu)
+{
+	*host = (struct model_host){ .dev = dev, .iommu = iommu };
+	CDS_INIT_LIST_HEAD(&host->workers);
+	pthread_mutex_init(&host->gate, NULL);
+	pthread_cond_init(&host->gate_cond, NULL);
+	dev->calls = &model_calls;
+	dev->trace_on = &trace_commands;
+	dev->host = host;
+}
+
+void model_host_destroy(struct model_host *host)
+{
+	struct worker *w, *next;
+
+	cds_list_for_each_entry_safe (w, next, &host->workers, node)
+		free(w);
+	pthread_cond_destroy(&host->gate_cond);
+	pthread_mutex_destroy(&host->gate);
+}
