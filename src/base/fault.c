@@ -98,6 +98,14 @@ void program_action_forget(int sig)
 	unlock_actions(old);
 }
 
+/* Nobody is left who could complete a change that was under way: the action may be half the new one. */
+void fault_forked(void)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(actions); i++)
+		atomic_store(&actions[i].seq, atomic_load(&actions[i].seq) & ~1u);
+	atomic_flag_clear(&actions_lock);
+}
+
 static void handle_fault(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;

@@ -16,6 +16,9 @@
 
 #include <signal.h>
 
+/* This is the child of a fork. */
+void fault_forked(void);
+
 /* What became of a SIGSEGV. */
 enum fault_verdict {
 	FAULT_NOT_OURS, /* the program gets it */
@@ -60,7 +63,7 @@ int copy_nofault(void *dst, const void *src, size_t len);
 
 /*
  * copy_nofault for a short argument (at most a few KiB) of the calling thread's own ioctl. foreign is the
- * side that the program gave. Memory just above our own frame on the same stack needs no precaution at all.
+ * side that the program gave. Memory above our own frame on the same stack needs no precaution at all.
  */
 int copy_arg_nofault(void *dst, const void *src, size_t len, const void *foreign);
 

@@ -16,6 +16,7 @@
 #include "base/fault_impl.h"
 
 #include <cpuid.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -25,7 +26,7 @@
 /* And from here on the processor's own copy wins over any loop. */
 #define STRING_MIN ((size_t)48 * 1024)
 
-/* The stack above our frame in which an argument is looked for without asking the kernel again. */
+/* How far our frame may lie from its stack's upper end for that end to be recognised. */
 #define NEAR_STACK ((uintptr_t)256 * 1024)
 
 int fault_copy_short(void *dst, const void *src, size_t len) __attribute__((visibility("hidden")));
@@ -260,12 +261,24 @@ int copy_nofault(void *dst, const void *src, size_t len)
 }
 
 /*
- * Pages of this thread's stack that the kernel has copied an argument from or to. As long as they lie above
- * our frame, on the stack that we run on, they are in use and stay mapped.
+ * Pages of this thread's stack that the kernel has copied an argument from or to. As long as they lie between
+ * our frame and the upper end of the stack that we run on, they are in use and stay mapped.
  */
 static __thread struct {
 	uintptr_t start, end;
 } known_stack;
+
+extern void *__libc_stack_end; /* where the first thread began */
+
+/* The upper end of the stack that holds frame: below a thread's own structure. 0: a program's own stack. */
+static uintptr_t stack_end(uintptr_t frame)
+{
+	uintptr_t thread = (uintptr_t)pthread_self(), first = (uintptr_t)__libc_stack_end;
+
+	if (thread - frame < NEAR_STACK)
+		return thread;
+	return first - frame < NEAR_STACK ? first : 0;
+}
 
 static void know_stack(uintptr_t at, size_t len)
 {
@@ -283,11 +296,12 @@ static void know_stack(uintptr_t at, size_t len)
 int copy_arg_nofault(void *dst, const void *src, size_t len, const void *foreign)
 {
 	uintptr_t frame = (uintptr_t)__builtin_frame_address(0), at = (uintptr_t)foreign, end;
-	bool near = at >= frame && at - frame < NEAR_STACK && !add_overflows(at, len, &end);
+	bool near;
 	int rc;
 
 	if (fault_handler_installed())
 		return copy_trapped(dst, src, len);
+	near = at >= frame && !add_overflows(at, len, &end) && end <= stack_end(frame);
 	if (near && at >= known_stack.start && end <= known_stack.end) {
 		memcpy(dst, src, len);
 		return 0;

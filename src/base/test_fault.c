@@ -5,6 +5,7 @@
  */
 #include "base/fault.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -84,6 +85,42 @@ static void check_args(void)
 				 -EFAULT);
 		assert_int_equal(copy_arg_nofault(out, NULL, 16, NULL), -EFAULT);
 	}
+}
+
+#define STACK_SIZE (512 * 1024u)
+
+static void *argument_above_stack(void *page)
+{
+	char local[8] = "mine", out[8];
+
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(copy_arg_nofault(out, local, 8, local), 0);
+		assert_int_equal(copy_arg_nofault(out, page, 8, page), 0);
+	}
+	mprotect(page, PAGE, PROT_READ);
+	assert_int_equal(copy_arg_nofault(out, page, 8, page), 0);
+	assert_int_equal(copy_arg_nofault(page, out, 8, page), -EFAULT);
+	mprotect(page, PAGE, PROT_NONE);
+	assert_int_equal(copy_arg_nofault(out, page, 8, page), -EFAULT);
+	return NULL;
+}
+
+/* What lies just above a thread's stack is not the stack, and may go at any time. */
+static void test_argument_above_stack(void **state)
+{
+	char *stack =
+		mmap(NULL, STACK_SIZE + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attr;
+	pthread_t thread;
+
+	(void)state;
+	assert_false(fault_handler_installed());
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK_SIZE);
+	assert_int_equal(pthread_create(&thread, &attr, argument_above_stack, stack + STACK_SIZE), 0);
+	pthread_attr_destroy(&attr);
+	pthread_join(thread, NULL);
+	munmap(stack, STACK_SIZE + PAGE);
 }
 
 static int child_status(void (*fn)(void))
@@ -440,6 +477,45 @@ static void test_bus(void **state)
 	assert_exits(bus_handler, 0);
 }
 
+static _Atomic bool stop_changing;
+
+static void *change_actions(void *arg)
+{
+	struct sigaction old;
+
+	(void)arg;
+	while (!atomic_load(&stop_changing)) {
+		fault_program_action(SIGBUS, NULL, &old);
+		fault_program_action(SIGBUS, &old, NULL);
+	}
+	return NULL;
+}
+
+/* Another thread is just changing an action. */
+static void test_fork(void **state)
+{
+	struct sigaction old;
+	pthread_t thread;
+	int status = 0;
+
+	(void)state;
+	atomic_store(&stop_changing, false);
+	pthread_create(&thread, NULL, change_actions, NULL);
+	for (int i = 0; i < 100 && !status; i++) {
+		pid_t child = fork();
+
+		if (!child) {
+			alarm(10);
+			fault_forked();
+			_exit(fault_program_action(SIGBUS, NULL, &old) != 0);
+		}
+		assert_int_equal(waitpid(child, &status, 0), child);
+	}
+	atomic_store(&stop_changing, true);
+	pthread_join(thread, NULL);
+	assert_int_equal(status, 0);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -450,10 +526,12 @@ static int setup(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_argument_above_stack),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_program_crashes),
 		cmocka_unit_test(test_program_handlers),
 		cmocka_unit_test(test_bus),
+		cmocka_unit_test(test_fork),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

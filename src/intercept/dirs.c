@@ -13,15 +13,8 @@
 static bool dir_is_ours(DIR *dir)
 {
 	struct path_buf buf;
-	char link[32];
-	ssize_t n;
 
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd(dir));
-	n = readlink(link, buf.text, sizeof(buf.text) - 1);
-	if (n < 0)
-		return false;
-	buf.text[n] = 0;
-	return path_to_program(buf.text);
+	return path_of_fd(dirfd(dir), &buf);
 }
 
 EXPORT DIR *opendir(const char *path)

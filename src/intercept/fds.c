@@ -139,6 +139,21 @@ EXPORT int fcntl64(int fd, int cmd, ...)
 	return fcntl_any(&REAL(fcntl64), fd, cmd, arg);
 }
 
+/* Requests about the descriptor, which the kernel carries out before it asks the file. */
+static bool is_about_descriptor(uint32_t request)
+{
+	return request == FIOCLEX || request == FIONCLEX || request == FIONBIO || request == FIOASYNC;
+}
+
+static __attribute__((noinline)) int ioctl_descriptor(int fd, unsigned long request, unsigned long arg)
+{
+	int r = REAL(ioctl)(fd, request, arg);
+
+	if (!r && (uint32_t)request == FIONCLEX && !intercept_foreign_process())
+		intercept_share_files();
+	return r;
+}
+
 EXPORT int ioctl(int fd, unsigned long request, ...)
 {
 	struct file *file;
@@ -154,6 +169,10 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	if (likely(!file))
 		return REAL(ioctl)(fd, request, arg);
 	saved_errno = errno;
+	if (unlikely(is_about_descriptor((uint32_t)request))) {
+		file_put(file);
+		return ioctl_descriptor(fd, request, arg);
+	}
 	r = file_ioctl(file, &self_caller, request, arg);
 	file_put(file);
 	return (int)ret_errno_or(r, saved_errno);

@@ -87,6 +87,11 @@ static inline const char *path_to_host(int dirfd, const char *path, struct path_
 /* A host path as the program knows it: a pointer into it, or NULL when it is not inside the session. */
 const char *path_to_program(const char *host);
 
+/* The program's path of what fd is open on: true, with *buf the path, when that is in the session. errno
+ * stays.
+ */
+bool path_of_fd(int fd, struct path_buf *buf);
+
 /* The working directory has changed (or the program starts): relative paths may mean something else now. */
 void path_note_cwd(void);
 

@@ -9,30 +9,54 @@
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
 
-#define MAX_RW ((size_t)INT_MAX & ~(size_t)UVFIO_PAGE_MASK)
+#define MAX_RW   ((size_t)INT_MAX & ~(size_t)UVFIO_PAGE_MASK)
+#define USER_END BIT64(47)
 
+/* Nothing moves when the buffer as a whole cannot be one; what the file has against the call comes first. */
 static ssize_t rw_at(struct file *file, bool write_it, const void *buf, size_t len, off64_t off)
 {
-	uint64_t at = (uint64_t)(uintptr_t)buf;
+	uint64_t at = (uint64_t)(uintptr_t)buf, end;
+	bool bad = add_overflows(at, len, &end) || end > USER_END;
+	ssize_t r;
 
 	if (off < 0)
 		return -EINVAL;
-	len = MIN(len, MAX_RW);
-	return write_it ? file_write(file, &self_caller, at, len, (uint64_t)off)
-			: file_read(file, &self_caller, at, len, (uint64_t)off);
+	len = bad ? 0 : MIN(len, MAX_RW);
+	r = write_it ? file_write(file, &self_caller, at, len, (uint64_t)off)
+		     : file_read(file, &self_caller, at, len, (uint64_t)off);
+	return bad && !r ? -EFAULT : r;
+}
+
+static int copy_element(struct iovec *part, const struct iovec *iov, int i)
+{
+	return copy_in(&self_caller, part, (uint64_t)(uintptr_t)&iov[i], sizeof(*part));
+}
+
+/* As the kernel looks at a vector before it begins: 0, -EINVAL or -EFAULT. */
+static int check_vector(const struct iovec *iov, int n)
+{
+	struct iovec part;
+
+	if (n < 0 || n > IOV_MAX)
+		return -EINVAL;
+	for (int i = 0; i < n; i++) {
+		if (copy_element(&part, iov, i))
+			return -EFAULT;
+		if ((ssize_t)part.iov_len < 0)
+			return -EINVAL;
+	}
+	return 0;
 }
 
 static ssize_t rw_vector(struct file *file, bool write_it, const struct iovec *iov, int n, off64_t off)
 {
 	ssize_t done = 0;
 
-	if (n < 0 || n > IOV_MAX)
-		return -EINVAL;
 	for (int i = 0; i < n; i++) {
 		struct iovec part;
 		ssize_t r;
 
-		if (copy_in(&self_caller, &part, (uint64_t)(uintptr_t)&iov[i], sizeof(part)))
+		if (copy_element(&part, iov, i))
 			r = -EFAULT;
 		else
 			r = rw_at(file, write_it, part.iov_base, part.iov_len, off + done);
@@ -80,16 +104,14 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 						     const struct iovec *iov, int n, off64_t off, int flags)
 {
 	int saved_errno = errno;
-	ssize_t r;
+	ssize_t r = off < -1 ? -EINVAL : rw_at(file, write_it, NULL, 0, 0);
 
-	if (flags)
+	if (!r)
+		r = check_vector(iov, n);
+	if (!r && flags)
 		r = -EOPNOTSUPP;
-	else if (off == -1)
-		r = rw_next(file, fd, write_it, iov, n);
-	else if (off < 0)
-		r = -EINVAL;
-	else
-		r = rw_vector(file, write_it, iov, n, off);
+	else if (!r)
+		r = off == -1 ? rw_next(file, fd, write_it, iov, n) : rw_vector(file, write_it, iov, n, off);
 	file_put(file);
 	return ret_errno_or(r, saved_errno);
 }
@@ -159,14 +181,14 @@ EXPORT ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	struct file *file = fdtable_get(fd);
 
-	return likely(!file) ? REAL(readv)(fd, iov, n) : ours_next(file, fd, false, iov, n);
+	return likely(!file) ? REAL(readv)(fd, iov, n) : ours_vector(file, fd, false, iov, n, -1, 0);
 }
 
 EXPORT ssize_t writev(int fd, const struct iovec *iov, int n)
 {
 	struct file *file = fdtable_get(fd);
 
-	return likely(!file) ? REAL(writev)(fd, iov, n) : ours_next(file, fd, true, iov, n);
+	return likely(!file) ? REAL(writev)(fd, iov, n) : ours_vector(file, fd, true, iov, n, -1, 0);
 }
 
 /* preadv() knows no "current position": -1 is wrong there, and -1 only with the second version. */

@@ -46,7 +46,7 @@ NAMED(int, statvfs, (const char *restrict path, struct statvfs *restrict st), (p
 NAMED(int, statvfs64, (const char *restrict path, struct statvfs64 *restrict st), (path, st))
 NAMED(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask))
 
-/* Those who look whether /sys is what they think it is find sysfs. */
+/* Those who look whether /sys is what they think it is (libudev does) find sysfs. */
 #define STATFS(name, type)                                                                                   \
 	EXPORT int name(const char *path, struct type *st)                                                   \
 	{                                                                                                    \
@@ -62,3 +62,17 @@ NAMED(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, pa
 
 STATFS(statfs, statfs)
 STATFS(statfs64, statfs64)
+
+#define FSTATFS(name, type)                                                                                  \
+	EXPORT int name(int fd, struct type *st)                                                             \
+	{                                                                                                    \
+		struct path_buf buf;                                                                         \
+		int r = REAL(name)(fd, st);                                                                  \
+                                                                                                             \
+		if (!r && session.on && path_of_fd(fd, &buf) && buf.text[1] == 's')                          \
+			st->f_type = SYSFS_MAGIC;                                                            \
+		return r;                                                                                    \
+	}
+
+FSTATFS(fstatfs, statfs)
+FSTATFS(fstatfs64, statfs64)

@@ -12,23 +12,12 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-/* The program's path of what fd is open on: true when that is a node. */
+/* What F_GETFL says of the flags that a node was opened with, beside the access mode. */
+#define STATUS_FLAGS (O_NONBLOCK | O_APPEND)
+
 static bool fd_node_name(int fd, struct path_buf *buf)
 {
-	char link[32];
-	const char *name;
-	ssize_t n;
-
-	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	n = REAL(readlink)(link, buf->text, sizeof(buf->text) - 1);
-	if (n < 0)
-		return false;
-	buf->text[n] = 0;
-	name = path_to_program(buf->text);
-	if (!name || strncmp(name, "/dev/", 5))
-		return false;
-	memmove(buf->text, name, strlen(name) + 1);
-	return true;
+	return path_of_fd(fd, buf) && !strncmp(buf->text, "/dev/", 5);
 }
 
 bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf)
@@ -68,6 +57,8 @@ int node_open(const char *name, int oflags)
 
 	if (!remote_open(name, oflags, &rc))
 		rc = open_here(name, oflags);
+	if (rc >= 0 && (oflags & STATUS_FLAGS))
+		fcntl(rc, F_SETFL, fcntl(rc, F_GETFL) | (oflags & STATUS_FLAGS));
 	if (trace_on(TRACE_FILE))
 		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = %d", name, rc);
 	return rc;

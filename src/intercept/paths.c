@@ -259,6 +259,25 @@ const char *path_to_program(const char *host)
 	return name[4] == '/' || !name[4] ? name : NULL;
 }
 
+bool path_of_fd(int fd, struct path_buf *buf)
+{
+	int saved_errno = errno;
+	const char *name = NULL;
+	char link[32];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = REAL(readlink)(link, buf->text, sizeof(buf->text) - 1);
+	errno = saved_errno;
+	if (n > 0) {
+		buf->text[n] = 0;
+		name = path_to_program(buf->text);
+	}
+	if (name)
+		memmove(buf->text, name, strlen(name) + 1);
+	return name;
+}
+
 void path_note_cwd(void)
 {
 	int saved_errno = errno;

@@ -76,7 +76,7 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(__fxstatat64) X(access) X(faccessat) X(euidaccess) X(eaccess)                                      \
 	X(ftw) X(ftw64) X(nftw) X(nftw64)                                                                    \
 	X(chmod) X(fchmodat) X(chown) X(lchown) X(fchownat) X(getxattr) X(lgetxattr) X(listxattr)            \
-	X(llistxattr) X(statfs) X(statfs64) X(statvfs) X(statvfs64) X(inotify_add_watch)                     \
+	X(llistxattr) X(statfs) X(statfs64) X(fstatfs) X(fstatfs64) X(statvfs) X(statvfs64) X(inotify_add_watch)                     \
 	X(posix_spawn) X(posix_spawnp)                                                                       \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
 	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(shmat) X(shmdt)      \

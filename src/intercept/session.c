@@ -8,6 +8,7 @@
  * making protects the making of the machine; nothing of ours is called with it held but machine_new(), which
  * calls nothing of the program's.
  */
+#include "base/fault.h"
 #include "base/log.h"
 #include "base/trace.h"
 #include "file/eventfd.h"
@@ -15,6 +16,7 @@
 #include "intercept/intercept.h"
 #include "intercept/share.h"
 #include "intercept/trap.h"
+#include "iommu/dma.h"
 #include "iommu/mm.h"
 #include "machine/machine.h"
 #include "vfio/vfio.h"
@@ -199,9 +201,11 @@ static void after_fork(void)
 	owner = getpid();
 	pthread_mutex_init(&making, NULL);
 	self_caller.pid = owner;
+	fault_forked();
 	file_forked();
 	claims_forked();
 	mm_forked();
+	dma_forked();
 	address = serve_forked();
 	remote_forked(sharing ? address : NULL);
 	hold_forked();

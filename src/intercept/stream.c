@@ -33,14 +33,33 @@ static FILE *open_node_stream(const char *path, const char *mode)
 	return stream;
 }
 
+/* Nothing can be made in these trees. */
+static bool would_make(const char *host, const char *mode)
+{
+	int saved_errno = errno;
+
+	if (*mode == 'r' || !REAL(access)(host, F_OK) || errno != ENOENT) {
+		errno = saved_errno;
+		return false;
+	}
+	errno = EACCES;
+	return true;
+}
+
 static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode)
 {
 	struct path_buf buf;
 	const char *host = path_to_host(AT_FDCWD, path, &buf);
-	FILE *stream = real(host ? host : path, mode);
+	int saved_errno = errno;
+	FILE *stream;
 
-	if (unlikely(!stream && errno == ENXIO && session.on))
+	if (host && would_make(host, mode))
+		return NULL;
+	stream = real(host ? host : path, mode);
+	if (unlikely(!stream && errno == ENXIO && session.on)) {
+		errno = saved_errno;
 		return open_node_stream(path, mode);
+	}
 	return stream;
 }
 
@@ -57,10 +76,14 @@ EXPORT FILE *fopen64(const char *path, const char *mode)
 /* The stream's descriptor is about to be closed by the C library. */
 static void forget(FILE *stream)
 {
-	int fd = stream ? fileno(stream) : -1;
+	int saved_errno = errno, fd;
 
+	if (!session.on || !stream)
+		return;
+	fd = fileno(stream);
 	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
 		fdtable_close(fd);
+	errno = saved_errno; /* a stream in memory has no descriptor, and says so */
 }
 
 static FILE *reopen_stream(FILE *(*real)(const char *, const char *, FILE *), const char *path,

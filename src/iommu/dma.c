@@ -21,6 +21,11 @@
 
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
 
+void dma_forked(void)
+{
+	pthread_mutex_init(&users_lock, NULL);
+}
+
 void iommu_dev_init(struct iommu_dev *dev, const char *name)
 {
 	*dev = (struct iommu_dev){ .name = name };

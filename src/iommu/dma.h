@@ -29,6 +29,10 @@ struct iommu_dev {
 	_Atomic uint32_t faults_reported;
 };
 
+/* In the child of a fork: the users of threads that are not there may be freed, domains attached and changed.
+ */
+void dma_forked(void);
+
 void iommu_dev_init(struct iommu_dev *dev, const char *name);
 void iommu_dev_destroy(struct iommu_dev *dev); /* no dma_user left */
 

@@ -61,6 +61,14 @@ void iommu_domain_free(struct iommu_domain *domain)
 		iommu_domain_put(domain);
 }
 
+/* Who was reading or unmapping at the fork never ends it here. */
+void iommu_domain_forked(struct iommu_domain *domain)
+{
+	pthread_mutex_init(&domain->describe_lock, NULL);
+	atomic_store(&domain->readers, 0);
+	domain->batch = 0;
+}
+
 /* Nothing uses what was cleared once this returns. */
 static void quiesce(struct iommu_domain *domain)
 {

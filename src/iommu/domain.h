@@ -48,6 +48,9 @@ uint64_t iommu_domain_table_bytes(const struct iommu_domain *domain);
 struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params);
 void iommu_domain_free(struct iommu_domain *domain); /* nothing attached any more */
 
+/* In the child of a fork, where the owner's lock is held by nobody; dma_forked() comes first. */
+void iommu_domain_forked(struct iommu_domain *domain);
+
 /* A change at iova is coming soon (owner's lock held). */
 void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova);
 /*

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -446,14 +447,72 @@ static void test_unmap_waits(void **state)
 	assert_int_equal(dma_read(f->user, BASE, &byte, 1, "after"), -EFAULT);
 }
 
+static void *unmapping_two_thread(void *arg)
+{
+	unmap(arg, 0, 2);
+	return NULL;
+}
+
+static void child_of_an_unmap(struct fixture *f, struct dma_user *other)
+{
+	char byte = 1;
+	uint64_t got;
+	int rc;
+
+	dma_forked();
+	type1_forked(f->iommu);
+	dma_end(f->user);
+	dma_user_free(other);
+	rc = type1_map(f->iommu, f->mm, BASE + 5 * PG, f->va + 5 * PG, PG, RW, false);
+	rc = rc ? rc : dma_write(f->user, BASE + 5 * PG, &byte, 1, "mapped");
+	rc = rc ? rc : type1_unmap(f->iommu, BASE + 5 * PG, PG, 0, NULL, &got);
+	if (rc || f->memory[5 * PG] != 1)
+		_exit(1);
+	_exit(dma_read(f->user, BASE + 5 * PG, &byte, 1, "unmapped") != -EFAULT);
+}
+
+/* A thread that the child has not got was in the middle of an unmap, with all of its locks. */
+static void test_fork_in_an_unmap(void **state)
+{
+	struct fixture *f = *state;
+	struct dma_user *other = dma_user_new(&f->dev);
+	pthread_t thread;
+	int status = 0;
+	pid_t child;
+
+	map(f, 0, 0, 1, RW);
+	map(f, 1, 3, 1, RW);
+	f->dev.faults_reported = 1000;
+	dma_begin(f->user);
+	pthread_create(&thread, NULL, unmapping_two_thread, f);
+	usleep(30000);
+	child = fork();
+	if (!child) {
+		alarm(20);
+		child_of_an_unmap(f, other);
+	}
+	dma_end(f->user);
+	pthread_join(thread, NULL);
+	dma_user_free(other);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_copy),        T(test_fault_reports), T(test_bus_master_and_attachment),
-		T(test_edges),       T(test_map_iov),       T(test_dirty),
-		T(test_unmap_waits), T(test_race),          T(test_race_with_attach),
+		T(test_copy),
+		T(test_fault_reports),
+		T(test_bus_master_and_attachment),
+		T(test_edges),
+		T(test_map_iov),
+		T(test_dirty),
+		T(test_unmap_waits),
+		T(test_race),
+		T(test_race_with_attach),
+		T(test_fork_in_an_unmap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

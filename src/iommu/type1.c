@@ -52,6 +52,13 @@ void type1_free(struct type1 *iommu)
 	free(iommu);
 }
 
+void type1_forked(struct type1 *iommu)
+{
+	pthread_mutex_init(&iommu->lock, NULL);
+	if (iommu->domain)
+		iommu_domain_forked(iommu->domain);
+}
+
 struct replay {
 	struct iommu_domain *domain;
 	int ret;

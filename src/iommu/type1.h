@@ -17,6 +17,8 @@ struct type1;
 
 struct type1 *type1_new(const struct iommu_params *params, bool v2);
 void type1_free(struct type1 *iommu); /* nothing attached; drops every mapping */
+/* In the child of a fork; dma_forked() comes first. */
+void type1_forked(struct type1 *iommu);
 
 /*
  * A group's devices join: all of them are attached to the domain, which is made at the first group. 0;

@@ -9,9 +9,11 @@
  *
  * gate: why the BARs cannot be reached at the moment (GATE_*). Zero: they can.
  *
- * Lock order: reset_lock or irqs.lock, then config.lock. config.lock is innermost. Reading config space, BAR
- * accesses and raising interrupts take no lock. The model's reset, open and close run under reset_lock (or
- * the device lock of VFIO) and under nothing else; nothing that a model calls takes either.
+ * Lock order: reset_lock, irqs.lock, config.lock. config.lock is innermost. Reading config space, BAR
+ * accesses and raising interrupts take no lock. reset_lock is held across resets, opening and closing,
+ * because a hot reset takes functions with it that another thread opens or closes: the model's reset, open
+ * and close run under it (and the device lock of VFIO), and under nothing else; nothing that a model calls
+ * takes either.
  */
 #ifndef UVFIO_PCI_FUNC_H
 #define UVFIO_PCI_FUNC_H
@@ -82,6 +84,7 @@ long pci_ioctl(struct vfio_device *vdev, struct file *file, const struct caller 
 /* reset.c: a function level reset. Config space stays as it is, as after the kernel's save and restore. */
 struct ioctl_call;
 void pci_reset_function(struct pci_func *func);
+void pci_reset_locked(struct pci_func *func); /* reset_lock held */
 long pci_ioctl_reset(struct ioctl_call *call, void *arg);
 long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg);
 long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg);

@@ -9,9 +9,8 @@
 
 /* ---- what VFIO calls */
 
-static int open_device(struct vfio_device *vdev)
+static int open_locked(struct pci_func *func)
 {
-	struct pci_func *func = to_pci_func(vdev);
 	int rc;
 
 	rc = pci_bars_open(func);
@@ -23,23 +22,35 @@ static int open_device(struct vfio_device *vdev)
 		pci_bars_close(func);
 		return rc;
 	}
-	pci_reset_function(func);
+	pci_reset_locked(func);
 	return 0;
+}
+
+static int open_device(struct vfio_device *vdev)
+{
+	struct pci_func *func = to_pci_func(vdev);
+	int rc;
+
+	pthread_mutex_lock(&func->reset_lock);
+	rc = open_locked(func);
+	pthread_mutex_unlock(&func->reset_lock);
+	return rc;
 }
 
 static void close_device(struct vfio_device *vdev)
 {
 	struct pci_func *func = to_pci_func(vdev);
 
-	atomic_store(&func->iommu.enabled, false);
-	pci_irqs_disable(func);
 	pci_ioeventfds_clear(func);
+	pthread_mutex_lock(&func->reset_lock);
+	pci_reset_locked(func);
+	pci_irqs_disable(func);
 	pci_low_power_exit(func);
 	pci_config_restore(func);
-	pci_reset_function(func);
 	if (func->model->ops->close)
 		func->model->ops->close(func->priv);
 	pci_bars_close(func);
+	pthread_mutex_unlock(&func->reset_lock);
 }
 
 static ssize_t read_device(struct vfio_device *vdev, const struct caller *caller, uint64_t buf, size_t len,

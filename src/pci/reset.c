@@ -13,18 +13,23 @@
 
 #define MAX_FUNCTIONS 8
 
-void pci_reset_function(struct pci_func *func)
+void pci_reset_locked(struct pci_func *func)
 {
 	uint64_t start = trace_on(TRACE_CONFIG) ? trace_now() : 0;
 
-	pthread_mutex_lock(&func->reset_lock);
-	atomic_store(&func->iommu.enabled, false);
+	/* First the model: what it has under way may still use memory. */
 	func->model->ops->reset(func->priv);
 	pci_bars_reset(func);
 	pci_config_resume(func);
-	pthread_mutex_unlock(&func->reset_lock);
 	if (start)
 		trace_emit(TRACE_CONFIG, func->name, "reset", start, "function");
+}
+
+void pci_reset_function(struct pci_func *func)
+{
+	pthread_mutex_lock(&func->reset_lock);
+	pci_reset_locked(func);
+	pthread_mutex_unlock(&func->reset_lock);
 }
 
 long pci_ioctl_reset(struct ioctl_call *call, void *arg)

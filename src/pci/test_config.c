@@ -210,6 +210,24 @@ static void test_flr(void **state)
 	assert_int_equal(r->fake->resets, resets + 1);
 }
 
+/* What the model has under way at a reset, or at the last close, is ended by it, and may use memory until
+ * then: it must not look as if the driver had forgotten bus mastering. */
+static void test_quiesced_first(void **state)
+{
+	struct rig *r = *state;
+
+	assert_false(r->fake->master);
+	cfg_write(r, PCI_COMMAND, 0x0507, 2);
+	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_RESET, NULL), 0);
+	assert_true(r->fake->master);
+	r->fake->master = false;
+	close_device_fd(r);
+	assert_true(r->fake->master);
+	assert_false(pci_iommu_dev(r->func)->enabled);
+	open_device_again(r);
+	assert_false(r->fake->master);
+}
+
 static void test_aer(void **state)
 {
 	struct rig *r = *state;
@@ -404,25 +422,16 @@ static void test_bdf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_identity),
-		CASE(test_capability_list),
-		CASE(test_bounds),
-		CASE(test_partial_reads),
-		CASE(test_read_only),
-		CASE(test_command),
-		CASE(test_bar_sizing),
-		CASE(test_write_block),
-		CASE(test_decode_off),
-		CASE(test_power_states),
-		CASE_MSI(test_soft_reset),
-		CASE(test_flr),
-		CASE(test_aer),
-		CASE_MSI(test_conventional),
-		CASE_MSI(test_msi_flags),
-		CASE(test_reopen),
-		CASE(test_names),
-		CASE(test_concurrent),
-		cmocka_unit_test(test_bdf),
+		CASE(test_identity),         CASE(test_capability_list),
+		CASE(test_bounds),           CASE(test_partial_reads),
+		CASE(test_read_only),        CASE(test_command),
+		CASE(test_bar_sizing),       CASE(test_write_block),
+		CASE(test_decode_off),       CASE(test_power_states),
+		CASE_MSI(test_soft_reset),   CASE(test_flr),
+		CASE(test_quiesced_first),   CASE(test_aer),
+		CASE_MSI(test_conventional), CASE_MSI(test_msi_flags),
+		CASE(test_reopen),           CASE(test_names),
+		CASE(test_concurrent),       cmocka_unit_test(test_bdf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 /* Regions: what GET_REGION_INFO says, how accesses are cut, what is plain memory, what can be mapped. */
 #include "pci/test_util.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -359,6 +360,38 @@ static void test_hot_reset(void **state)
 	pci_func_destroy(other);
 }
 
+static void *hot_resets(void *arg)
+{
+	struct rig *r = arg;
+	struct {
+		uint32_t argsz, flags, count;
+		int32_t fd;
+	} reset = { .argsz = sizeof(reset), .count = 1, .fd = r->group };
+
+	for (int i = 0; i < 20000; i++)
+		if (dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset))
+			return r;
+	return NULL;
+}
+
+/* A hot reset of one function takes another with it that is just being opened or closed. */
+static void test_hot_reset_closing(void **state)
+{
+	struct rig *r = *state;
+	struct pci_func *peer = add_function(r, "0000:00:01.1", 7);
+	pthread_t thread;
+	void *failed;
+
+	assert_int_equal(pthread_create(&thread, NULL, hot_resets, r), 0);
+	for (int i = 0; i < 2000; i++) {
+		assert_int_equal(peer->vdev.ops->open_device(&peer->vdev), 0);
+		peer->vdev.ops->close_device(&peer->vdev);
+	}
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	pci_func_destroy(peer);
+}
+
 static void test_match(void **state)
 {
 	struct rig *r = *state;
@@ -404,8 +437,8 @@ int main(void)
 		CASE(test_msix_hidden), CASE(test_plain),
 		CASE(test_mmap_plan),   CASE(test_mapped_memory),
 		CASE(test_mmio),        CASE(test_feature_low_power),
-		CASE(test_hot_reset),   CASE(test_match),
-		CASE(test_addresses),
+		CASE(test_hot_reset),   CASE(test_hot_reset_closing),
+		CASE(test_match),       CASE(test_addresses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,10 @@ static void fake_write(void *priv, unsigned int bar, uint64_t offset, uint64_t v
 
 static void fake_reset(void *priv)
 {
-	atomic_fetch_add(&((struct fake *)priv)->resets, 1);
+	struct fake *fake = priv;
+
+	fake->master = atomic_load(&pci_iommu_dev(fake->func)->enabled);
+	atomic_fetch_add(&fake->resets, 1);
 }
 
 static int fake_open(void *priv)

@@ -25,6 +25,7 @@ struct fake {
 	struct pci_func *func;
 	int opened, closed, destroyed;
 	_Atomic int resets;
+	_Atomic bool master; /* could it still reach memory when it was last reset? */
 	_Atomic unsigned int nr;
 	struct fake_access access[64];
 	_Atomic uint64_t sum; /* of all values written */

@@ -47,6 +47,8 @@ static void init_lock(struct vfio_container *container)
 void vfio_container_forked(struct vfio_container *container)
 {
 	init_lock(container);
+	if (container->driver)
+		container->driver->forked(container->data);
 }
 
 const struct iommu_params *vfio_container_params(const struct vfio_container *container)

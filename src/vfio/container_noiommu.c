@@ -72,6 +72,13 @@ static void noiommu_release(void *data)
 	free(noiommu);
 }
 
+static void noiommu_forked(void *data)
+{
+	struct noiommu *noiommu = data;
+
+	iommu_domain_forked(noiommu->domain);
+}
+
 static void noiommu_detach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
 {
 	(void)data;
@@ -113,5 +120,6 @@ const struct vfio_iommu_driver vfio_noiommu_driver = {
 	.attach_group = noiommu_attach_group,
 	.detach_group = noiommu_detach_group,
 	.ioctl = noiommu_ioctl,
+	.forked = noiommu_forked,
 	.noiommu = true,
 };

@@ -421,6 +421,13 @@ static void type1_release(void *data)
 	free(tc);
 }
 
+static void type1_container_forked(void *data)
+{
+	struct type1_container *tc = data;
+
+	type1_forked(tc->iommu);
+}
+
 static int type1_attach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
 {
 	struct type1_container *tc = data;
@@ -443,4 +450,5 @@ const struct vfio_iommu_driver vfio_type1_driver = {
 	.attach_group = type1_attach_group,
 	.detach_group = type1_detach_group,
 	.ioctl = type1_ioctl,
+	.forked = type1_container_forked,
 };

@@ -442,6 +442,45 @@ static void test_fork(void **state)
 	assert_true(WIFEXITED(status) && !WEXITSTATUS(status));
 }
 
+static void *unmap_thread(void *container)
+{
+	uint64_t size = sizeof(page);
+
+	unmap(*(int *)container, 0, &size, 0);
+	return NULL;
+}
+
+/* The same, with a thread in the middle of an ioctl of the container that stays the child's. */
+static void test_fork_in_an_ioctl(void **state)
+{
+	struct bench *b = *state;
+	struct dma_user *user = dma_user_new(&b->fake[0].iommu_dev);
+	pthread_t thread;
+	int status = 0, c, g;
+	pid_t child;
+
+	open_all(b, 1, VFIO_TYPE1v2_IOMMU, &c, &g);
+	assert_int_equal(map(c, 0, page, sizeof(page), RW), 0);
+	dma_begin(user);
+	pthread_create(&thread, NULL, unmap_thread, &c);
+	usleep(30000);
+	child = fork();
+	if (!child) {
+		alarm(20);
+		dma_forked();
+		vfio_forked(b->vfio);
+		dma_end(user);
+		_exit(map(c, 0x100000, page, sizeof(page), RW) != 0);
+	}
+	dma_end(user);
+	pthread_join(thread, NULL);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	close_fd(g);
+	close_fd(c);
+	dma_user_free(user);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, bench_setup, bench_teardown)
 
 int main(void)
@@ -464,6 +503,7 @@ int main(void)
 		TEST(test_removal_waits),
 		TEST(test_device_joins_a_live_group),
 		TEST(test_fork),
+		TEST(test_fork_in_an_ioctl),
 	};
 
 	return cmocka_run_group_tests_name("vfio", tests, NULL, NULL);

@@ -39,6 +39,17 @@ void vfio_free(struct vfio *vfio)
 	free(vfio);
 }
 
+static void init_locks(struct vfio_device *vdev)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&vdev->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&vdev->released, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 void vfio_forked(struct vfio *vfio)
 {
 	struct vfio_container *container;
@@ -50,7 +61,7 @@ void vfio_forked(struct vfio *vfio)
 	cds_list_for_each_entry (group, &vfio->groups, node)
 		pthread_mutex_init(&group->lock, NULL);
 	cds_list_for_each_entry (vdev, &vfio->devices, node)
-		pthread_mutex_init(&vdev->lock, NULL);
+		init_locks(vdev);
 	cds_list_for_each_entry (container, &vfio->containers, node)
 		vfio_container_forked(container);
 }
@@ -211,16 +222,10 @@ static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev
 
 static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 {
-	pthread_condattr_t attr;
-
 	vdev->vfio = vfio;
 	vdev->open_count = vdev->registrations = 0;
 	vdev->leaving = false;
-	pthread_mutex_init(&vdev->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&vdev->released, &attr);
-	pthread_condattr_destroy(&attr);
+	init_locks(vdev);
 }
 
 static void fini_device(struct vfio_device *vdev)

@@ -121,7 +121,8 @@ struct vfio_iommu_driver {
 	void (*detach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
 	/* Everything but the container's own three. file is the container's. */
 	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
-	bool noiommu; /* serves containers of no-IOMMU groups only */
+	void (*forked)(void *data); /* this is the child of a fork */
+	bool noiommu;               /* serves containers of no-IOMMU groups only */
 };
 
 extern const struct vfio_iommu_driver vfio_type1_driver;   /* vfio/container_type1.c */

@@ -127,6 +127,23 @@ static void vfork_child(void)
 	CHECK(group_is_free());
 }
 
+/* What the kernel does with any descriptor, and the C libraries of some languages use instead of fcntl(). */
+static void requests_of_every_file(void)
+{
+	struct client c = client_open();
+	int fds[3] = { c.container, c.group, c.device }, on = 1, off = 0;
+
+	for (int i = 0; i < 3; i++) {
+		CHECK(!ioctl(fds[i], FIOCLEX) && fcntl(fds[i], F_GETFD) == FD_CLOEXEC);
+		CHECK(!ioctl(fds[i], FIONCLEX) && fcntl(fds[i], F_GETFD) == 0);
+		CHECK(!ioctl(fds[i], FIONBIO, &on) && (fcntl(fds[i], F_GETFL) & O_NONBLOCK));
+		CHECK(!ioctl(fds[i], FIONBIO, &off) && !(fcntl(fds[i], F_GETFL) & O_NONBLOCK));
+		FAILS(ioctl(fds[i], FIOASYNC, &on), ENOTTY);
+		FAILS(ioctl(fds[i], FIONREAD, &on), ENOTTY);
+	}
+	client_close(&c);
+}
+
 static void foreign(void)
 {
 	int null = open("/dev/null", O_RDWR), pipes[2], n = 0;
@@ -175,6 +192,7 @@ int main(void)
 {
 	duplicates();
 	sweeps();
+	requests_of_every_file();
 	foreign();
 	reused();
 	close_order();

@@ -27,6 +27,8 @@ static void opens(void)
 	CHECK((dir = open("/dev", O_RDONLY | O_DIRECTORY)) >= 0);
 	CHECK((fd = openat(dir, "vfio/vfio", O_RDWR)) >= 0 && !close(fd));
 	close(dir);
+	CHECK((fd = open("/dev/vfio/vfio", O_RDWR | O_NONBLOCK)) >= 0);
+	CHECK((fcntl(fd, F_GETFL) & (O_ACCMODE | O_NONBLOCK)) == (O_RDWR | O_NONBLOCK) && !close(fd));
 	CHECK((fd = open("/dev/char/10:196", O_RDWR)) >= 0);
 	CHECK(ioctl(fd, VFIO_GET_API_VERSION) == VFIO_API_VERSION && !close(fd));
 
@@ -60,10 +62,17 @@ static void streams(void)
 	CHECK(freopen(SYSDEV "/class", "r", f));
 	CHECK(fgets(text, sizeof(text), f) && !strcmp(text, "0x010802\n"));
 	CHECK(!fclose(f));
+	CHECK(!fopen(SYSDEV "/new", "w") && errno == EACCES);
+	FAILS(access(SYSDEV "/new", F_OK), ENOENT);
+	errno = 0;
 	f = fopen64("/dev/vfio/vfio", "r+e");
-	CHECK(f);
+	CHECK(f && !errno);
 	CHECK(ioctl(fileno(f), VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU) == 1);
 	CHECK(!fclose(f));
+	f = fmemopen(text, sizeof(text), "r");
+	CHECK(f);
+	errno = 0;
+	CHECK(!fclose(f) && !errno);
 }
 
 static void is_container_node(const struct stat *st)
@@ -251,12 +260,17 @@ static void walks(void)
 {
 	struct statfs fs;
 	char name[8];
+	int dir;
 
 	CHECK(!nftw("/dev/vfio", visit, 8, FTW_PHYS));
 	CHECK(seen_nodes == 2 && seen_all == 3);
 	seen_all = 0;
 	CHECK(!ftw("/sys/kernel/iommu_groups", visit_plain, 8) && seen_all > 3);
 	CHECK(!statfs(SYSDEV, &fs) && fs.f_type == SYSFS_MAGIC);
+	CHECK((dir = open("/sys/bus/pci", O_PATH)) >= 0);
+	CHECK(!fstatfs(dir, &fs) && fs.f_type == SYSFS_MAGIC && !close(dir));
+	CHECK((dir = open("/dev/vfio", O_RDONLY)) >= 0);
+	CHECK(!fstatfs(dir, &fs) && fs.f_type != SYSFS_MAGIC && !close(dir));
 	errno = 0;
 	CHECK(getxattr("/dev/vfio/vfio", "user.none", name, sizeof(name)) < 0 && errno != ENOENT);
 	CHECK(!chmod("/dev/vfio/vfio", 0666) && !chown("/dev/vfio/vfio", getuid(), getgid()));

@@ -30,6 +30,15 @@ static void forms(int fd, off_t cfg)
 	FAILS(pread(fd, nowhere, 4, cfg), EFAULT);
 	iov[1].iov_base = NULL;
 	CHECK(preadv(fd, iov, 2, cfg) == 2);
+	/* a length that cannot be: nothing moves, not even what comes before it */
+	got = 0;
+	iov[0] = (struct iovec){ &got, 4 };
+	iov[1] = (struct iovec){ halves, (size_t)minus_one };
+	FAILS(preadv(fd, iov, 2, cfg), EINVAL);
+	FAILS(readv(fd, iov, 2), EINVAL);
+	FAILS(pread(fd, &got, (size_t)minus_one, cfg), EFAULT);
+	FAILS(read(fd, &got, (size_t)minus_one), EFAULT);
+	CHECK(got == 0);
 	FAILS(lseek(fd, 0, SEEK_CUR), ESPIPE);
 	FAILS(lseek64(fd, cfg, SEEK_SET), ESPIPE);
 }
@@ -73,6 +82,8 @@ static void others(const struct client *c)
 	FAILS(read(c->container, buf, 8), EINVAL);
 	FAILS(write(c->container, buf, 8), EINVAL);
 	FAILS(pread(c->group, buf, 8, 0), EINVAL);
+	FAILS(pread(c->group, buf, (size_t)minus_one, 0), EINVAL);
+	FAILS(readv(c->group, wrong, 1), EINVAL);
 	FAILS(pwrite(c->group, buf, 8, 0), EINVAL);
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, c->container, 0) == MAP_FAILED && errno == ENODEV);
 	CHECK(mmap(NULL, 4096, PROT_READ, MAP_SHARED, c->group, 0) == MAP_FAILED && errno == ENODEV);

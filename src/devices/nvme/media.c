@@ -90,8 +90,6 @@ static int check_size(uint64_t size, uint64_t lba, const char *what, char *err, 
 	else if (size % lba)
 		snprintf(err, err_len, "nvme: %s: %llu bytes are not a multiple of the block size (lba=%llu)",
 			 what, (unsigned long long)size, (unsigned long long)lba);
-	else if (size > INT64_MAX)
-		snprintf(err, err_len, "nvme: %s: at most 8 EiB", what);
 	else
 		return 0;
 	return -EINVAL;

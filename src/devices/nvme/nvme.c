@@ -15,9 +15,9 @@
 #define OPTION(field) offsetof(struct nvme_options, field)
 
 static const struct uvfio_option nvme_options[] = {
-	{ "file", UVFIO_OPTION_STRING, OPTION(file), NULL, 0, 0, NULL,
+	{ "file", UVFIO_OPTION_PATH, OPTION(file), NULL, 0, 0, NULL,
 	  "image or block device behind it; default: RAM" },
-	{ "size", UVFIO_OPTION_SIZE, OPTION(size), NULL, 0, 0, NULL,
+	{ "size", UVFIO_OPTION_SIZE, OPTION(size), NULL, 512, 1ull << 60, NULL,
 	  "bytes behind it; default 256M of RAM, or the file's size; a smaller file grows to it" },
 	{ "ns", UVFIO_OPTION_UINT, OPTION(ns), "1", 1, NVME_MAX_NS, NULL,
 	  "namespaces; each has an equal part of the file or RAM" },
@@ -25,7 +25,7 @@ static const struct uvfio_option nvme_options[] = {
 	  "refuse everything that would write" },
 	{ "lba", UVFIO_OPTION_SIZE, OPTION(lba), "512", 512, 4096, "512|4096", "bytes per logical block" },
 	{ "mdts", UVFIO_OPTION_SIZE, OPTION(mdts), "0", 0, 1ull << 30, NULL,
-	  "largest transfer in bytes, a power of two from 4K on; 0: unlimited" },
+	  "largest transfer in bytes, a power of two from 8K on; 0: unlimited" },
 	{ "queues", UVFIO_OPTION_UINT, OPTION(queues), "64", 1, NVME_MAX_QUEUES, NULL, "I/O queue pairs" },
 	{ "threads", UVFIO_OPTION_UINT, OPTION(threads), "0", 0, NVME_MAX_THREADS, NULL,
 	  "threads that carry out commands; 0: as many as there are CPUs, at most 2" },
@@ -48,24 +48,21 @@ static const struct pci_desc nvme_desc = {
 	.pcie = true,
 	.aer = true,
 	.pm = true,
+	.no_soft_reset = true,
 };
 
+/* MDTS counts pages as a power of two, and 0 means no limit: one page cannot be said. */
 static int check_mdts(struct nvme_ctrl *ctrl, uint64_t mdts, char *err, size_t err_len)
 {
 	ctrl->mdts = mdts;
 	if (!mdts)
 		return 0;
-	if (mdts < UVFIO_PAGE_SIZE || mdts & (mdts - 1)) {
-		snprintf(err, err_len, "nvme: mdts=%llu: give a power of two from 4K on, or 0 for no limit",
+	if (mdts < 2 * UVFIO_PAGE_SIZE || mdts & (mdts - 1)) {
+		snprintf(err, err_len, "nvme: mdts=%llu: give a power of two from 8K on, or 0 for no limit",
 			 (unsigned long long)mdts);
 		return -EINVAL;
 	}
 	ctrl->mdts_shift = (unsigned int)__builtin_ctzll(mdts) - UVFIO_PAGE_SHIFT;
-	/* MDTS counts pages as a power of two, and 0 means no limit: one page cannot be said. */
-	if (!ctrl->mdts_shift) {
-		ctrl->mdts_shift = 1;
-		ctrl->mdts = 2 * UVFIO_PAGE_SIZE;
-	}
 	return 0;
 }
 

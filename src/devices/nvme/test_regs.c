@@ -29,6 +29,17 @@ static void test_capabilities(void **state)
 	rig_free(rig);
 }
 
+/* As real controllers do: D3hot keeps the state, so a driver that resumes need not enable it anew. */
+static void test_power_management(void **state)
+{
+	struct rig *rig = rig_new("");
+
+	(void)state;
+	assert_true(rig->desc.pm);
+	assert_true(rig->desc.no_soft_reset);
+	rig_free(rig);
+}
+
 static void test_write_widths(void **state)
 {
 	struct rig *rig = rig_new("");
@@ -216,6 +227,8 @@ static void test_option_errors(void **state)
 	expect_error("size=1000", "multiple");
 	expect_error("mdts=5000", "power of two");
 	expect_error("mdts=1024", "power of two");
+	expect_error("mdts=4K", "power of two from 8K on");
+	expect_error("size=0", "size=0 is not possible: use a size like");
 	expect_error("lba=1024", "lba");
 	expect_error("queues=65", "queues");
 	expect_error("queues=0", "queues");
@@ -286,15 +299,11 @@ static void test_session_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_capabilities),
-		cmocka_unit_test(test_write_widths),
-		cmocka_unit_test(test_enable_disable),
-		cmocka_unit_test(test_bad_config),
-		cmocka_unit_test(test_unreachable_queue),
-		cmocka_unit_test(test_shutdown),
-		cmocka_unit_test(test_intx),
-		cmocka_unit_test(test_option_errors),
-		cmocka_unit_test(test_file_grows),
+		cmocka_unit_test(test_capabilities),   cmocka_unit_test(test_power_management),
+		cmocka_unit_test(test_write_widths),   cmocka_unit_test(test_enable_disable),
+		cmocka_unit_test(test_bad_config),     cmocka_unit_test(test_unreachable_queue),
+		cmocka_unit_test(test_shutdown),       cmocka_unit_test(test_intx),
+		cmocka_unit_test(test_option_errors),  cmocka_unit_test(test_file_grows),
 		cmocka_unit_test(test_session_memory),
 	};
 
