@@ -13,6 +13,7 @@
 #ifndef UVFIO_PCI_H
 #define UVFIO_PCI_H
 
+#include <errno.h>
 #include <stdio.h>
 #include <uvfio/device.h>
 
@@ -90,12 +91,12 @@ struct uvfio_pci_desc {
 	uint32_t class_code; /* 24 bits: 0x010802 is an NVMe controller */
 	uint8_t revision;
 	struct uvfio_pci_bar bar[UVFIO_PCI_BARS];
-	unsigned int intx;         /* 0: no INTx; 1 to 4: INTA to INTD */
-	unsigned int msi_vectors;  /* 0: no MSI; 1, 2, 4, 8, 16 or 32 */
-	unsigned int msix_vectors; /* 0: no MSI-X; up to 2048 */
-	unsigned int msix_bar;     /* the BAR with the MSI-X table and pending bits, */
-	uint32_t msix_table,
-		msix_pba;   /* and where in it; multiples of 8. Taken out of the model's registers */
+	unsigned int intx;             /* 0: no INTx; 1 to 4: INTA to INTD */
+	unsigned int msi_vectors;      /* 0: no MSI; 1, 2, 4, 8, 16 or 32 */
+	unsigned int msix_vectors;     /* 0: no MSI-X; up to 2048 */
+	unsigned int msix_bar;         /* the BAR with the MSI-X table and pending bits, */
+	uint32_t msix_table, msix_pba; /* and where in it; multiples of 8; taken out of the model's registers.
+					  Both 0: in a BAR of their own, the first that is free */
 	bool pcie;          /* PCI Express, with function level reset and 4096 bytes of configuration space */
 	bool aer;           /* advanced error reporting; with pcie */
 	bool pm;            /* power management */

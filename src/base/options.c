@@ -89,7 +89,8 @@ static int bad_number(const struct uvfio_option *opt, const char *what, const ch
 static int set_number(const struct uvfio_option *opt, const char *what, const char *value, void *opts,
 		      char *err, size_t len)
 {
-	bool suffix = opt->type == UVFIO_OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
+	bool suffix =
+		opt->type == UVFIO_OPTION_UINT && *value && strchr("KMGTkmgt", value[strlen(value) - 1]);
 	uint64_t v;
 
 	if (suffix || parse_size(value, &v) || (opt->max && (v < opt->min || v > opt->max)) ||

@@ -16,7 +16,10 @@ struct opts {
 };
 
 static const struct uvfio_option table[] = {
-	{ .key = "file", .type = UVFIO_OPTION_STRING, .offset = offsetof(struct opts, file), .help = "image" },
+	{ .key = "file",
+	  .type = UVFIO_OPTION_STRING,
+	  .offset = offsetof(struct opts, file),
+	  .help = "image" },
 	{ .key = "size", .type = UVFIO_OPTION_SIZE, .offset = offsetof(struct opts, size), .preset = "256M" },
 	{ .key = "lba",
 	  .type = UVFIO_OPTION_UINT,

@@ -2,7 +2,7 @@
 /* The table of the built-in device models: a new one is added here. */
 #include "devices/models.h"
 
-const struct pci_model *const builtin_models[] = {
+const struct uvfio_pci_model *const builtin_models[] = {
 	&nvme_model,
 	NULL,
 };

@@ -3,11 +3,11 @@
 #ifndef UVFIO_DEVICES_MODELS_H
 #define UVFIO_DEVICES_MODELS_H
 
-#include "pci/pci.h"
+#include <uvfio/pci.h>
 
-extern const struct pci_model nvme_model;
+extern const struct uvfio_pci_model nvme_model;
 
 /* All of them, ended by NULL. */
-extern const struct pci_model *const builtin_models[];
+extern const struct uvfio_pci_model *const builtin_models[];
 
 #endif

@@ -157,6 +157,8 @@ static inline int check_device(const struct access *acc)
 {
 	if (device_ready(acc->user))
 		return 0;
+	if (atomic_load(&acc->user->dev->gone))
+		return -EFAULT;
 	return fault_at(acc, acc->user->domain ? DMA_NO_MASTER : DMA_NO_DOMAIN, acc->iova, 0);
 }
 

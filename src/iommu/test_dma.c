@@ -453,7 +453,7 @@ static void *unmapping_two_thread(void *arg)
 	return NULL;
 }
 
-static void child_of_an_unmap(struct fixture *f, struct dma_user *other)
+static void child_of_an_unmap(struct fixture *f, struct uvfio_dma *other)
 {
 	char byte = 1;
 	uint64_t got;
@@ -475,7 +475,7 @@ static void child_of_an_unmap(struct fixture *f, struct dma_user *other)
 static void test_fork_in_an_unmap(void **state)
 {
 	struct fixture *f = *state;
-	struct dma_user *other = dma_user_new(&f->dev);
+	struct uvfio_dma *other = dma_user_new(&f->dev, NULL);
 	pthread_t thread;
 	int status = 0;
 	pid_t child;

@@ -7,6 +7,7 @@
  */
 #include "machine/config.h"
 
+#include "base/options.h"
 #include "machine/machine.h"
 #include "machine/plugin.h"
 

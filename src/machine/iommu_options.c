@@ -3,6 +3,8 @@
  * What --iommu means: one option table, and the values that are more than a number.
  */
 #include "machine/config.h"
+
+#include "base/options.h"
 #include "machine/machine.h"
 
 #include <inttypes.h>

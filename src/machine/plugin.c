@@ -49,8 +49,8 @@ static int check_model(const struct uvfio_pci_model *model, const char *path, ch
 {
 	if (!model || !model->name || !model->summary || !model->ops.read || !model->ops.write ||
 	    !model->ops.reset) {
-		snprintf(err, err_len, "%s: its model lacks a name, a summary, or one of read, write and reset",
-			 path);
+		snprintf(err, err_len,
+			 "%s: its model lacks a name, a summary, or one of read, write and reset", path);
 		return -EINVAL;
 	}
 	for (const struct uvfio_option *opt = model->options; opt && opt->key; opt++)
@@ -84,7 +84,8 @@ static int load(const char *path, const struct uvfio_pci_model **model, char *er
 	}
 	if (plugin->major != UVFIO_DEVICE_MAJOR || plugin->minor > UVFIO_DEVICE_MINOR) {
 		snprintf(err, err_len,
-			 "plug-in %s is made for device interface %u.%u, this uvfio has %u.%u: compile it again",
+			 "plug-in %s is made for device interface %u.%u, this uvfio has %u.%u: compile it "
+			 "again",
 			 path, plugin->major, plugin->minor, UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR);
 		goto unload;
 	}

@@ -27,7 +27,7 @@
 
 struct writer {
 	struct tree *tree;
-	const struct pci_desc *desc;
+	const struct uvfio_pci_desc *desc;
 	const char *dir;
 };
 
@@ -84,8 +84,8 @@ static void write_resources(const struct writer *w, const struct pci_func *func)
 		uint64_t start = 0, end = 0;
 		uint32_t flags = 0;
 
-		if (i < PCI_NUM_BARS && w->desc->bar[i].size) {
-			const struct pci_bar_desc *bar = &w->desc->bar[i];
+		if (i < UVFIO_PCI_BARS && w->desc->bar[i].size) {
+			const struct uvfio_pci_bar *bar = &w->desc->bar[i];
 
 			start = pci_func_bar_address(func, i);
 			end = start + bar->size - 1;
@@ -104,7 +104,7 @@ static void write_resources(const struct writer *w, const struct pci_func *func)
 
 static void write_ids(const struct writer *w, const char *bdf)
 {
-	const struct pci_desc *d = w->desc;
+	const struct uvfio_pci_desc *d = w->desc;
 	char modalias[80];
 
 	snprintf(modalias, sizeof(modalias), "pci:v%08Xd%08Xsv%08Xsd%08Xbc%02Xsc%02Xi%02X", d->vendor,

@@ -10,8 +10,8 @@
  * when it has not, and yields the CPU while it does: the program may need it. One worker of a device spins at
  * a time.
  *
- * Holding: a worker passes the gate before it calls its function and after. While somebody holds the gate none
- * is inside. Who wants to hold says so in stopping first, which the functions look at. A worker that is
+ * Holding: a worker passes the gate before it calls its function and after. While somebody holds the gate
+ * none is inside. Who wants to hold says so in stopping first, which the functions look at. A worker that is
  * inside never waits for the gate, so a function may not call what holds it.
  */
 #include "base/thread.h"

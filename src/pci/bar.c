@@ -35,8 +35,8 @@ static uint64_t place_bars(struct pci_func *func, uint64_t base, bool with32, bo
 {
 	uint64_t at = base;
 
-	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
-		const struct pci_bar_desc *desc = &func->desc.bar[i];
+	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
+		const struct uvfio_pci_bar *desc = &func->desc.bar[i];
 
 		if (!desc->size || !(desc->mem64 ? with64 : with32))
 			continue;
@@ -63,10 +63,9 @@ static int assign_addresses(struct pci_func *func, unsigned int instance, char *
 	return 0;
 }
 
-static bool has_register(const struct pci_bar_desc *desc, uint64_t start, uint64_t end)
+static bool has_register(const struct uvfio_pci_bar *desc, uint64_t start, uint64_t end)
 {
-	for (unsigned int i = 0; i < desc->nr_registers; i++) {
-		const struct pci_register *reg = &desc->registers[i];
+	for (const struct uvfio_register *reg = desc->registers; reg && reg->name; reg++) {
 		uint64_t last = reg->offset + (uint64_t)(MAX(reg->count, 1u) - 1) * reg->stride + reg->size;
 
 		if (reg->offset < end && last > start)
@@ -95,7 +94,7 @@ static void add_span(struct pci_bar *bar, uint64_t start, uint64_t end)
 
 static void add_msix_span(struct pci_func *func, uint64_t start, uint64_t size)
 {
-	const struct pci_bar_desc *desc = &func->desc.bar[func->desc.msix_bar];
+	const struct uvfio_pci_bar *desc = &func->desc.bar[func->desc.msix_bar];
 	uint64_t first = align_down(start, UVFIO_PAGE_SIZE);
 	uint64_t end = MIN(align_up(start + size, UVFIO_PAGE_SIZE), desc->size);
 
@@ -108,10 +107,10 @@ static void add_msix_span(struct pci_func *func, uint64_t start, uint64_t size)
 
 static bool spans_valid(const struct pci_func *func, unsigned int i)
 {
-	const struct pci_bar_desc *desc = &func->desc.bar[i];
+	const struct uvfio_pci_bar *desc = &func->desc.bar[i];
 
-	for (unsigned int k = 0; k < PCI_MAX_AREAS && desc->plain[k].size; k++) {
-		const struct pci_area *area = &desc->plain[k];
+	for (unsigned int k = 0; k < UVFIO_PCI_AREAS && desc->plain[k].size; k++) {
+		const struct uvfio_pci_area *area = &desc->plain[k];
 
 		if (area->offset % 8 || area->size % 8 || area->offset > desc->size ||
 		    area->size > desc->size - area->offset)
@@ -122,13 +121,13 @@ static bool spans_valid(const struct pci_func *func, unsigned int i)
 
 static bool bar_valid(const struct pci_func *func, unsigned int i)
 {
-	const struct pci_bar_desc *desc = &func->desc.bar[i];
+	const struct uvfio_pci_bar *desc = &func->desc.bar[i];
 
 	if (!desc->size)
 		return true;
 	if (desc->size < BAR_MIN_SIZE || (desc->size & (desc->size - 1)))
 		return false;
-	if (desc->mem64 && (i + 1 == PCI_NUM_BARS || func->desc.bar[i + 1].size))
+	if (desc->mem64 && (i + 1 == UVFIO_PCI_BARS || func->desc.bar[i + 1].size))
 		return false;
 	if (!desc->mem64 && desc->size > BIT64(31))
 		return false;
@@ -147,24 +146,44 @@ static uint64_t msix_pba_size(const struct pci_func *func)
 
 static bool msix_valid(const struct pci_func *func)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 	uint64_t size;
 
 	if (!desc->msix_vectors)
 		return true;
-	if (desc->msix_vectors > 2048 || desc->msix_bar >= PCI_NUM_BARS)
+	if (desc->msix_vectors > 2048 || desc->msix_bar >= UVFIO_PCI_BARS)
 		return false;
 	size = desc->bar[desc->msix_bar].size;
-	return desc->msix_table % 8 == 0 && desc->msix_pba % 8 == 0 &&
+	return desc->msix_table != desc->msix_pba && desc->msix_table % 8 == 0 && desc->msix_pba % 8 == 0 &&
 	       desc->msix_table + msix_table_size(func) <= size &&
 	       desc->msix_pba + msix_pba_size(func) <= size;
 }
 
+/* The model leaves the place of its MSI-X structures to us: a BAR of their own. */
+static void place_msix(struct pci_func *func)
+{
+	struct uvfio_pci_desc *desc = &func->desc;
+	uint64_t pba = align_up(msix_table_size(func), UVFIO_PAGE_SIZE), size = 2 * UVFIO_PAGE_SIZE;
+	unsigned int i = 0;
+
+	while (i < UVFIO_PCI_BARS && desc->bar[i].size)
+		i += desc->bar[i].mem64 ? 2 : 1;
+	if (i >= UVFIO_PCI_BARS)
+		return; /* refused in a moment */
+	while (size < pba + UVFIO_PAGE_SIZE)
+		size *= 2;
+	desc->bar[i].size = size;
+	desc->msix_bar = i;
+	desc->msix_pba = (uint32_t)pba;
+}
+
 int pci_bars_init(struct pci_func *func, unsigned int instance, char *err, size_t err_len)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 
-	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+	if (desc->msix_vectors && desc->msix_vectors <= 2048 && desc->msix_table == desc->msix_pba)
+		place_msix(func);
+	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
 		struct pci_bar *bar = &func->bars[i];
 
 		bar->fd = -1;
@@ -172,7 +191,7 @@ int pci_bars_init(struct pci_func *func, unsigned int instance, char *err, size_
 			snprintf(err, err_len, "%s: BAR %u is badly described by the model", func->name, i);
 			return -EINVAL;
 		}
-		for (unsigned int k = 0; k < PCI_MAX_AREAS && desc->bar[i].plain[k].size; k++)
+		for (unsigned int k = 0; k < UVFIO_PCI_AREAS && desc->bar[i].plain[k].size; k++)
 			add_span(bar, desc->bar[i].plain[k].offset,
 				 desc->bar[i].plain[k].offset + desc->bar[i].plain[k].size);
 	}
@@ -221,7 +240,7 @@ close_fd:
 
 int pci_bars_open(struct pci_func *func)
 {
-	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
 		int rc = open_bar(func, i);
 
 		if (rc) {
@@ -235,7 +254,7 @@ int pci_bars_open(struct pci_func *func)
 
 void pci_bars_close(struct pci_func *func)
 {
-	for (unsigned int i = 0; i < PCI_NUM_BARS; i++) {
+	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
 		struct pci_bar *bar = &func->bars[i];
 
 		if (bar->mem)
@@ -249,7 +268,7 @@ void pci_bars_close(struct pci_func *func)
 /* Every vector masked, nothing pending. */
 void pci_bars_reset(struct pci_func *func)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 	const struct pci_bar *bar;
 
 	if (!desc->msix_vectors)
@@ -310,7 +329,9 @@ uint64_t pci_bar_load(struct pci_func *func, unsigned int bar, uint64_t offset, 
 	uint64_t value;
 
 	stat_add(STAT_BAR_ACCESSES, 1);
-	value = p ? load_plain(p, size) : func->model->ops->bar_read(func->priv, bar, offset, size);
+	if (pci_gone(func))
+		return UINT64_MAX;
+	value = p ? load_plain(p, size) : func->model->ops.read(&func->pub, bar, offset, size);
 	if (trace_on(TRACE_BAR))
 		pci_bar_trace(func, bar, offset, value, size, false);
 	return value;
@@ -324,18 +345,22 @@ void pci_bar_store(struct pci_func *func, unsigned int bar, uint64_t offset, uin
 	stat_add(STAT_BAR_ACCESSES, 1);
 	if (trace_on(TRACE_BAR))
 		pci_bar_trace(func, bar, offset, value, size, true);
+	if (pci_gone(func))
+		return;
 	if (p)
 		store_plain(p, value, size);
 	else
-		func->model->ops->bar_write(func->priv, bar, offset, value, size);
+		func->model->ops.write(&func->pub, bar, offset, value, size);
 }
 
-void *pci_plain_memory(struct pci_func *func, unsigned int bar, uint64_t offset)
+void *pci_memory(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset)
 {
-	return bar < PCI_NUM_BARS ? plain_at(&func->bars[bar], offset) : NULL;
+	struct pci_func *func = to_func(pub);
+
+	return bar < UVFIO_PCI_BARS ? plain_at(&func->bars[bar], offset) : NULL;
 }
 
 uint64_t pci_func_bar_address(const struct pci_func *func, unsigned int bar)
 {
-	return bar < PCI_NUM_BARS ? func->bars[bar].address : 0;
+	return bar < UVFIO_PCI_BARS ? func->bars[bar].address : 0;
 }

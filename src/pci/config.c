@@ -22,6 +22,8 @@ uint32_t pci_config_word(struct pci_func *func, uint32_t offset)
 {
 	uint32_t value = load(&func->config, offset);
 
+	if (pci_gone(func))
+		return UINT32_MAX;
 	if (offset == PCI_COMMAND && pci_intx_pending(func))
 		value |= (uint32_t)PCI_STATUS_INTERRUPT << 16;
 	return value;
@@ -42,7 +44,7 @@ static void apply_command(struct pci_func *func)
 	uint32_t command = load(&func->config, PCI_COMMAND);
 
 	pci_gate_set(func, GATE_DECODE, !(command & PCI_COMMAND_MEMORY));
-	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) != 0);
+	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !pci_gone(func));
 	pci_intx_set_disabled(func, (command & PCI_COMMAND_INTX_DISABLE) != 0);
 }
 
@@ -67,7 +69,7 @@ static void apply_msi_flags(struct pci_func *func)
 	struct pci_config *config = &func->config;
 	uint32_t word = load(config, config->msi), flags = word >> 16;
 
-	if (atomic_load(&func->irqs.mode) != PCI_IRQ_MSI)
+	if (atomic_load(&func->irqs.mode) != UVFIO_IRQ_MSI)
 		flags &= ~(uint32_t)PCI_MSI_FLAGS_ENABLE;
 	if ((flags & PCI_MSI_FLAGS_QSIZE) >> 4 > config->msi_qmax)
 		flags = (flags & ~(uint32_t)PCI_MSI_FLAGS_QSIZE) | config->msi_qmax << 4;
@@ -96,6 +98,8 @@ static void write_word(struct pci_func *func, uint32_t offset, uint32_t value, u
 	uint32_t writable = config->wmask[offset / 4] & lanes;
 	bool reset;
 
+	if (pci_gone(func))
+		return;
 	pthread_mutex_lock(&config->lock);
 	store(config, offset,
 	      ((load(config, offset) & ~writable) | (value & writable)) &

@@ -13,6 +13,7 @@
 #include "file/caller.h"
 
 #include <pthread.h>
+#include <uvfio/pci.h>
 
 #define PCI_CONFIG_MAX   4096
 #define PCI_CONFIG_WORDS (PCI_CONFIG_MAX / 4)
@@ -31,8 +32,11 @@ struct pci_config {
 	uint32_t w1c[PCI_CONFIG_WORDS];
 };
 
-/* config_init.c: lay out config space from the description and the BARs' addresses; pci_config_restore. */
-void pci_config_init(struct pci_func *func);
+/*
+ * config_init.c: lay out config space from the description and the BARs' addresses; pci_config_restore.
+ * -EINVAL with one line in err: what the model has declared has no place.
+ */
+int pci_config_init(struct pci_func *func, char *err, size_t err_len);
 
 /* Everything as at open: MASTER off, decode on, D0. Tells the rest of the function. */
 void pci_config_restore(struct pci_func *func);
@@ -44,6 +48,13 @@ void pci_config_resume(struct pci_func *func);
 uint32_t pci_config_word(struct pci_func *func, uint32_t offset);
 /* Change bits of the word at offset, whatever a driver may write there. */
 void pci_config_update(struct pci_func *func, uint32_t offset, uint32_t clear, uint32_t set);
+
+/* What the model has declared at offset, or NULL; the bits of a register of size bytes. */
+const struct uvfio_pci_config_register *pci_config_register(const struct pci_func *func, uint32_t offset);
+static inline uint32_t pci_config_mask(unsigned int size)
+{
+	return size == 4 ? UINT32_MAX : BIT32(size * 8) - 1;
+}
 
 /* pread and pwrite at pos of config space. The length, or -EFAULT. */
 ssize_t pci_config_read(struct pci_func *func, const struct caller *caller, uint64_t buf, size_t len,

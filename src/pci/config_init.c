@@ -6,21 +6,25 @@
  *   0x40  MSI-X      0x50  MSI (0x40 without MSI-X)
  *   0x60  power management
  *   0x80  PCI Express
+ *   0xc0  the model's vendor-specific capabilities, one behind the other
  *   0x100 advanced error reporting
  *
- * The list runs MSI-X, MSI, PCI Express, power management. Which bits can be written is what vfio-pci lets
- * through to a function that implements little more than it must: its rules are noted at the fields where
- * they are not those of the PCI specification.
+ * The list runs MSI-X, MSI, PCI Express, power management, vendor-specific. Which bits can be written is what
+ * vfio-pci lets through to a function that implements little more than it must: its rules are noted at the
+ * fields where they are not those of the PCI specification.
  */
 #include "pci/func.h"
 
 #include <linux/pci_regs.h>
+#include <stdio.h>
 
-#define MSIX_AT 0x40u
-#define MSI_AT  0x50u
-#define PM_AT   0x60u
-#define EXP_AT  0x80u
-#define AER_AT  0x100u
+#define MSIX_AT  0x40u
+#define MSI_AT   0x50u
+#define PM_AT    0x60u
+#define EXP_AT   0x80u
+#define VNDR_AT  0xc0u
+#define AER_AT   0x100u
+#define AER_SIZE 0x48u
 
 #define COMMAND_WRITABLE                                                                                     \
 	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR |                       \
@@ -45,7 +49,7 @@ static void field(struct pci_config *config, uint32_t at, unsigned int size, uin
 		  uint32_t writable)
 {
 	unsigned int shift = (at & 3) * 8;
-	uint32_t mask = size == 4 ? UINT32_MAX : BIT32(size * 8) - 1;
+	uint32_t mask = pci_config_mask(size);
 
 	config->initial[at / 4] |= (value & mask) << shift;
 	config->wmask[at / 4] |= (writable & mask) << shift;
@@ -53,7 +57,7 @@ static void field(struct pci_config *config, uint32_t at, unsigned int size, uin
 
 static void init_bar(struct pci_func *func, unsigned int i)
 {
-	const struct pci_bar_desc *desc = &func->desc.bar[i];
+	const struct uvfio_pci_bar *desc = &func->desc.bar[i];
 	uint64_t mask = ~(desc->size - 1) & ~(uint64_t)0xf;
 	uint64_t address = func->bars[i].address;
 	uint32_t at = PCI_BASE_ADDRESS_0 + 4 * i;
@@ -72,7 +76,7 @@ static void init_bar(struct pci_func *func, unsigned int i)
 
 static void init_header(struct pci_func *func)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 	struct pci_config *config = &func->config;
 
 	field(config, PCI_VENDOR_ID, 2, desc->vendor, 0);
@@ -80,7 +84,7 @@ static void init_header(struct pci_func *func)
 	field(config, PCI_COMMAND, 2, COMMAND_INITIAL, COMMAND_WRITABLE);
 	field(config, PCI_CLASS_REVISION, 4, desc->class_code << 8 | desc->revision, 0);
 	field(config, PCI_CACHE_LINE_SIZE, 1, 0, 0xff);
-	for (unsigned int i = 0; i < PCI_NUM_BARS; i++)
+	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++)
 		init_bar(func, i);
 	field(config, PCI_SUBSYSTEM_VENDOR_ID, 2, desc->subsys_vendor, 0);
 	field(config, PCI_SUBSYSTEM_ID, 2, desc->subsys_device, 0);
@@ -90,7 +94,7 @@ static void init_header(struct pci_func *func)
 
 static void init_msix(struct pci_func *func)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 	struct pci_config *config = &func->config;
 
 	config->msix = MSIX_AT;
@@ -160,25 +164,84 @@ static void init_aer(struct pci_func *func)
 	field(config, AER_AT + PCI_ERR_COR_MASK, 4, PCI_ERR_COR_ADV_NFAT | PCI_ERR_COR_INTERNAL, AER_COR);
 }
 
-/* Chain the capabilities that there are. */
-static void link_caps(struct pci_config *config)
+/* Chain a capability behind the one whose next pointer is at *previous. */
+static void link_cap(struct pci_config *config, uint32_t *previous, uint32_t at)
 {
-	const uint32_t order[] = { config->msix, config->msi, config->exp, config->pm };
-	uint32_t previous = PCI_CAPABILITY_LIST;
-
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		if (!order[i])
-			continue;
-		field(config, previous, 1, order[i], 0);
-		previous = order[i] + PCI_CAP_LIST_NEXT;
-	}
-	if (previous != PCI_CAPABILITY_LIST)
-		field(config, PCI_STATUS, 2, PCI_STATUS_CAP_LIST, 0);
+	field(config, *previous, 1, at, 0);
+	*previous = at + PCI_CAP_LIST_NEXT;
 }
 
-void pci_config_init(struct pci_func *func)
+static int init_vendor_caps(struct pci_func *func, uint32_t *previous)
 {
-	const struct pci_desc *desc = &func->desc;
+	struct pci_config *config = &func->config;
+	uint32_t at = VNDR_AT;
+
+	for (const struct uvfio_pci_vendor_cap *cap = func->desc.vendor_caps; cap && cap->len; cap++) {
+		if (cap->len < 3 || at + cap->len > 256)
+			return -EINVAL;
+		field(config, at, 1, PCI_CAP_ID_VNDR, 0);
+		field(config, at + 2, 1, cap->len, 0);
+		for (uint32_t i = 3; i < cap->len; i++)
+			field(config, at + i, 1, cap->body[i - 3], cap->writable ? cap->writable[i - 3] : 0);
+		link_cap(config, previous, at);
+		at += (uint32_t)align_up(cap->len, 4);
+	}
+	return 0;
+}
+
+static int link_caps(struct pci_func *func)
+{
+	struct pci_config *config = &func->config;
+	const uint32_t order[] = { config->msix, config->msi, config->exp, config->pm };
+	uint32_t previous = PCI_CAPABILITY_LIST;
+	int rc;
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
+		if (order[i])
+			link_cap(config, &previous, order[i]);
+	rc = init_vendor_caps(func, &previous);
+	if (previous != PCI_CAPABILITY_LIST)
+		field(config, PCI_STATUS, 2, PCI_STATUS_CAP_LIST, 0);
+	return rc;
+}
+
+/* Does a byte of it belong to something else? */
+static bool taken(const struct pci_config *config, const struct uvfio_pci_config_register *reg)
+{
+	uint32_t first = config->size == 256 ? VNDR_AT : config->aer ? AER_AT + AER_SIZE : AER_AT;
+
+	if (reg->offset < first || (uint32_t)reg->offset + reg->size > config->size)
+		return true;
+	return config->size == 256 && (config->initial[reg->offset / 4] || config->wmask[reg->offset / 4]);
+}
+
+static int init_registers(struct pci_func *func)
+{
+	struct pci_config *config = &func->config;
+
+	for (const struct uvfio_pci_config_register *reg = func->desc.config; reg && reg->size; reg++) {
+		unsigned int shift = (reg->offset & 3) * 8;
+
+		if ((reg->size != 1 && reg->size != 2 && reg->size != 4) || reg->offset % reg->size ||
+		    taken(config, reg))
+			return -EINVAL;
+		field(config, reg->offset, reg->size, reg->initial, reg->writable);
+		config->w1c[reg->offset / 4] |= (reg->clear & pci_config_mask(reg->size)) << shift;
+	}
+	return 0;
+}
+
+const struct uvfio_pci_config_register *pci_config_register(const struct pci_func *func, uint32_t offset)
+{
+	for (const struct uvfio_pci_config_register *reg = func->desc.config; reg && reg->size; reg++)
+		if (reg->offset == offset)
+			return reg;
+	return NULL;
+}
+
+int pci_config_init(struct pci_func *func, char *err, size_t err_len)
+{
+	const struct uvfio_pci_desc *desc = &func->desc;
 	struct pci_config *config = &func->config;
 
 	config->size = desc->pcie ? PCI_CONFIG_MAX : 256;
@@ -194,6 +257,13 @@ void pci_config_init(struct pci_func *func)
 		init_exp(func);
 	if (desc->pcie && desc->aer)
 		init_aer(func);
-	link_caps(config);
+	if (link_caps(func) || init_registers(func)) {
+		snprintf(err, err_len,
+			 "%s: a capability or configuration register of the model %s has no place where it "
+			 "is declared",
+			 func->name, func->model->name);
+		return -EINVAL;
+	}
 	pci_config_restore(func);
+	return 0;
 }

@@ -121,5 +121,11 @@ void pci_config_name(const struct pci_func *func, uint32_t offset, char *buf, si
 	for (size_t i = 0; i < ARRAY_SIZE(caps); i++)
 		if (caps[i].base && find(caps[i].names, caps[i].nr, caps[i].base, offset, buf, len))
 			return;
+	for (const struct uvfio_pci_config_register *reg = func->desc.config; reg && reg->size; reg++) {
+		const struct name name = { reg->offset, reg->size, reg->name };
+
+		if (reg->name && find(&name, 1, 0, offset, buf, len))
+			return;
+	}
 	snprintf(buf, len, "reserved");
 }

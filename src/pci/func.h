@@ -18,6 +18,7 @@
 #ifndef UVFIO_PCI_FUNC_H
 #define UVFIO_PCI_FUNC_H
 
+#include "model/model.h"
 #include "pci/config.h"
 #include "pci/irq.h"
 #include "pci/pci.h"
@@ -42,15 +43,18 @@ struct pci_ioeventfds {
 struct pci_func {
 	struct vfio_device vdev;
 	struct iommu_dev iommu;
-	struct pci_desc desc;
-	const struct pci_model *model;
-	void *priv; /* the model's */
-	void *opts; /* parsed options; the model may keep pointers to their strings */
+	struct uvfio_pci_func pub; /* what the model knows it by */
+	struct model_host host;
+	struct uvfio_pci_desc desc;
+	const struct uvfio_pci_model *model;
+	const struct uvfio_option *options; /* the model's */
+	void *opts;                         /* parsed options; the model may keep pointers to their strings */
 	struct pci_slot slot;
 	char name[16];
 	_Atomic uint32_t gate;
+	_Atomic bool gone; /* removed by surprise: everything reads as ones */
 	struct pci_config config;
-	struct pci_bar bars[PCI_NUM_BARS];
+	struct pci_bar bars[UVFIO_PCI_BARS];
 	struct pci_irqs irqs;
 	struct pci_ioeventfds ioeventfds;
 	pthread_mutex_t reset_lock;
@@ -61,9 +65,19 @@ static inline struct pci_func *to_pci_func(struct vfio_device *vdev)
 	return container_of(vdev, struct pci_func, vdev);
 }
 
+static inline struct pci_func *to_func(struct uvfio_pci_func *pub)
+{
+	return container_of(pub, struct pci_func, pub);
+}
+
 static inline uint32_t pci_gate(const struct pci_func *func)
 {
 	return atomic_load_explicit(&func->gate, memory_order_relaxed);
+}
+
+static inline bool pci_gone(const struct pci_func *func)
+{
+	return unlikely(atomic_load_explicit(&func->gone, memory_order_relaxed));
 }
 
 static inline void pci_gate_set(struct pci_func *func, uint32_t reason, bool closed)
@@ -73,6 +87,16 @@ static inline void pci_gate_set(struct pci_func *func, uint32_t reason, bool clo
 	else
 		atomic_fetch_and(&func->gate, ~reason);
 }
+
+/* irq.c, bar.c: for the model, as <uvfio/pci.h> has it */
+void pci_irq(struct uvfio_pci_func *pub, unsigned int vector);
+void pci_intx(struct uvfio_pci_func *pub, bool level);
+enum uvfio_irq_mode pci_irq_mode(struct uvfio_pci_func *pub);
+void pci_report_error(struct uvfio_pci_func *pub);
+void *pci_memory(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset);
+
+/* removal.c: the function vanishes. While it is open, by somebody who keeps it open. */
+void pci_surprise_removal(struct pci_func *func);
 
 /* function.c */
 extern const struct vfio_device_ops pci_vfio_device_ops;

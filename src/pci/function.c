@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A function's life: made from a model and its options, registered with VFIO, opened, closed, removed. */
 #include "base/log.h"
+#include "base/options.h"
 #include "pci/func.h"
 
 #include <stdio.h>
@@ -13,17 +14,27 @@ static int open_locked(struct pci_func *func)
 {
 	int rc;
 
+	if (pci_gone(func))
+		return -ENODEV;
 	rc = pci_bars_open(func);
 	if (rc)
 		return rc;
 	pci_config_restore(func);
-	rc = func->model->ops->open ? func->model->ops->open(func->priv) : 0;
-	if (rc) {
-		pci_bars_close(func);
-		return rc;
-	}
+	rc = model_host_open(&func->host);
+	if (rc)
+		goto close_bars;
+	rc = func->model->ops.open ? func->model->ops.open(&func->pub) : 0;
+	if (rc)
+		goto close_host;
 	pci_reset_locked(func);
+	model_host_release(&func->host);
 	return 0;
+
+close_host:
+	model_host_close(&func->host);
+close_bars:
+	pci_bars_close(func);
+	return rc;
 }
 
 static int open_device(struct vfio_device *vdev)
@@ -47,8 +58,10 @@ static void close_device(struct vfio_device *vdev)
 	pci_irqs_disable(func);
 	pci_low_power_exit(func);
 	pci_config_restore(func);
-	if (func->model->ops->close)
-		func->model->ops->close(func->priv);
+	model_host_hold(&func->host);
+	if (func->model->ops.close)
+		func->model->ops.close(&func->pub);
+	model_host_close(&func->host);
 	pci_bars_close(func);
 	pthread_mutex_unlock(&func->reset_lock);
 }
@@ -110,14 +123,52 @@ const struct vfio_device_ops pci_vfio_device_ops = {
 	.request = request_device,
 };
 
+/* ---- what the model calls */
+
+static uint32_t config_read(struct uvfio_pci_func *pub, unsigned int offset)
+{
+	struct pci_func *func = to_func(pub);
+	const struct uvfio_pci_config_register *reg = pci_config_register(func, offset);
+
+	return reg ? pci_config_word(func, offset & ~3u) >> (offset & 3) * 8 & pci_config_mask(reg->size) : 0;
+}
+
+static void config_update(struct uvfio_pci_func *pub, unsigned int offset, uint32_t clear, uint32_t set)
+{
+	struct pci_func *func = to_func(pub);
+	const struct uvfio_pci_config_register *reg = pci_config_register(func, offset);
+	unsigned int shift = (offset & 3) * 8;
+
+	if (reg)
+		pci_config_update(func, offset & ~3u, (clear & pci_config_mask(reg->size)) << shift,
+				  (set & pci_config_mask(reg->size)) << shift);
+}
+
+static const struct uvfio_pci_calls pci_calls = {
+	.irq = pci_irq,
+	.intx = pci_intx,
+	.irq_mode = pci_irq_mode,
+	.report_error = pci_report_error,
+	.memory = pci_memory,
+	.config_read = config_read,
+	.config_update = config_update,
+};
+
 /* ---- what the machine calls */
+
+static void unplug(struct uvfio_device *dev)
+{
+	struct pci_func *func = container_of(dev, struct pci_func, pub.dev);
+
+	pci_surprise_removal(func);
+}
 
 static int check_desc(const struct pci_func *func, char *err, size_t err_len)
 {
-	const struct pci_desc *desc = &func->desc;
+	const struct uvfio_pci_desc *desc = &func->desc;
 	unsigned int msi = desc->msi_vectors;
 
-	if (desc->intx > 4 || msi > 32 || (msi & (msi - 1)) || desc->class_code >> 24) {
+	if (!desc->vendor || desc->intx > 4 || msi > 32 || (msi & (msi - 1)) || desc->class_code >> 24) {
 		snprintf(err, err_len, "%s: the model %s describes its function badly", func->name,
 			 func->model->name);
 		return -EINVAL;
@@ -125,20 +176,32 @@ static int check_desc(const struct pci_func *func, char *err, size_t err_len)
 	return 0;
 }
 
+static void free_model(struct pci_func *func)
+{
+	if (func->model->ops.destroy)
+		func->model->ops.destroy(&func->pub);
+	options_free(func->options, func->opts);
+}
+
+/* The model's device, and what it is given. */
 static int make_model(struct pci_func *func, const struct pci_func_config *config, char *err, size_t err_len)
 {
-	const struct pci_model *model = func->model;
-	const struct pci_create how = { .bdf = func->name,
-					.state_dir = config->state_dir,
-					.instance = config->instance };
+	const struct uvfio_pci_model *model = func->model;
+	struct uvfio_device *dev = &func->pub.dev;
 	int rc;
 
-	rc = options_parse(model->options, model->name, config->options, func->opts, err, err_len);
+	dev->name = func->name;
+	dev->state_dir = config->state_dir;
+	dev->instance = config->instance;
+	dev->options = func->opts;
+	func->pub.calls = &pci_calls;
+	func->desc = model->desc;
+	rc = options_parse(func->options, model->name, config->options, func->opts, err, err_len);
 	if (rc < 0)
 		return rc;
-	rc = model->create(func, &how, func->opts, &func->desc, &func->priv, err, err_len);
+	rc = model->ops.create ? model->ops.create(&func->pub, &func->desc, err, err_len) : 0;
 	if (rc)
-		options_free(model->options, func->opts);
+		free_model(func);
 	return rc;
 }
 
@@ -152,12 +215,14 @@ static int build(struct pci_func *func, unsigned int instance, char *err, size_t
 		rc = pci_bars_init(func, instance, err, err_len);
 	if (rc)
 		return rc;
+	rc = pci_config_init(func, err, err_len);
+	if (rc)
+		return rc;
 	rc = pci_irqs_init(func);
 	if (rc) {
 		snprintf(err, err_len, "%s: out of memory", func->name);
 		return rc;
 	}
-	pci_config_init(func);
 	pci_ioeventfds_init(&func->ioeventfds);
 	pthread_mutex_init(&func->reset_lock, NULL);
 	return 0;
@@ -183,32 +248,50 @@ static int register_func(struct pci_func *func, struct vfio *vfio, const struct 
 	return rc;
 }
 
-static void free_model(struct pci_func *func)
+static void free_func(struct pci_func *func)
 {
-	if (func->model->ops->destroy)
-		func->model->ops->destroy(func->priv);
-	options_free(func->model->options, func->opts);
+	free(func->pub.dev.priv);
+	free(func->opts);
+	free(func);
 }
 
-int pci_func_create(struct vfio *vfio, const struct pci_model *model, const struct pci_func_config *config,
-		    struct pci_func **out, char *err, size_t err_len)
+/* A function with nothing in it. NULL: no memory. */
+static struct pci_func *alloc_func(const struct uvfio_pci_model *model)
 {
+	static const struct uvfio_option no_options[] = { { .key = NULL } };
 	struct pci_func *func = calloc(1, sizeof(*func));
-	void *opts = calloc(1, MAX(model->options_size, (size_t)1));
-	int rc = -ENOMEM;
 
-	if (!func || !opts) {
-		snprintf(err, err_len, "%s: out of memory", model->name);
-		goto free_func;
-	}
+	if (!func)
+		return NULL;
 	func->model = model;
-	func->opts = opts;
+	func->options = model->options ? model->options : no_options;
+	func->opts = calloc(1, MAX(model->options_size, (size_t)1));
+	func->pub.dev.priv = calloc(1, MAX(model->priv_size, (size_t)1));
+	if (!func->opts || !func->pub.dev.priv) {
+		free_func(func);
+		return NULL;
+	}
+	return func;
+}
+
+int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
+		    const struct pci_func_config *config, struct pci_func **out, char *err, size_t err_len)
+{
+	struct pci_func *func = alloc_func(model);
+	int rc;
+
+	if (!func) {
+		snprintf(err, err_len, "%s: out of memory", model->name);
+		return -ENOMEM;
+	}
 	func->slot = config->slot;
 	pci_format_bdf(&func->slot, func->name);
 	iommu_dev_init(&func->iommu, func->name);
+	model_host_init(&func->host, &func->pub.dev, &func->iommu);
+	func->host.unplug = unplug;
 	rc = make_model(func, config, err, err_len);
 	if (rc)
-		goto destroy_iommu;
+		goto destroy_host;
 	rc = build(func, config->instance, err, err_len);
 	if (rc)
 		goto destroy_model;
@@ -222,11 +305,10 @@ destroy_irqs:
 	pci_irqs_destroy(func);
 destroy_model:
 	free_model(func);
-destroy_iommu:
+destroy_host:
+	model_host_destroy(&func->host);
 	iommu_dev_destroy(&func->iommu);
-free_func:
-	free(opts);
-	free(func);
+	free_func(func);
 	return rc;
 }
 
@@ -235,9 +317,9 @@ void pci_func_destroy(struct pci_func *func)
 	vfio_unregister_device(&func->vdev);
 	pci_irqs_destroy(func);
 	free_model(func);
+	model_host_destroy(&func->host);
 	iommu_dev_destroy(&func->iommu);
-	free(func->opts);
-	free(func);
+	free_func(func);
 }
 
 void pci_func_forked(struct pci_func *func)
@@ -246,11 +328,12 @@ void pci_func_forked(struct pci_func *func)
 	pthread_mutex_init(&func->ioeventfds.lock, NULL);
 	pthread_mutex_init(&func->reset_lock, NULL);
 	pci_irqs_forked(func);
-	if (func->model->ops->forked)
-		func->model->ops->forked(func->priv);
+	model_host_forked(&func->host);
+	if (func->model->ops.forked)
+		func->model->ops.forked(&func->pub);
 }
 
-const struct pci_desc *pci_func_desc(const struct pci_func *func)
+const struct uvfio_pci_desc *pci_func_desc(const struct pci_func *func)
 {
 	return &func->desc;
 }
@@ -263,16 +346,6 @@ const struct pci_slot *pci_func_slot(const struct pci_func *func)
 unsigned int pci_func_vfio_index(const struct pci_func *func)
 {
 	return func->vdev.index;
-}
-
-const char *pci_name(const struct pci_func *func)
-{
-	return func->name;
-}
-
-struct iommu_dev *pci_iommu_dev(struct pci_func *func)
-{
-	return &func->iommu;
 }
 
 size_t pci_func_config_image(struct pci_func *func, uint8_t *buf, size_t len)

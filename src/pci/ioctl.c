@@ -48,7 +48,7 @@ static long add_region_cap(struct ioctl_call *call, struct vfio_region_info *inf
 static long bar_info(struct ioctl_call *call, struct vfio_region_info *info)
 {
 	const struct pci_func *func = pci_call_func(call);
-	const struct pci_bar_desc *desc = &func->desc.bar[info->index];
+	const struct uvfio_pci_bar *desc = &func->desc.bar[info->index];
 
 	info->size = desc->size;
 	if (!desc->size)
@@ -71,7 +71,7 @@ static long get_region_info(struct ioctl_call *call, void *arg)
 	info->flags = 0;
 	info->size = 0;
 	info->offset = (uint64_t)info->index << PCI_OFFSET_SHIFT;
-	if (info->index < PCI_NUM_BARS)
+	if (info->index < UVFIO_PCI_BARS)
 		return bar_info(call, info);
 	if (info->index == VFIO_PCI_CONFIG_REGION_INDEX) {
 		info->size = pci_call_func(call)->config.size;

@@ -118,7 +118,7 @@ long pci_ioctl_ioeventfd(struct ioctl_call *call, void *arg)
 
 	if (__builtin_popcount(key.size) != 1 || in->fd < -1)
 		return -EINVAL;
-	if (index >= PCI_NUM_BARS || key.pos + key.size > func->desc.bar[index].size ||
+	if (index >= UVFIO_PCI_BARS || key.pos + key.size > func->desc.bar[index].size ||
 	    touches_msix(func, &key) || key.size == 8)
 		return -EINVAL;
 	pthread_mutex_lock(&all->lock);

@@ -113,17 +113,22 @@ bool pci_slot_signal(struct pci_func *func, struct irq_slot *slot, const char *w
 	return true;
 }
 
-enum pci_irq_mode pci_irq_mode(struct pci_func *func)
+enum uvfio_irq_mode pci_irq_mode(struct uvfio_pci_func *pub)
 {
-	return (enum pci_irq_mode)atomic_load_explicit(&func->irqs.mode, memory_order_relaxed);
+	struct pci_func *func = to_func(pub);
+
+	return (enum uvfio_irq_mode)atomic_load_explicit(&func->irqs.mode, memory_order_relaxed);
 }
 
-void pci_irq(struct pci_func *func, unsigned int vector)
+void pci_irq(struct uvfio_pci_func *pub, unsigned int vector)
 {
+	struct pci_func *func = to_func(pub);
 	struct pci_irqs *irqs = &func->irqs;
-	enum pci_irq_mode mode = pci_irq_mode(func);
+	enum uvfio_irq_mode mode = pci_irq_mode(pub);
 
-	if (mode == PCI_IRQ_MSI) {
+	if (pci_gone(func))
+		return;
+	if (mode == UVFIO_IRQ_MSI) {
 		/* a function that was given fewer vectors than it asked for shares them */
 		unsigned int enabled = __atomic_load_n(&irqs->enabled, __ATOMIC_RELAXED);
 
@@ -131,7 +136,8 @@ void pci_irq(struct pci_func *func, unsigned int vector)
 			vector %= enabled;
 	}
 	if (vector < irqs->nr_vectors)
-		pci_slot_signal(func, &irqs->vectors[vector], mode == PCI_IRQ_MSI ? "MSI" : "MSI-X", vector);
+		pci_slot_signal(func, &irqs->vectors[vector], mode == UVFIO_IRQ_MSI ? "MSI" : "MSI-X",
+				vector);
 }
 
 /*
@@ -161,9 +167,10 @@ static void intx_update(struct pci_func *func, uint32_t clear, uint32_t set)
 		pci_slot_signal(func, &func->irqs.intx_slot, "INTx", 0);
 }
 
-void pci_intx(struct pci_func *func, bool level)
+void pci_intx(struct uvfio_pci_func *pub, bool level)
 {
-	intx_update(func, level ? 0 : INTX_LEVEL, level ? INTX_LEVEL : 0);
+	if (!pci_gone(to_func(pub)))
+		intx_update(to_func(pub), level ? 0 : INTX_LEVEL, level ? INTX_LEVEL : 0);
 }
 
 /* As in vfio-pci, the disable bit masks the line and clearing the bit unmasks it. */
@@ -214,8 +221,9 @@ bool pci_intx_pending(const struct pci_func *func)
 	return atomic_load_explicit(&func->irqs.intx, memory_order_relaxed) & INTX_LEVEL;
 }
 
-void pci_report_error(struct pci_func *func)
+void pci_report_error(struct uvfio_pci_func *pub)
 {
+	struct pci_func *func = to_func(pub);
 	struct pci_config *config = &func->config;
 
 	if (config->exp)

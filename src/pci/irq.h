@@ -31,7 +31,7 @@ struct irq_slot {
 
 struct pci_irqs {
 	pthread_mutex_t lock; /* SET_IRQS: one at a time */
-	_Atomic int mode;     /* enum pci_irq_mode, written under lock */
+	_Atomic int mode;     /* enum uvfio_irq_mode, written under lock */
 	unsigned int enabled; /* MSI, MSI-X: vectors enabled, under lock but for MSI's folding */
 	_Atomic uint32_t intx;
 	_Atomic uint32_t phase, raisers[2];

@@ -71,7 +71,7 @@ static void intx_disable(struct pci_func *func)
 	struct pci_irqs *irqs = &func->irqs;
 
 	intx_unwatch(irqs);
-	atomic_store(&irqs->mode, PCI_IRQ_NONE);
+	atomic_store(&irqs->mode, UVFIO_IRQ_NONE);
 	pci_intx_enable(func, false);
 	pci_slot_set(irqs, &irqs->intx_slot, NULL);
 }
@@ -82,11 +82,11 @@ static int intx_trigger(const struct set_irqs *set)
 	struct eventfd_ctx *ctx = NULL;
 	int mode = mode_now(func), rc;
 
-	if (mode == PCI_IRQ_INTX && !set->count && (set->flags & VFIO_IRQ_SET_DATA_NONE)) {
+	if (mode == UVFIO_IRQ_INTX && !set->count && (set->flags & VFIO_IRQ_SET_DATA_NONE)) {
 		intx_disable(func);
 		return 0;
 	}
-	if ((mode != PCI_IRQ_INTX && mode != PCI_IRQ_NONE) || set->start != 0 || set->count != 1)
+	if ((mode != UVFIO_IRQ_INTX && mode != UVFIO_IRQ_NONE) || set->start != 0 || set->count != 1)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (data_fd(set, 0) >= 0) {
@@ -95,11 +95,11 @@ static int intx_trigger(const struct set_irqs *set)
 				return rc;
 		}
 		pci_slot_set(&func->irqs, &func->irqs.intx_slot, ctx);
-		atomic_store(&func->irqs.mode, PCI_IRQ_INTX);
+		atomic_store(&func->irqs.mode, UVFIO_IRQ_INTX);
 		pci_intx_enable(func, true);
 		return 0;
 	}
-	if (mode != PCI_IRQ_INTX)
+	if (mode != UVFIO_IRQ_INTX)
 		return -EINVAL;
 	if (data_wants(set, 0) && !(atomic_load(&func->irqs.intx) & INTX_DISABLED))
 		pci_slot_signal(func, &func->irqs.intx_slot, "INTx loop-back", 0);
@@ -108,7 +108,7 @@ static int intx_trigger(const struct set_irqs *set)
 
 static int intx_mask(const struct set_irqs *set)
 {
-	if (mode_now(set->func) != PCI_IRQ_INTX || set->start != 0 || set->count != 1)
+	if (mode_now(set->func) != UVFIO_IRQ_INTX || set->start != 0 || set->count != 1)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
 		return -ENOTTY;
@@ -119,7 +119,7 @@ static int intx_mask(const struct set_irqs *set)
 
 static int intx_unmask(const struct set_irqs *set)
 {
-	if (mode_now(set->func) != PCI_IRQ_INTX || set->start != 0 || set->count != 1)
+	if (mode_now(set->func) != UVFIO_IRQ_INTX || set->start != 0 || set->count != 1)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (data_fd(set, 0) >= 0)
@@ -137,19 +137,19 @@ static int intx_unmask(const struct set_irqs *set)
 static void msi_show_enabled(struct pci_func *func, bool on)
 {
 	/* MSI's enable bit is the driver's own, within what is enabled here */
-	if (mode_now(func) == PCI_IRQ_MSIX)
+	if (mode_now(func) == UVFIO_IRQ_MSIX)
 		pci_config_update(func, func->config.msix, (uint32_t)PCI_MSIX_FLAGS_ENABLE << 16,
 				  on ? (uint32_t)PCI_MSIX_FLAGS_ENABLE << 16 : 0);
 }
 
 static int msi_enable(struct pci_func *func, uint32_t nr, bool msix)
 {
-	if (mode_now(func) != PCI_IRQ_NONE)
+	if (mode_now(func) != UVFIO_IRQ_NONE)
 		return -EINVAL;
 	if (!nr)
 		return -ERANGE;
 	__atomic_store_n(&func->irqs.enabled, nr, __ATOMIC_RELAXED);
-	atomic_store(&func->irqs.mode, msix ? PCI_IRQ_MSIX : PCI_IRQ_MSI);
+	atomic_store(&func->irqs.mode, msix ? UVFIO_IRQ_MSIX : UVFIO_IRQ_MSI);
 	msi_show_enabled(func, true);
 	if (!msix) {
 		pthread_mutex_lock(&func->config.lock);
@@ -165,7 +165,7 @@ static void msi_disable(struct pci_func *func)
 
 	pci_vectors_clear(irqs);
 	msi_show_enabled(func, false);
-	atomic_store(&irqs->mode, PCI_IRQ_NONE);
+	atomic_store(&irqs->mode, UVFIO_IRQ_NONE);
 	__atomic_store_n(&irqs->enabled, 0, __ATOMIC_RELAXED);
 }
 
@@ -180,7 +180,7 @@ static int msi_set_vector(const struct set_irqs *set, uint32_t vector, int32_t f
 	if (fd < 0)
 		return 0;
 	/* only MSI-X gets vectors added while it is enabled */
-	if (mode_now(set->func) == PCI_IRQ_MSI && vector >= irqs->enabled)
+	if (mode_now(set->func) == UVFIO_IRQ_MSI && vector >= irqs->enabled)
 		return -EINVAL;
 	rc = eventfd_ctx_get(set->caller, fd, &ctx);
 	if (rc)
@@ -205,13 +205,13 @@ static int msi_trigger(const struct set_irqs *set)
 {
 	struct pci_func *func = set->func;
 	bool msix = set->index == VFIO_PCI_MSIX_IRQ_INDEX;
-	int mine = msix ? PCI_IRQ_MSIX : PCI_IRQ_MSI, mode = mode_now(func), rc;
+	int mine = msix ? UVFIO_IRQ_MSIX : UVFIO_IRQ_MSI, mode = mode_now(func), rc;
 
 	if (mode == mine && !set->count && (set->flags & VFIO_IRQ_SET_DATA_NONE)) {
 		msi_disable(func);
 		return 0;
 	}
-	if (mode != mine && mode != PCI_IRQ_NONE)
+	if (mode != mine && mode != UVFIO_IRQ_NONE)
 		return -EINVAL;
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (mode == mine)
@@ -330,9 +330,9 @@ void pci_irqs_disable(struct pci_func *func)
 	struct pci_irqs *irqs = &func->irqs;
 
 	pthread_mutex_lock(&irqs->lock);
-	if (mode_now(func) == PCI_IRQ_INTX)
+	if (mode_now(func) == UVFIO_IRQ_INTX)
 		intx_disable(func);
-	else if (mode_now(func) != PCI_IRQ_NONE)
+	else if (mode_now(func) != UVFIO_IRQ_NONE)
 		msi_disable(func);
 	pci_slot_set(irqs, &irqs->err, NULL);
 	pci_slot_set(irqs, &irqs->req, NULL);

@@ -63,7 +63,7 @@ static ssize_t rw_one(struct pci_func *func, const struct caller *caller, unsign
 {
 	uint64_t value = 0;
 
-	if (pci_gate(func) & GATE_RW)
+	if (pci_gate(func) & GATE_RW && !pci_gone(func))
 		return -EIO;
 	if (write) {
 		if (copy_in(caller, &value, buf, size))
@@ -85,7 +85,7 @@ static ssize_t rw_piece(struct pci_func *func, const struct caller *caller, unsi
 	len = stretch(&func->bars[bar], pos, MIN(len, sizeof(bytes) - (size_t)(pos & 7)), &hidden);
 	if (!hidden && len == access_size(pos, len))
 		return rw_one(func, caller, bar, pos, buf, (unsigned int)len, write);
-	if (!hidden && (pci_gate(func) & GATE_RW))
+	if (!hidden && (pci_gate(func) & GATE_RW) && !pci_gone(func))
 		return -EIO;
 	if (write) {
 		if (hidden)
@@ -129,7 +129,7 @@ ssize_t pci_rw(struct pci_func *func, const struct caller *caller, uint64_t buf,
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return write ? pci_config_write(func, caller, buf, len, pos)
 			     : pci_config_read(func, caller, buf, len, pos);
-	if (index < PCI_NUM_BARS)
+	if (index < UVFIO_PCI_BARS)
 		return bar_rw(func, caller, (unsigned int)index, buf, len, pos, write);
 	return -EINVAL;
 }
@@ -139,7 +139,7 @@ int pci_mmio(struct pci_func *func, uint64_t off, void *data, unsigned int len, 
 	uint64_t index = off >> PCI_OFFSET_SHIFT, pos = off & PCI_OFFSET_MASK;
 	uint64_t size;
 
-	if (index >= PCI_NUM_BARS || pci_gate(func))
+	if (index >= UVFIO_PCI_BARS || (pci_gate(func) && !pci_gone(func)))
 		return -EIO;
 	size = func->desc.bar[index].size;
 	if (pos >= size || len > size - pos) {
@@ -190,11 +190,11 @@ static int plan_segments(const struct pci_bar *bar, struct mmap_plan *plan, uint
 int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 {
 	uint64_t index = plan->offset >> PCI_OFFSET_SHIFT, pos = plan->offset & PCI_OFFSET_MASK;
-	const struct pci_bar_desc *desc;
+	const struct uvfio_pci_bar *desc;
 	uint64_t end;
 
 	plan->nr = 0;
-	if (index >= PCI_NUM_BARS || (plan->flags & MAP_TYPE) == MAP_PRIVATE)
+	if (index >= UVFIO_PCI_BARS || (plan->flags & MAP_TYPE) == MAP_PRIVATE)
 		return -EINVAL;
 	desc = &func->desc.bar[index];
 	if (!desc->size || desc->no_mmap)

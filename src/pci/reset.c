@@ -18,7 +18,9 @@ void pci_reset_locked(struct pci_func *func)
 	uint64_t start = trace_on(TRACE_CONFIG) ? trace_now() : 0;
 
 	/* First the model: what it has under way may still use memory. */
-	func->model->ops->reset(func->priv);
+	model_host_hold(&func->host);
+	func->model->ops.reset(&func->pub);
+	model_host_release(&func->host);
 	pci_bars_reset(func);
 	pci_config_resume(func);
 	if (start)

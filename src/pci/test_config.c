@@ -84,7 +84,7 @@ static void test_read_only(void **state)
 static void test_command(void **state)
 {
 	struct rig *r = *state;
-	struct iommu_dev *dev = pci_iommu_dev(r->func);
+	struct iommu_dev *dev = &r->func->iommu;
 
 	cfg_write(r, PCI_COMMAND, 0xffff, 2);
 	assert_int_equal(cfg_read(r, PCI_COMMAND, 2), 0x0507);
@@ -204,7 +204,7 @@ static void test_flr(void **state)
 	assert_int_equal(cfg_read(r, devctl, 2), 0x70ef);
 	assert_int_equal(cfg_read(r, PCI_COMMAND, 2), 0x0107);
 	assert_int_equal(cfg_read(r, PCI_INTERRUPT_LINE, 1), 0x77);
-	assert_true(pci_iommu_dev(r->func)->enabled);
+	assert_true(r->func->iommu.enabled);
 	/* the other byte does not reset */
 	cfg_write(r, devctl, 0xff, 1);
 	assert_int_equal(r->fake->resets, resets + 1);
@@ -223,7 +223,7 @@ static void test_quiesced_first(void **state)
 	r->fake->master = false;
 	close_device_fd(r);
 	assert_true(r->fake->master);
-	assert_false(pci_iommu_dev(r->func)->enabled);
+	assert_false(r->func->iommu.enabled);
 	open_device_again(r);
 	assert_false(r->fake->master);
 }
@@ -235,7 +235,7 @@ static void test_aer(void **state)
 	uint32_t devsta = find_cap(r, PCI_CAP_ID_EXP) + PCI_EXP_DEVSTA;
 
 	assert_int_equal(cfg_read(r, status, 4), 0);
-	pci_report_error(r->func);
+	uvfio_pci_report_error(&r->func->pub);
 	assert_int_equal(cfg_read(r, status, 4), PCI_ERR_UNC_INTN);
 	assert_int_equal(cfg_read(r, devsta, 2), PCI_EXP_DEVSTA_FED);
 	cfg_write(r, status, PCI_ERR_UNC_COMP_ABORT, 4);
@@ -288,7 +288,7 @@ static void test_reopen(void **state)
 	cfg_write(r, find_cap(r, PCI_CAP_ID_PM) + PCI_PM_CTRL, 3, 2);
 	close_device_fd(r);
 	assert_int_equal(r->fake->closed, 1);
-	assert_false(pci_iommu_dev(r->func)->enabled);
+	assert_false(r->func->iommu.enabled);
 	open_device_again(r);
 	assert_int_equal(r->fake->opened, opened + 1);
 	assert_int_equal(pci_func_config_image(r->func, after, sizeof(after)), sizeof(after));
@@ -368,10 +368,10 @@ static void test_concurrent(void **state)
 	cfg_write(r, 0x60 + PCI_PM_CTRL, 0, 2);
 	cfg_write(r, PCI_COMMAND, 0x0507, 2);
 	assert_int_equal(dev_read(r, 2, 0x1000, &value, 4), 4);
-	assert_true(pci_iommu_dev(r->func)->enabled);
+	assert_true(r->func->iommu.enabled);
 	cfg_write(r, PCI_COMMAND, 0x0101, 2);
 	assert_int_equal(dev_read(r, 2, 0x1000, &value, 4), -EIO);
-	assert_false(pci_iommu_dev(r->func)->enabled);
+	assert_false(r->func->iommu.enabled);
 }
 
 static void test_names(void **state)

@@ -90,12 +90,12 @@ static void test_err(void **state)
 	struct rig *r = *state;
 	int a = new_eventfd();
 
-	pci_report_error(r->func); /* nobody listens */
+	uvfio_pci_report_error(&r->func->pub); /* nobody listens */
 	assert_int_equal(set_irqs(r, EVFD | TRIG, ERR, 0, 1, &a), 0);
-	pci_report_error(r->func);
+	uvfio_pci_report_error(&r->func->pub);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, ERR, 0, 1, &off), 0);
-	pci_report_error(r->func);
+	uvfio_pci_report_error(&r->func->pub);
 	assert_int_equal(eventfd_count(a, 0), 0);
 	close(a);
 }
@@ -109,25 +109,25 @@ static void test_msix(void **state)
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 0, NULL), -ERANGE);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 1, &closed_fd), -EBADF);
 	assert_false(msix_enabled(r));
-	pci_irq(r->func, 0);
+	uvfio_pci_irq(&r->func->pub, 0);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 1, &a), 0);
 	assert_true(msix_enabled(r));
-	assert_int_equal(pci_irq_mode(r->func), PCI_IRQ_MSIX);
+	assert_int_equal(pci_irq_mode(&r->func->pub), UVFIO_IRQ_MSIX);
 	assert_int_equal(eventfd_count(a, 0), 0);
-	pci_irq(r->func, 0);
-	pci_irq(r->func, 1);
-	pci_irq(r->func, 70000);
+	uvfio_pci_irq(&r->func->pub, 0);
+	uvfio_pci_irq(&r->func->pub, 1);
+	uvfio_pci_irq(&r->func->pub, 70000);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	/* added later, replaced, taken away */
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 64, 1, &b), 0);
-	pci_irq(r->func, 64);
+	uvfio_pci_irq(&r->func->pub, 64);
 	assert_int_equal(eventfd_count(b, 0), 1);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 1, &b), 0);
 	assert_int_equal(set_irqs(r, NONE | TRIG, MSIX, 0, 65, NULL), 0);
 	assert_int_equal(eventfd_count(a, 0), 0);
 	assert_int_equal(eventfd_count(b, 0), 2);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 1, &off), 0);
-	pci_irq(r->func, 0);
+	uvfio_pci_irq(&r->func->pub, 0);
 	assert_int_equal(eventfd_count(b, 0), 0);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), -EINVAL);
 	assert_int_equal(set_irqs(r, NONE | TRIG, MSIX, 0, 0, NULL), 0);
@@ -159,7 +159,7 @@ static void test_msix_failed_block(void **state)
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 4, block), -EBADF);
 	assert_true(msix_enabled(r));
 	for (unsigned int i = 0; i < 4; i++)
-		pci_irq(r->func, i);
+		uvfio_pci_irq(&r->func->pub, i);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(eventfd_count(fd[i], 0), after[i]);
 	assert_int_equal(set_irqs(r, NONE | TRIG, MSIX, 0, 0, NULL), 0);
@@ -179,10 +179,10 @@ static void test_lifetime(void **state)
 	close(a);
 	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_RESET, NULL), 0);
 	assert_true(msix_enabled(r));
-	pci_irq(r->func, 3);
+	uvfio_pci_irq(&r->func->pub, 3);
 	assert_int_equal(eventfd_count(copy, 0), 1);
 	close_device_fd(r);
-	pci_irq(r->func, 3);
+	uvfio_pci_irq(&r->func->pub, 3);
 	assert_int_equal(eventfd_count(copy, 0), 0);
 	open_device_again(r);
 	assert_false(msix_enabled(r));
@@ -197,16 +197,16 @@ static void test_msi(void **state)
 
 	assert_int_equal(set_irqs(r, EVFD | TRIG, ERR, 0, 1, &a), -EINVAL);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSI, 0, 2, fds), 0);
-	pci_irq(r->func, 1);
+	uvfio_pci_irq(&r->func->pub, 1);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	/* two vectors of the four asked for: the function shares them */
-	pci_irq(r->func, 3);
+	uvfio_pci_irq(&r->func->pub, 3);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSI, 2, 1, &a), -EINVAL);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSI, 2, 1, &off), 0);
 	assert_int_equal(set_irqs(r, NONE | MASK, MSI, 0, 1, NULL), -ENOTTY);
 	assert_int_equal(set_irqs(r, NONE | TRIG, MSI, 0, 0, NULL), 0);
-	assert_int_equal(pci_irq_mode(r->func), PCI_IRQ_NONE);
+	assert_int_equal(pci_irq_mode(&r->func->pub), UVFIO_IRQ_NONE);
 	close(a);
 }
 
@@ -216,23 +216,23 @@ static void test_intx_automask(void **state)
 	int a = new_eventfd();
 
 	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), 0);
-	pci_intx(r->func, true);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, true);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	assert_true(cfg_read(r, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
 	/* still high: once more, and masked again */
 	assert_int_equal(set_irqs(r, NONE | UNMASK, INTX, 0, 1, NULL), 0);
 	assert_int_equal(eventfd_count(a, 0), 1);
-	pci_intx(r->func, false);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, false);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(eventfd_count(a, 0), 0);
-	pci_intx(r->func, false);
+	uvfio_pci_intx(&r->func->pub, false);
 	assert_false(cfg_read(r, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
 	assert_int_equal(set_irqs(r, BOOL | UNMASK, INTX, 0, 1, &yes), 0);
 	assert_int_equal(eventfd_count(a, 0), 0);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(eventfd_count(a, 0), 1);
-	pci_irq(r->func, 0); /* no vector of this mode */
+	uvfio_pci_irq(&r->func->pub, 0); /* no vector of this mode */
 	assert_int_equal(eventfd_count(a, 0), 0);
 	close(a);
 }
@@ -245,7 +245,7 @@ static void test_intx_mask(void **state)
 	assert_int_equal(set_irqs(r, NONE | MASK, INTX, 0, 1, NULL), -EINVAL);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), 0);
 	assert_int_equal(set_irqs(r, NONE | MASK, INTX, 0, 1, NULL), 0);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(eventfd_count(a, 0), 0);
 	assert_int_equal(set_irqs(r, NONE | TRIG, INTX, 0, 1, NULL), 0);
 	assert_int_equal(eventfd_count(a, 0), 1);
@@ -266,7 +266,7 @@ static void test_intx_disable(void **state)
 
 	cfg_write(r, PCI_COMMAND, 0x0503, 2);
 	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), 0);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(set_irqs(r, NONE | TRIG, INTX, 0, 1, NULL), 0);
 	assert_int_equal(set_irqs(r, NONE | UNMASK, INTX, 0, 1, NULL), 0);
 	assert_int_equal(eventfd_count(a, 0), 0);
@@ -290,7 +290,7 @@ static void test_intx_resample(void **state)
 	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &resample), 0);
 	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &resample), -EBUSY);
 	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &closed_fd), -EBADF);
-	pci_intx(r->func, true);
+	uvfio_pci_intx(&r->func->pub, true);
 	assert_int_equal(eventfd_count(a, 0), 1);
 	for (int i = 0; i < 3; i++) {
 		assert_int_equal(write(resample, &one, sizeof(one)), sizeof(one));
@@ -315,8 +315,8 @@ static void *raise(void *arg)
 	struct raiser *raiser = arg;
 
 	for (unsigned int i = 0; !raiser->stop; i++) {
-		pci_irq(raiser->func, i % 4);
-		pci_intx(raiser->func, i & 1);
+		uvfio_pci_irq(&raiser->func->pub, i % 4);
+		uvfio_pci_intx(&raiser->func->pub, i & 1);
 	}
 	return NULL;
 }
@@ -349,7 +349,7 @@ static void test_concurrent(void **state)
 	assert_true(sum > 0);
 	/* nothing is signalled any more */
 	eventfd_count(a, 0);
-	pci_irq(r->func, 0);
+	uvfio_pci_irq(&r->func->pub, 0);
 	assert_int_equal(eventfd_count(a, 0), 0);
 	close(a);
 	close(b);

@@ -166,11 +166,11 @@ static void test_msix_hidden(void **state)
 static void test_plain(void **state)
 {
 	struct rig *r = *state;
-	uint32_t *mem = pci_plain_memory(r->func, 2, 0x1000), value = 0x12345678;
+	uint32_t *mem = uvfio_pci_memory(&r->func->pub, 2, 0x1000), value = 0x12345678;
 
 	assert_non_null(mem);
-	assert_null(pci_plain_memory(r->func, 2, 0xfff));
-	assert_null(pci_plain_memory(r->func, 6, 0));
+	assert_null(uvfio_pci_memory(&r->func->pub, 2, 0xfff));
+	assert_null(uvfio_pci_memory(&r->func->pub, 6, 0));
 	r->fake->nr = 0;
 	assert_int_equal(dev_write(r, 2, 0x1000, &value, 4), 4);
 	assert_int_equal(*mem, value);

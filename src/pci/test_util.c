@@ -11,16 +11,17 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-struct pci_desc fake_desc;
+struct uvfio_pci_desc fake_desc;
 
-static const struct pci_register fake_registers[] = {
-	{ 0x0, 8, "CAP", 1, 0 },
-	{ 0x1000, 4, "DOORBELL%u", 16, 8 },
+static const struct uvfio_register fake_registers[] = {
+	{ 0x0, 8, "CAP", 1, 0, NULL },
+	{ 0x1000, 4, "DOORBELL%u", 16, 8, NULL },
+	{ .name = NULL },
 };
 
 void fake_desc_default(void)
 {
-	fake_desc = (struct pci_desc){
+	fake_desc = (struct uvfio_pci_desc){
 		.vendor = 0x1b36,
 		.device = 0x0010,
 		.subsys_vendor = 0x1af4,
@@ -36,10 +37,7 @@ void fake_desc_default(void)
 		.aer = true,
 		.pm = true,
 		.no_soft_reset = true,
-		.bar[0] = { .size = 0x4000,
-			    .mem64 = true,
-			    .registers = fake_registers,
-			    .nr_registers = ARRAY_SIZE(fake_registers) },
+		.bar[0] = { .size = 0x4000, .mem64 = true, .registers = fake_registers },
 		.bar[2] = { .size = 0x2000, .plain[0] = { 0x1000, 0x1000 } },
 		.bar[3] = { .size = 0x100 },
 	};
@@ -52,81 +50,62 @@ static void note(struct fake *fake, const struct fake_access *access)
 	fake->nr++;
 }
 
-static uint64_t fake_read(void *priv, unsigned int bar, uint64_t offset, unsigned int size)
+static uint64_t fake_read(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset, unsigned int size)
 {
-	note(priv, &(struct fake_access){ .bar = bar, .size = size, .offset = offset });
+	note(pub->dev.priv, &(struct fake_access){ .bar = bar, .size = size, .offset = offset });
 	return FAKE_VALUE;
 }
 
-static void fake_write(void *priv, unsigned int bar, uint64_t offset, uint64_t value, unsigned int size)
+static void fake_write(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset, uint64_t value,
+		       unsigned int size)
 {
-	struct fake *fake = priv;
+	struct fake *fake = pub->dev.priv;
 
 	note(fake, &(struct fake_access){ bar, size, offset, value, true });
 	atomic_fetch_add(&fake->sum, value);
 }
 
-static void fake_reset(void *priv)
+static void fake_reset(struct uvfio_pci_func *pub)
 {
-	struct fake *fake = priv;
+	struct fake *fake = pub->dev.priv;
 
-	fake->master = atomic_load(&pci_iommu_dev(fake->func)->enabled);
+	fake->master = atomic_load(&to_func(pub)->iommu.enabled);
 	atomic_fetch_add(&fake->resets, 1);
 }
 
-static int fake_open(void *priv)
+static int fake_open(struct uvfio_pci_func *pub)
 {
-	((struct fake *)priv)->opened++;
+	((struct fake *)pub->dev.priv)->opened++;
 	return 0;
 }
 
-static void fake_close(void *priv)
+static void fake_close(struct uvfio_pci_func *pub)
 {
-	((struct fake *)priv)->closed++;
+	((struct fake *)pub->dev.priv)->closed++;
 }
 
-static void fake_destroy(void *priv)
+static int fake_create(struct uvfio_pci_func *pub, struct uvfio_pci_desc *desc, char *err, size_t err_len)
 {
-	free(priv);
-}
-
-static const struct pci_model_ops fake_ops = {
-	.bar_read = fake_read,
-	.bar_write = fake_write,
-	.reset = fake_reset,
-	.open = fake_open,
-	.close = fake_close,
-	.destroy = fake_destroy,
-};
-
-static int fake_create(struct pci_func *func, const struct pci_create *how, const void *opts,
-		       struct pci_desc *desc, void **priv, char *err, size_t err_len)
-{
-	struct fake *fake = calloc(1, sizeof(*fake));
-
-	(void)how, (void)opts, (void)err, (void)err_len;
-	if (!fake)
-		return -ENOMEM;
-	fake->func = func;
+	(void)pub, (void)err, (void)err_len;
 	*desc = fake_desc;
-	*priv = fake;
 	return 0;
 }
 
-static const struct uvfio_option fake_options[] = { { 0 } };
-
-static const struct pci_model fake_model = {
+static const struct uvfio_pci_model fake_model = {
 	.name = "fake",
 	.summary = "for tests",
-	.options = fake_options,
-	.options_size = 8,
-	.create = fake_create,
-	.ops = &fake_ops,
+	.priv_size = sizeof(struct fake),
+	.ops = { .create = fake_create,
+		 .read = fake_read,
+		 .write = fake_write,
+		 .reset = fake_reset,
+		 .open = fake_open,
+		 .close = fake_close },
 };
 
 struct fake *fake_of(struct pci_func *func)
 {
-	return func->priv;
+	return func->pub.dev.priv;
 }
 
 struct pci_func *add_function(struct rig *r, const char *bdf, unsigned int group)

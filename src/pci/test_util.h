@@ -22,8 +22,7 @@ struct fake_access {
 /* The model: registers that remember nothing but the last accesses; a read gives 0x1122334455667788 cut to
  * size. */
 struct fake {
-	struct pci_func *func;
-	int opened, closed, destroyed;
+	int opened, closed;
 	_Atomic int resets;
 	_Atomic bool master; /* could it still reach memory when it was last reset? */
 	_Atomic unsigned int nr;
@@ -42,7 +41,7 @@ struct rig {
 };
 
 /* The model's next description; reset to the default by every setup. */
-extern struct pci_desc fake_desc;
+extern struct uvfio_pci_desc fake_desc;
 void fake_desc_default(void);
 
 /* NVMe-like: BAR0 16 KiB with MSI-X, BAR2 8 KiB with a plain page, INTA, PCIe, AER. */

@@ -454,7 +454,7 @@ static void *unmap_thread(void *container)
 static void test_fork_in_an_ioctl(void **state)
 {
 	struct bench *b = *state;
-	struct dma_user *user = dma_user_new(&b->fake[0].iommu_dev);
+	struct uvfio_dma *user = dma_user_new(&b->fake[0].iommu_dev, NULL);
 	pthread_t thread;
 	int status = 0, c, g;
 	pid_t child;

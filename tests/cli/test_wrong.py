@@ -52,8 +52,8 @@ def wrong_trace():
 
 @test
 def wrong_models_and_options():
-    run_refused('there is no device model nvm: known are nvme', '--device', 'nvm')
-    run_refused('there is no device model "": known are nvme', '--device', '')
+    run_refused('there is no device model nvm: known are nvme, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
+    run_refused('there is no device model "": known are nvme, and plug-ins by their path, ./NAME.so', '--device', '')
     run_refused('nvme: there is no option siz: did you mean size?', '--device', 'nvme,siz=1M')
     run_refused('nvme: "readonly" has no value: write it as key=value', '--device', 'nvme,readonly')
     run_refused('nvme: readonly=1 is not possible: use on or off', '--device', 'nvme,readonly=1')

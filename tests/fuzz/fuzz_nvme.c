@@ -10,6 +10,7 @@
 #include "devices/nvme/nvme.h"
 
 #include "base/options.h"
+#include "model/model.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -25,13 +26,10 @@
 #define CQ      (IOVA + 0x3000)
 #define DATA    (IOVA + 0x4000)
 
-struct pci_func {
-	struct iommu_dev iommu;
-};
-
-static struct pci_func func;
+static struct uvfio_pci_func func;
+static struct iommu_dev iommu;
+static struct model_host host;
 static struct nvme_ctrl *ctrl;
-static struct nvme_worker worker;
 static uint8_t *map, *memory;
 static uint32_t tails[2];
 
@@ -39,29 +37,30 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- the function's side */
 
-void pci_irq(struct pci_func *f, unsigned int vector)
+static void fuzz_irq(struct uvfio_pci_func *f, unsigned int vector)
 {
 	(void)f;
 	if (vector >= NVME_VECTORS)
 		abort();
 }
 
-void pci_intx(struct pci_func *f, bool level)
+static void fuzz_intx(struct uvfio_pci_func *f, bool level)
 {
 	(void)f;
 	(void)level;
 }
 
-enum pci_irq_mode pci_irq_mode(struct pci_func *f)
+static enum uvfio_irq_mode fuzz_irq_mode(struct uvfio_pci_func *f)
 {
 	(void)f;
-	return PCI_IRQ_MSIX;
+	return UVFIO_IRQ_MSIX;
 }
 
-struct iommu_dev *pci_iommu_dev(struct pci_func *f)
-{
-	return &f->iommu;
-}
+static const struct uvfio_pci_calls fuzz_calls = {
+	.irq = fuzz_irq,
+	.intx = fuzz_intx,
+	.irq_mode = fuzz_irq_mode,
+};
 
 /* ---- set-up, once */
 
@@ -80,37 +79,41 @@ static void make_memory(void)
 	if (!domain ||
 	    iommu_domain_map(domain, IOVA, MEMORY, mm_self(), (uintptr_t)memory, IOMMU_READ | IOMMU_WRITE))
 		abort();
-	iommu_dev_init(&func.iommu, "fuzz");
-	iommu_dev_attach(&func.iommu, domain);
-	atomic_store(&func.iommu.enabled, true);
-	atomic_store(&func.iommu.faults_reported, UINT32_MAX); /* faults are expected and not worth a line */
+	iommu_dev_init(&iommu, "fuzz");
+	iommu_dev_attach(&iommu, domain);
+	atomic_store(&iommu.enabled, true);
+	atomic_store(&iommu.faults_reported, UINT32_MAX); /* faults are expected and not worth a line */
 }
 
 static void make_controller(void)
 {
 	static struct nvme_options opts;
-	struct pci_create how = { .bdf = "0000:00:01.0" };
-	struct pci_desc desc;
+	struct uvfio_pci_desc desc = nvme_model.desc;
 	char err[256];
-	void *priv;
 
-	if (options_parse(nvme_model.options, "nvme", "size=1M,ns=2,queues=4", &opts, err, sizeof(err)) < 0 ||
-	    nvme_model.create(&func, &how, &opts, &desc, &priv, err, sizeof(err)))
+	if (options_parse(nvme_model.options, "nvme", "size=1M,ns=2,queues=4", &opts, err, sizeof(err)) < 0)
 		abort();
-	ctrl = priv;
-	if (nvme_worker_init(&worker, ctrl, 0))
+	model_host_init(&host, &func.dev, &iommu);
+	func.calls = &fuzz_calls;
+	func.dev.name = "fuzz";
+	func.dev.options = &opts;
+	func.dev.priv = ctrl = calloc(1, nvme_model.priv_size);
+	if (!ctrl || nvme_model.ops.create(&func, &desc, err, sizeof(err)))
+		abort();
+	ctrl->workers[0].dma = dma_user_new(&iommu, &func.dev);
+	if (!ctrl->workers[0].dma)
 		abort();
 }
 
 static void run(void)
 {
-	while (nvme_worker_pass(&worker))
+	while (nvme_worker_pass(&ctrl->workers[0]))
 		;
 }
 
 static void store(uint64_t offset, uint64_t value, unsigned int bytes)
 {
-	nvme_model.ops->bar_write(ctrl, 0, offset, value, bytes);
+	nvme_model.ops.write(&func, 0, offset, value, bytes);
 }
 
 static void submit(unsigned int q, const struct nvme_sqe *sqe)
@@ -130,7 +133,7 @@ static void bring_up(void)
 			       .cdw10 = (ENTRIES - 1) << 16 | 1,
 			       .cdw11 = 1 << 16 | 1 };
 
-	nvme_model.ops->reset(ctrl);
+	nvme_model.ops.reset(&func);
 	tails[0] = tails[1] = 0;
 	store(NVME_REG_AQA, (ENTRIES - 1) << 16 | (ENTRIES - 1), 4);
 	store(NVME_REG_ASQ, ASQ, 8);

@@ -3,7 +3,6 @@
  * Enabling, resetting and shutting down the controller: what CC asks for, done by a worker or by a reset's
  * thread. control_lock is held throughout, and the controller is frozen while its queues appear or go.
  */
-#include "base/log.h"
 #include "devices/nvme/nvme.h"
 
 #include <string.h>
@@ -55,8 +54,8 @@ static void enable(struct nvme_ctrl *ctrl)
 	const char *error = config_error(cc, aqa, page, asq, acq);
 
 	if (error) {
-		uvfio_err_once((uintptr_t)error, "%s: the controller cannot be enabled (CSTS.CFS): %s",
-			       ctrl->name, error);
+		uvfio_log_once(&ctrl->func->dev, (uintptr_t)error,
+			       "the controller cannot be enabled (CSTS.CFS): %s", error);
 		nvme_fatal(ctrl);
 		return;
 	}
@@ -76,7 +75,7 @@ static void drop(struct nvme_ctrl *ctrl)
 	atomic_store(&ctrl->kicks[1], 0);
 	atomic_store(&ctrl->unstall, false);
 	if (atomic_exchange(&ctrl->line, false))
-		pci_intx(ctrl->func, false);
+		uvfio_pci_intx(ctrl->func, false);
 }
 
 void nvme_do_control(struct nvme_ctrl *ctrl)

@@ -39,7 +39,7 @@ static void identify_ctrl(struct nvme_ctrl *ctrl, void *buf)
 
 	id->vid = 0x1b36;
 	id->ssvid = 0x1af4;
-	snprintf(text, sizeof(text), "UVFIO%08X", ctrl->instance);
+	snprintf(text, sizeof(text), "UVFIO%08X", ctrl->func->dev.instance);
 	pad(id->sn, sizeof(id->sn), text);
 	pad(id->mn, sizeof(id->mn), "uvfio NVMe controller");
 	pad(id->fr, sizeof(id->fr), UVFIO_VERSION);
@@ -47,11 +47,12 @@ static void identify_ctrl(struct nvme_ctrl *ctrl, void *buf)
 	id->ieee[0] = 0x00;
 	id->ieee[1] = 0x54;
 	id->ieee[2] = 0x52;
-	id->cntlid = (uint16_t)ctrl->instance;
+	id->cntlid = (uint16_t)ctrl->func->dev.instance;
 	id->ver = NVME_VERSION;
 	id->cntrltype = NVME_CTRL_CNTRLTYPE_IO;
 	limits(ctrl, id);
-	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uvfio:%08x", ctrl->instance);
+	snprintf(id->subnqn, sizeof(id->subnqn), "nqn.2014-08.org.nvmexpress:uvfio:%08x",
+		 ctrl->func->dev.instance);
 }
 
 static void ns_guid(struct nvme_ctrl *ctrl, const struct nvme_ns *ns, uint8_t nguid[16], uint8_t eui64[8])
@@ -59,8 +60,8 @@ static void ns_guid(struct nvme_ctrl *ctrl, const struct nvme_ns *ns, uint8_t ng
 	const uint8_t ids[8] = { 0x52,
 				 0x54,
 				 0x00,
-				 (uint8_t)(ctrl->instance >> 8),
-				 (uint8_t)ctrl->instance,
+				 (uint8_t)(ctrl->func->dev.instance >> 8),
+				 (uint8_t)ctrl->func->dev.instance,
 				 0,
 				 (uint8_t)(ns->nsid >> 8),
 				 (uint8_t)ns->nsid };

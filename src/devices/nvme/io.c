@@ -5,7 +5,6 @@
  *
  * Between chunks a long command looks whether a reset waits, and ends early.
  */
-#include "base/log.h"
 #include "devices/nvme/nvme.h"
 
 #include <string.h>
@@ -53,7 +52,7 @@ static uint16_t media_status(struct nvme_ctrl *ctrl, int rc, bool write)
 	if (rc == -EFAULT)
 		return NVME_SC_DATA_XFER_ERROR;
 	atomic_fetch_add(&ctrl->log.media_errors, 1);
-	uvfio_err_once((uint64_t)-rc, "%s: %s: %s failed: %s", ctrl->name, ctrl->media.name,
+	uvfio_log_once(&ctrl->func->dev, (uint64_t)-rc, "%s: %s failed: %s", ctrl->media.name,
 		       write ? "writing" : "reading", strerror(-rc));
 	if (write && (rc == -ENOSPC || rc == -EDQUOT || rc == -EFBIG))
 		return NVME_DNR(NVME_SC_CAP_EXCEEDED);
@@ -96,7 +95,7 @@ static uint16_t gather(struct transfer *t, unsigned int *nr_iov, unsigned int *n
 
 		if (status)
 			return status;
-		*rc = dma_map_iov(w->dma, t->prp.iova, n, !t->write, w->iov, nr_iov, NVME_MAX_IOV, "data");
+		*rc = uvfio_dma_map(w->dma, t->prp.iova, n, !t->write, w->iov, nr_iov, NVME_MAX_IOV, "data");
 		if (*rc == -EFAULT)
 			return NVME_SC_DATA_XFER_ERROR;
 		if (*rc) {
@@ -119,7 +118,8 @@ static void report_lost(struct transfer *t, unsigned int nr_segs, size_t moved)
 		struct nvme_segment *seg = &t->w->segs[i];
 
 		if (moved < seg->len) {
-			dma_report_lost(t->w->dma, seg->iova + moved, seg->len - moved, !t->write, "data");
+			uvfio_dma_report_lost(t->w->dma, seg->iova + moved, seg->len - moved, !t->write,
+					      "data");
 			return;
 		}
 		moved -= seg->len;
@@ -151,7 +151,7 @@ static uint16_t bounce_chunk(struct transfer *t, uint64_t *done)
 	int rc;
 
 	*done = n;
-	if (t->write && dma_read(w->dma, t->prp.iova, w->bounce[0], n, "data"))
+	if (t->write && uvfio_dma_read(w->dma, t->prp.iova, w->bounce[0], n, "data"))
 		return NVME_SC_DATA_XFER_ERROR;
 	if (t->write)
 		rc = nvme_media_write(&w->ctrl->media, &iov, 1, t->offset, t->fua, &moved);
@@ -159,7 +159,7 @@ static uint16_t bounce_chunk(struct transfer *t, uint64_t *done)
 		rc = nvme_media_read(&w->ctrl->media, &iov, 1, t->offset, false, &moved);
 	if (rc)
 		return media_status(w->ctrl, rc, t->write);
-	if (!t->write && dma_write(w->dma, t->prp.iova, w->bounce[0], n, "data"))
+	if (!t->write && uvfio_dma_write(w->dma, t->prp.iova, w->bounce[0], n, "data"))
 		return NVME_SC_DATA_XFER_ERROR;
 	nvme_prp_advance(&t->prp, n);
 	return 0;
@@ -196,13 +196,13 @@ static uint16_t transfer(struct transfer *t)
 	while (t->left && !status) {
 		uint64_t done = 0;
 
-		if (nvme_stopping(t->w->ctrl)) {
+		if (nvme_stopping(t->w)) {
 			status = NVME_SC_ABORT_QUEUE;
 			break;
 		}
-		dma_begin(t->w->dma);
+		uvfio_dma_begin(t->w->dma);
 		status = transfer_chunk(t, &done);
-		dma_end(t->w->dma);
+		uvfio_dma_end(t->w->dma);
 		t->offset += done;
 		t->left -= done;
 	}
@@ -272,14 +272,14 @@ static uint16_t check_blocks(struct nvme_worker *w, struct nvme_cmd *cmd, struct
 		size_t moved;
 		int rc;
 
-		if (nvme_stopping(w->ctrl))
+		if (nvme_stopping(w))
 			return NVME_SC_ABORT_QUEUE;
 		if (data) {
 			status = nvme_prp_fill(&it, n);
 			if (status)
 				return status;
 			n = MIN(n, it.len);
-			if (dma_read(w->dma, it.iova, w->bounce[1], n, "data"))
+			if (uvfio_dma_read(w->dma, it.iova, w->bounce[1], n, "data"))
 				return NVME_SC_DATA_XFER_ERROR;
 			nvme_prp_advance(&it, n);
 		}
@@ -341,7 +341,7 @@ static uint16_t deallocate(struct nvme_worker *w, uint32_t nsid, const struct nv
 		if (status)
 			return status;
 	}
-	for (unsigned int i = 0; i < nr && !nvme_stopping(w->ctrl); i++) {
+	for (unsigned int i = 0; i < nr && !nvme_stopping(w); i++) {
 		int rc;
 
 		find_extent(w->ctrl, nsid, ranges[i].slba, ranges[i].nlb, &e);

@@ -6,7 +6,6 @@
  * Everything goes by system calls on positions, never through a mapping: a full file system or a file that
  * someone cuts short is an error status then, and not a SIGBUS in someone else's process.
  */
-#include "base/private_fd.h"
 #include "devices/nvme/nvme.h"
 
 #include <fcntl.h>
@@ -47,16 +46,16 @@ static int open_image(const char *path, bool readonly, uint64_t *size, char *err
 	return fd;
 }
 
-static int open_ram(const struct pci_create *how, char *err, size_t err_len)
+static int open_ram(const struct uvfio_device *dev, char *err, size_t err_len)
 {
 	char path[4096];
 	int fd, n;
 
-	if (!how->state_dir) {
+	if (!dev->state_dir) {
 		fd = memfd_create("uvfio-nvme", MFD_CLOEXEC);
 		path[0] = '\0';
 	} else {
-		n = snprintf(path, sizeof(path), "%s/nvme%u.ram", how->state_dir, how->instance);
+		n = snprintf(path, sizeof(path), "%s/nvme%u.ram", dev->state_dir, dev->instance);
 		if (n < 0 || (size_t)n >= sizeof(path))
 			errno = ENAMETOOLONG, fd = -1;
 		else
@@ -95,7 +94,7 @@ static int check_size(uint64_t size, uint64_t lba, const char *what, char *err, 
 	return -EINVAL;
 }
 
-int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, const struct pci_create *how,
+int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, struct uvfio_device *dev,
 		    char *err, size_t err_len)
 {
 	uint64_t have = 0, size = opts->size;
@@ -108,7 +107,7 @@ int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, c
 		if (!size)
 			size = have;
 	} else {
-		fd = open_ram(how, err, err_len);
+		fd = open_ram(dev, err, err_len);
 		snprintf(what, sizeof(what), "size");
 		if (!size)
 			size = RAM_SIZE;
@@ -130,7 +129,8 @@ int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, c
 		close(fd);
 		return rc;
 	}
-	media->fd = private_fd(fd);
+	media->dev = dev;
+	media->fd = uvfio_private_fd(dev, fd);
 	media->readonly = opts->readonly;
 	media->size = size;
 	return 0;
@@ -138,7 +138,9 @@ int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, c
 
 void nvme_media_close(struct nvme_media *media)
 {
-	private_fd_close(media->fd);
+	if (media->fd < 0)
+		return;
+	uvfio_private_fd_close(media->dev, media->fd);
 	media->fd = -1;
 }
 

@@ -1,27 +1,60 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Names for traces: registers, opcodes, statuses. */
-#include "base/trace.h"
 #include "devices/nvme/nvme.h"
 
 #include <stdio.h>
 
-const struct pci_register nvme_registers[] = {
-	{ NVME_REG_CAP, 8, "CAP", 1, 0 },
-	{ NVME_REG_VS, 4, "VS", 1, 0 },
-	{ NVME_REG_INTMS, 4, "INTMS", 1, 0 },
-	{ NVME_REG_INTMC, 4, "INTMC", 1, 0 },
-	{ NVME_REG_CC, 4, "CC", 1, 0 },
-	{ NVME_REG_CSTS, 4, "CSTS", 1, 0 },
-	{ NVME_REG_NSSR, 4, "NSSR", 1, 0 },
-	{ NVME_REG_AQA, 4, "AQA", 1, 0 },
-	{ NVME_REG_ASQ, 8, "ASQ", 1, 0 },
-	{ NVME_REG_ACQ, 8, "ACQ", 1, 0 },
-	{ NVME_REG_CMBLOC, 4, "CMBLOC", 1, 0 },
-	{ NVME_REG_CMBSZ, 4, "CMBSZ", 1, 0 },
-	{ NVME_DOORBELL_BASE, 4, "SQ%uTDBL", NVME_QIDS, 8 },
-	{ NVME_DOORBELL_BASE + 4, 4, "CQ%uHDBL", NVME_QIDS, 8 },
+static const struct uvfio_field cap_fields[] = {
+	{ 0, 15, "MQES", NULL },    { 16, 16, "CQR", NULL }, { 24, 31, "TO", NULL },
+	{ 32, 35, "DSTRD", NULL },  { 37, 44, "CSS", NULL }, { 48, 51, "MPSMIN", NULL },
+	{ 52, 55, "MPSMAX", NULL }, { .name = NULL },
 };
-const unsigned int nvme_nr_registers = ARRAY_SIZE(nvme_registers);
+
+static const struct uvfio_field vs_fields[] = {
+	{ 8, 15, "MNR", NULL },
+	{ 16, 31, "MJR", NULL },
+	{ .name = NULL },
+};
+
+static const char *const shn[] = { "none", "normal", "abrupt", NULL };
+static const char *const shst[] = { "normal", "occurring", "complete", NULL };
+
+static const struct uvfio_field cc_fields[] = {
+	{ 0, 0, "EN", NULL },       { 4, 6, "CSS", NULL },  { 7, 10, "MPS", NULL },
+	{ 11, 13, "AMS", NULL },    { 14, 15, "SHN", shn }, { 16, 19, "IOSQES", NULL },
+	{ 20, 23, "IOCQES", NULL }, { .name = NULL },
+};
+
+static const struct uvfio_field csts_fields[] = {
+	{ 0, 0, "RDY", NULL },
+	{ 1, 1, "CFS", NULL },
+	{ 2, 3, "SHST", shst },
+	{ .name = NULL },
+};
+
+static const struct uvfio_field aqa_fields[] = {
+	{ 0, 11, "ASQS", NULL },
+	{ 16, 27, "ACQS", NULL },
+	{ .name = NULL },
+};
+
+const struct uvfio_register nvme_registers[] = {
+	{ NVME_REG_CAP, 8, "CAP", 1, 0, cap_fields },
+	{ NVME_REG_VS, 4, "VS", 1, 0, vs_fields },
+	{ NVME_REG_INTMS, 4, "INTMS", 1, 0, NULL },
+	{ NVME_REG_INTMC, 4, "INTMC", 1, 0, NULL },
+	{ NVME_REG_CC, 4, "CC", 1, 0, cc_fields },
+	{ NVME_REG_CSTS, 4, "CSTS", 1, 0, csts_fields },
+	{ NVME_REG_NSSR, 4, "NSSR", 1, 0, NULL },
+	{ NVME_REG_AQA, 4, "AQA", 1, 0, aqa_fields },
+	{ NVME_REG_ASQ, 8, "ASQ", 1, 0, NULL },
+	{ NVME_REG_ACQ, 8, "ACQ", 1, 0, NULL },
+	{ NVME_REG_CMBLOC, 4, "CMBLOC", 1, 0, NULL },
+	{ NVME_REG_CMBSZ, 4, "CMBSZ", 1, 0, NULL },
+	{ NVME_DOORBELL_BASE, 4, "SQ%uTDBL", NVME_QIDS, 8, NULL },
+	{ NVME_DOORBELL_BASE + 4, 4, "CQ%uHDBL", NVME_QIDS, 8, NULL },
+	{ .name = NULL },
+};
 
 static const char *const admin_names[256] = {
 	[nvme_admin_delete_sq] = "DELETE_IO_SQ",
@@ -167,7 +200,7 @@ void nvme_trace_command(struct nvme_ctrl *ctrl, const struct nvme_cmd *cmd, uint
 		describe_admin(&cmd->sqe, details, sizeof(details));
 	else
 		describe_io(&cmd->sqe, details, sizeof(details));
-	trace_emit(TRACE_CMD, ctrl->name, nvme_opcode_name(admin, cmd->sqe.opcode), cmd->start_ns,
-		   "%sqid=%u cid=%u -> %s%s", details, cmd->sq->qid, cmd->sqe.cid, nvme_status_name(status),
-		   status & NVME_SC_DNR ? " DNR" : "");
+	uvfio_trace(&ctrl->func->dev, nvme_opcode_name(admin, cmd->sqe.opcode), cmd->start_ns,
+		    "%sqid=%u cid=%u -> %s%s", details, cmd->sq->qid, cmd->sqe.cid, nvme_status_name(status),
+		    status & NVME_SC_DNR ? " DNR" : "");
 }

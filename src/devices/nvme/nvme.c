@@ -32,25 +32,6 @@ static const struct uvfio_option nvme_options[] = {
 	{ 0 },
 };
 
-static const struct pci_desc nvme_desc = {
-	.vendor = 0x1b36,
-	.device = 0x0010,
-	.subsys_vendor = 0x1af4,
-	.subsys_device = 0x1100,
-	.class_code = 0x010802,
-	.revision = 2,
-	.bar[0] = { .size = 0x4000, .mem64 = true },
-	.intx = 1,
-	.msix_vectors = NVME_VECTORS,
-	.msix_bar = 0,
-	.msix_table = 0x2000,
-	.msix_pba = 0x3000,
-	.pcie = true,
-	.aer = true,
-	.pm = true,
-	.no_soft_reset = true,
-};
-
 /* MDTS counts pages as a power of two, and 0 means no limit: one page cannot be said. */
 static int check_mdts(struct nvme_ctrl *ctrl, uint64_t mdts, char *err, size_t err_len)
 {
@@ -108,9 +89,9 @@ static void init_locks(struct nvme_ctrl *ctrl)
 	nvme_queues_init(ctrl);
 }
 
-static void nvme_destroy(void *priv)
+static void nvme_destroy(struct uvfio_pci_func *func)
 {
-	struct nvme_ctrl *ctrl = priv;
+	struct nvme_ctrl *ctrl = func->dev.priv;
 
 	nvme_queues_destroy(ctrl);
 	pthread_mutex_destroy(&ctrl->log.lock);
@@ -119,94 +100,92 @@ static void nvme_destroy(void *priv)
 	pthread_mutex_destroy(&ctrl->gate);
 	pthread_mutex_destroy(&ctrl->control_lock);
 	pthread_mutex_destroy(&ctrl->intx_lock);
+	nvme_workers_free(ctrl);
 	nvme_media_close(&ctrl->media);
 	free(ctrl->media.name);
 	free(ctrl->ns);
-	free(ctrl);
 }
 
-static int set_up(struct nvme_ctrl *ctrl, const struct pci_create *how, const struct nvme_options *opts,
-		  char *err, size_t err_len)
+static int set_up(struct nvme_ctrl *ctrl, const struct nvme_options *opts, char *err, size_t err_len)
 {
 	int rc;
 
-	ctrl->instance = how->instance;
 	ctrl->queues = (unsigned int)opts->queues;
-	ctrl->nr_threads = opts->threads ? (unsigned int)opts->threads : default_threads();
+	ctrl->nr_workers = opts->threads ? (unsigned int)opts->threads : default_threads();
 	ctrl->lba_shift = (unsigned int)__builtin_ctzll(opts->lba);
-	snprintf(ctrl->name, sizeof(ctrl->name), "%s", how->bdf);
-	ctrl->media.fd = -1;
 	ctrl->media.name = strdup(opts->file ? opts->file : "the memory behind it");
 	if (!ctrl->media.name)
 		return -ENOMEM;
 	rc = check_mdts(ctrl, opts->mdts, err, err_len);
 	if (!rc)
-		rc = nvme_media_open(&ctrl->media, opts, how, err, err_len);
+		rc = nvme_media_open(&ctrl->media, opts, &ctrl->func->dev, err, err_len);
 	if (!rc)
 		rc = make_namespaces(ctrl, opts, err, err_len);
+	if (!rc)
+		rc = nvme_workers_new(ctrl);
 	return rc;
 }
 
-static int nvme_create(struct pci_func *func, const struct pci_create *how, const void *options,
-		       struct pci_desc *desc, void **priv, char *err, size_t err_len)
+static int nvme_create(struct uvfio_pci_func *func, struct uvfio_pci_desc *desc, char *err, size_t err_len)
 {
-	struct nvme_ctrl *ctrl = calloc(1, sizeof(*ctrl));
+	struct nvme_ctrl *ctrl = func->dev.priv;
 	int rc;
 
+	(void)desc;
 	snprintf(err, err_len, "nvme: out of memory");
-	if (!ctrl)
-		return -ENOMEM;
 	ctrl->func = func;
+	ctrl->media.fd = -1;
 	init_locks(ctrl);
-	rc = set_up(ctrl, how, options, err, err_len);
-	if (rc) {
-		nvme_destroy(ctrl);
-		return rc;
-	}
-	nvme_features_reset(ctrl);
-	*desc = nvme_desc;
-	desc->bar[0].registers = nvme_registers;
-	desc->bar[0].nr_registers = nvme_nr_registers;
-	*priv = ctrl;
-	return 0;
+	rc = set_up(ctrl, func->dev.options, err, err_len);
+	if (!rc)
+		nvme_features_reset(ctrl);
+	return rc;
 }
 
-static void nvme_reset(void *priv)
+static void nvme_reset(struct uvfio_pci_func *func)
 {
-	nvme_full_reset(priv);
+	nvme_full_reset(func->dev.priv);
 }
 
-static int nvme_open(void *priv)
+static void nvme_forked(struct uvfio_pci_func *func)
 {
-	return nvme_workers_start(priv);
+	struct nvme_ctrl *ctrl = func->dev.priv;
+
+	ctrl->active = 0;
+	atomic_store(&ctrl->frozen, 0);
+	init_locks(ctrl);
 }
 
-static void nvme_close(void *priv)
-{
-	nvme_full_reset(priv);
-	nvme_workers_stop(priv);
-}
-
-static void nvme_forked(void *priv)
-{
-	nvme_workers_forked(priv);
-}
-
-static const struct pci_model_ops nvme_ops = {
-	.bar_read = nvme_bar_read,
-	.bar_write = nvme_bar_write,
-	.reset = nvme_reset,
-	.open = nvme_open,
-	.close = nvme_close,
-	.destroy = nvme_destroy,
-	.forked = nvme_forked,
-};
-
-const struct pci_model nvme_model = {
+const struct uvfio_pci_model nvme_model = {
 	.name = "nvme",
 	.summary = "NVM Express 1.4 controller backed by RAM or a file",
 	.options = nvme_options,
 	.options_size = sizeof(struct nvme_options),
-	.create = nvme_create,
-	.ops = &nvme_ops,
+	.priv_size = sizeof(struct nvme_ctrl),
+	.desc = {
+		.vendor = 0x1b36,
+		.device = 0x0010,
+		.subsys_vendor = 0x1af4,
+		.subsys_device = 0x1100,
+		.class_code = 0x010802,
+		.revision = 2,
+		.bar[0] = { .size = 0x4000, .mem64 = true, .registers = nvme_registers },
+		.intx = 1,
+		.msix_vectors = NVME_VECTORS,
+		.msix_bar = 0,
+		.msix_table = 0x2000,
+		.msix_pba = 0x3000,
+		.pcie = true,
+		.aer = true,
+		.pm = true,
+		.no_soft_reset = true,
+	},
+	.ops = {
+		.create = nvme_create,
+		.destroy = nvme_destroy,
+		.reset = nvme_reset,
+		.read = nvme_bar_read,
+		.write = nvme_bar_write,
+		.forked = nvme_forked,
+	},
 };

@@ -23,10 +23,9 @@
 
 #include "base/base.h"
 #include "devices/nvme/spec.h"
-#include "iommu/dma.h"
-#include "pci/pci.h"
 
 #include <pthread.h>
+#include <uvfio/pci.h>
 
 #define NVME_MAX_QUEUES  64                    /* I/O queue pairs */
 #define NVME_QIDS        (NVME_MAX_QUEUES + 1) /* with the admin queue */
@@ -62,6 +61,7 @@ struct nvme_options {
 /* ---- media.c: the bytes behind the namespaces, always a file: the user's, or one that stands for RAM */
 
 struct nvme_media {
+	struct uvfio_device *dev;
 	int fd;
 	bool readonly;
 	uint64_t size;
@@ -69,7 +69,7 @@ struct nvme_media {
 	_Atomic bool no_nowait, no_zero_range, no_punch; /* what this file cannot do, once found out */
 };
 
-int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, const struct pci_create *how,
+int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, struct uvfio_device *dev,
 		    char *err, size_t err_len);
 void nvme_media_close(struct nvme_media *media);
 /*
@@ -168,15 +168,13 @@ struct nvme_segment {
 
 struct nvme_worker {
 	struct nvme_ctrl *ctrl;
-	pthread_t thread;
-	unsigned int index;
-	bool started;
-	struct dma_user *dma;
+	struct uvfio_worker *worker;
+	struct uvfio_dma *dma;
+	_Atomic bool busy; /* in an operation that may block */
 	/* completions posted and not yet signalled */
 	bool irq_due;
 	uint16_t irq_vector;
 	uint32_t irq_cost;
-	uint32_t spin_ns;
 	/* buffers for one command */
 	uint8_t *bounce[2]; /* NVME_BOUNCE bytes each */
 	struct iovec iov[NVME_MAX_IOV];
@@ -194,20 +192,16 @@ enum nvme_control {
 void nvme_kick(struct nvme_ctrl *ctrl);                            /* client context */
 void nvme_kick_sq(struct nvme_ctrl *ctrl, unsigned int qid);       /* client context */
 void nvme_kick_control(struct nvme_ctrl *ctrl, unsigned int what); /* client context */
-int nvme_workers_start(struct nvme_ctrl *ctrl);
-void nvme_workers_stop(struct nvme_ctrl *ctrl);
-void nvme_workers_forked(struct nvme_ctrl *ctrl);
-/* A worker without a thread, for tests: init, pass until false, fini. */
-int nvme_worker_init(struct nvme_worker *w, struct nvme_ctrl *ctrl, unsigned int index);
+int nvme_workers_new(struct nvme_ctrl *ctrl);
+void nvme_workers_free(struct nvme_ctrl *ctrl);
 bool nvme_worker_pass(struct nvme_worker *w); /* do what there is to do; false: there was nothing */
-void nvme_worker_fini(struct nvme_worker *w);
-void nvme_freeze(struct nvme_ctrl *ctrl); /* control_lock held: wait until no worker is inside */
+void nvme_freeze(struct nvme_ctrl *ctrl);     /* control_lock held: wait until no worker is inside */
 void nvme_thaw(struct nvme_ctrl *ctrl);
 /* Around an operation that may block, and in which this worker takes no further command. sq: where more may
  * wait. */
 void nvme_long_begin(struct nvme_worker *w, struct nvme_sq *sq);
 void nvme_long_end(struct nvme_worker *w);
-bool nvme_stopping(struct nvme_ctrl *ctrl); /* a reset waits: end long commands early */
+bool nvme_stopping(const struct nvme_worker *w); /* a reset waits: end long commands early */
 
 /* ---- prp.c: the data pointer of a command, as a sequence of stretches of IOVA */
 
@@ -282,18 +276,14 @@ void nvme_log_error(struct nvme_ctrl *ctrl, const struct nvme_cmd *cmd, uint16_t
 const char *nvme_opcode_name(bool admin, uint8_t opcode);
 const char *nvme_status_name(uint16_t status);
 void nvme_trace_command(struct nvme_ctrl *ctrl, const struct nvme_cmd *cmd, uint16_t status);
-extern const struct pci_register nvme_registers[];
-extern const unsigned int nvme_nr_registers;
+extern const struct uvfio_register nvme_registers[];
 
 /* ---- the controller */
 
 struct nvme_ctrl {
-	struct pci_func *func;
-	char name[32]; /* BDF */
-	unsigned int instance;
+	struct uvfio_pci_func *func;
 	unsigned int queues; /* I/O queue pairs */
-	unsigned int nr_threads;
-	uint64_t mdts; /* bytes, 0 unlimited */
+	uint64_t mdts;       /* bytes, 0 unlimited */
 	unsigned int mdts_shift;
 	unsigned int lba_shift;
 	unsigned int nr_ns;
@@ -305,9 +295,6 @@ struct nvme_ctrl {
 	_Atomic uint32_t asq[2], acq[2]; /* low, high */
 
 	/* kicks */
-	_Atomic uint32_t seq;         /* futex: counts kicks */
-	_Atomic uint32_t awake;       /* workers that will look again before they sleep */
-	_Atomic bool spinning;        /* a worker waits for a kick without sleeping */
 	_Atomic uint32_t control;     /* enum nvme_control */
 	_Atomic uint32_t event_kicks; /* bits of enum nvme_event, just raised */
 	_Atomic uint64_t kicks[2];    /* one bit per submission queue */
@@ -317,15 +304,13 @@ struct nvme_ctrl {
 
 	/* workers */
 	struct nvme_worker *workers;
-	_Atomic unsigned int nr_workers; /* started */
-	_Atomic bool growing;            /* one more is being started */
-	pthread_mutex_t intx_lock;       /* computing and driving the line */
-	pthread_mutex_t control_lock;    /* enable, reset and shutdown, one at a time */
+	unsigned int nr_workers;
+	pthread_mutex_t intx_lock;    /* computing and driving the line */
+	pthread_mutex_t control_lock; /* enable, reset and shutdown, one at a time */
 	pthread_mutex_t gate;
 	pthread_cond_t gate_cond;
 	unsigned int active;         /* workers inside; under gate */
 	_Atomic unsigned int frozen; /* under gate */
-	_Atomic bool stop;
 
 	/* while enabled */
 	uint64_t page; /* CC.MPS in bytes */
@@ -343,8 +328,9 @@ struct nvme_ctrl {
 
 /* ---- regs.c, control.c */
 
-uint64_t nvme_bar_read(void *priv, unsigned int bar, uint64_t offset, unsigned int size);
-void nvme_bar_write(void *priv, unsigned int bar, uint64_t offset, uint64_t value, unsigned int size);
+uint64_t nvme_bar_read(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, unsigned int size);
+void nvme_bar_write(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, uint64_t value,
+		    unsigned int size);
 void nvme_regs_reset(struct nvme_ctrl *ctrl);
 uint64_t nvme_cap(void);
 #define NVME_VERSION 0x00010400u

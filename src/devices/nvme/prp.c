@@ -41,7 +41,7 @@ static uint16_t read_list(struct nvme_prp *it)
 	uint64_t fits = MIN(needed, slots);
 	uint64_t nr = MIN(fits, (uint64_t)NVME_PRP_BATCH);
 
-	if (dma_read(it->w->dma, it->list, it->w->prps, nr * 8, "PRP list"))
+	if (uvfio_dma_read(it->w->dma, it->list, it->w->prps, nr * 8, "PRP list"))
 		return NVME_SC_DATA_XFER_ERROR;
 	it->at = 0;
 	it->nr = (unsigned int)nr;
@@ -108,9 +108,9 @@ static uint16_t copy(struct nvme_worker *w, const struct nvme_sqe *sqe, uint8_t 
 			return status;
 		n = MIN(it.len, len);
 		if (to_host)
-			rc = dma_write(w->dma, it.iova, buf, n, "data");
+			rc = uvfio_dma_write(w->dma, it.iova, buf, n, "data");
 		else
-			rc = dma_read(w->dma, it.iova, buf, n, "data");
+			rc = uvfio_dma_read(w->dma, it.iova, buf, n, "data");
 		if (rc)
 			return NVME_SC_DATA_XFER_ERROR;
 		nvme_prp_advance(&it, n);

@@ -9,7 +9,6 @@
  * Doorbells are stored by clients without a lock and read once per use: whatever is outside the queue is
  * taken as "nothing there" (submission) or "full" (completion).
  */
-#include "base/trace.h"
 #include "devices/nvme/nvme.h"
 
 #include <string.h>
@@ -208,9 +207,9 @@ static int post(struct nvme_worker *w, struct nvme_cq *cq, struct nvme_cqe *cqe)
 	cq->reserved--;
 	atomic_store(&cq->tail, tail);
 	/* In this order for whoever polls: a DMA section begins with a full barrier. */
-	if (dma_write(w->dma, iova, halves, 8, "CQ entry"))
+	if (uvfio_dma_write(w->dma, iova, halves, 8, "CQ entry"))
 		return -EFAULT;
-	return dma_write(w->dma, iova + 8, halves + 8, 8, "CQ entry");
+	return uvfio_dma_write(w->dma, iova + 8, halves + 8, 8, "CQ entry");
 }
 
 /* ---- submission queue entries */
@@ -234,8 +233,8 @@ bool nvme_sq_take(struct nvme_worker *w, struct nvme_sq *sq, struct nvme_cmd *cm
 		return false;
 	}
 	head = atomic_load(&sq->head);
-	rc = dma_read(w->dma, sq->base + (uint64_t)head * sizeof(cmd->sqe), &cmd->sqe, sizeof(cmd->sqe),
-		      "SQ entry");
+	rc = uvfio_dma_read(w->dma, sq->base + (uint64_t)head * sizeof(cmd->sqe), &cmd->sqe, sizeof(cmd->sqe),
+			    "SQ entry");
 	if (rc) {
 		pthread_mutex_unlock(&sq->lock);
 		unreserve(sq->cq);
@@ -247,7 +246,7 @@ bool nvme_sq_take(struct nvme_worker *w, struct nvme_sq *sq, struct nvme_cmd *cm
 	pthread_mutex_unlock(&sq->lock);
 	cmd->sq = sq;
 	cmd->result = 0;
-	cmd->start_ns = trace_on(TRACE_CMD) ? trace_now() : 0;
+	cmd->start_ns = uvfio_trace_on(&w->ctrl->func->dev) ? uvfio_now() : 0;
 	return true;
 }
 
@@ -270,12 +269,10 @@ void nvme_complete(struct nvme_worker *w, struct nvme_cmd *cmd, uint16_t status)
 		.status = status,
 	};
 
-	stat_add(STAT_COMMANDS, 1);
-	if (status) {
-		stat_add(STAT_COMMAND_ERRORS, 1);
+	uvfio_count_command(&w->ctrl->func->dev, status);
+	if (status)
 		nvme_log_error(w->ctrl, cmd, status);
-	}
-	if (trace_on(TRACE_CMD))
+	if (uvfio_trace_on(&w->ctrl->func->dev))
 		nvme_trace_command(w->ctrl, cmd, status);
 
 	/* The command under way keeps its queues as they are. */
@@ -322,10 +319,10 @@ void nvme_irq_flush(struct nvme_worker *w)
 	w->irq_cost = 0;
 	if (!due)
 		return;
-	if (pci_irq_mode(w->ctrl->func) == PCI_IRQ_INTX)
+	if (uvfio_pci_irq_mode(w->ctrl->func) == UVFIO_IRQ_INTX)
 		nvme_intx_update(w->ctrl);
 	else
-		pci_irq(w->ctrl->func, w->irq_vector);
+		uvfio_pci_irq(w->ctrl->func, w->irq_vector);
 }
 
 static bool wants_line(struct nvme_ctrl *ctrl, struct nvme_cq *cq)
@@ -346,10 +343,10 @@ void nvme_intx_update(struct nvme_ctrl *ctrl)
 	bool level = false;
 
 	pthread_mutex_lock(&ctrl->intx_lock);
-	if (pci_irq_mode(ctrl->func) == PCI_IRQ_INTX)
+	if (uvfio_pci_irq_mode(ctrl->func) == UVFIO_IRQ_INTX)
 		for (unsigned int i = 0; i <= ctrl->queues && !level; i++)
 			level = wants_line(ctrl, &ctrl->cq[i]);
 	if (atomic_exchange(&ctrl->line, level) != level)
-		pci_intx(ctrl->func, level);
+		uvfio_pci_intx(ctrl->func, level);
 	pthread_mutex_unlock(&ctrl->intx_lock);
 }

@@ -58,9 +58,9 @@ static uint32_t read32(struct nvme_ctrl *ctrl, uint64_t offset)
 	}
 }
 
-uint64_t nvme_bar_read(void *priv, unsigned int bar, uint64_t offset, unsigned int size)
+uint64_t nvme_bar_read(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, unsigned int size)
 {
-	struct nvme_ctrl *ctrl = priv;
+	struct nvme_ctrl *ctrl = func->dev.priv;
 	uint64_t aligned = offset & ~(uint64_t)7;
 	uint64_t value;
 
@@ -146,9 +146,10 @@ static void write_doorbell(struct nvme_ctrl *ctrl, uint64_t offset, uint32_t val
 		nvme_sq_doorbell(ctrl, (unsigned int)(index / 2), value & 0xffff);
 }
 
-void nvme_bar_write(void *priv, unsigned int bar, uint64_t offset, uint64_t value, unsigned int size)
+void nvme_bar_write(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, uint64_t value,
+		    unsigned int size)
 {
-	struct nvme_ctrl *ctrl = priv;
+	struct nvme_ctrl *ctrl = func->dev.priv;
 	uint64_t mask = size < 8 ? BIT64(size * 8) - 1 : UINT64_MAX;
 	unsigned int shift = (offset & 3) * 8;
 	uint64_t aligned = offset & ~(uint64_t)3;

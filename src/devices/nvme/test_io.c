@@ -467,7 +467,7 @@ static void test_reset_under_load(void **state)
 		for (int i = 0; i < 60; i++)
 			rig_submit(rig, 1, &sqe);
 		usleep((unsigned int)round * 50);
-		nvme_model.ops->reset(rig->ctrl);
+		rig_reset(rig);
 		irqs = atomic_load(&rig->func.irqs[1]);
 		memcpy(copy, rig->memory, RIG_MEMORY);
 		usleep(2000);
@@ -498,13 +498,15 @@ static void test_fork(void **state)
 	child = fork();
 	assert_true(child >= 0);
 	if (!child) {
-		nvme_model.ops->forked(rig->ctrl);
-		nvme_model.ops->close(rig->ctrl);
+		dma_forked();
+		model_host_forked(&rig->func.host);
+		nvme_model.ops.forked(&rig->func.pub);
+		rig_reset(rig);
 		rig_start_threads(rig);
 		rig_enable(rig);
 		rig_create_queues(rig, 1, 64, 64);
 		keep_busy(rig, 200);
-		nvme_model.ops->close(rig->ctrl);
+		rig_free(rig);
 		_exit(7);
 	}
 	assert_int_equal(waitpid(child, &status, 0), child);

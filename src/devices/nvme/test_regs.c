@@ -35,8 +35,8 @@ static void test_power_management(void **state)
 	struct rig *rig = rig_new("");
 
 	(void)state;
-	assert_true(rig->desc.pm);
-	assert_true(rig->desc.no_soft_reset);
+	assert_true(nvme_model.desc.pm);
+	assert_true(nvme_model.desc.no_soft_reset);
 	rig_free(rig);
 }
 
@@ -84,7 +84,7 @@ static void test_enable_disable(void **state)
 	rig_write(rig, NVME_REG_CC, 0x00460000, 4);
 	rig_enable(rig);
 	assert_false(atomic_load(&rig->ctrl->sq[1].live));
-	nvme_model.ops->reset(rig->ctrl);
+	rig_reset(rig);
 	assert_int_equal(rig_read(rig, NVME_REG_CC, 4), 0);
 	assert_int_equal(rig_read(rig, NVME_REG_ASQ, 8), 0);
 	assert_int_equal(rig_read(rig, NVME_REG_CSTS, 4), 0);
@@ -164,7 +164,7 @@ static void test_intx(void **state)
 	struct nvme_cqe cqe;
 
 	(void)state;
-	rig->func.mode = PCI_IRQ_INTX;
+	rig->func.mode = UVFIO_IRQ_INTX;
 	rig_enable(rig);
 	rig_submit(rig, 0, &sqe);
 	rig_run(rig);
@@ -263,36 +263,32 @@ static void test_file_grows(void **state)
 /* What stands for RAM is there again for the next program of a session, and only there. */
 static void test_session_memory(void **state)
 {
-	char dir[] = "/tmp/uvfio-test-nvme-XXXXXX", path[64], err[256];
-	struct pci_create how = { .bdf = "0000:00:01.0", .state_dir = dir, .instance = 3 };
+	char dir[] = "/tmp/uvfio-test-nvme-XXXXXX", path[64], err[256], back[11] = "";
+	struct uvfio_device dev = { .calls = &model_calls, .state_dir = dir, .instance = 3 };
 	struct nvme_options opts = { .size = 1 << 20, .lba = 512, .ns = 1, .queues = 1 };
 	struct iovec iov = { "persistent", 11 };
-	struct pci_desc desc;
+	struct nvme_media media = { .name = path };
 	struct stat st;
 	size_t moved;
-	void *priv;
 
 	(void)state;
 	assert_non_null(mkdtemp(dir));
 	snprintf(path, sizeof(path), "%s/nvme3.ram", dir);
-	assert_int_equal(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)), 0);
-	assert_int_equal(nvme_media_write(&((struct nvme_ctrl *)priv)->media, &iov, 1, 4096, false, &moved),
-			 0);
-	nvme_model.ops->destroy(priv);
+	assert_int_equal(nvme_media_open(&media, &opts, &dev, err, sizeof(err)), 0);
+	assert_int_equal(nvme_media_write(&media, &iov, 1, 4096, false, &moved), 0);
+	nvme_media_close(&media);
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_size, 1 << 20);
 	assert_int_equal(st.st_mode & 0777, 0600);
-	char back[11] = "";
 	iov = (struct iovec){ back, sizeof(back) };
-	assert_int_equal(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)), 0);
-	assert_int_equal(nvme_media_read(&((struct nvme_ctrl *)priv)->media, &iov, 1, 4096, false, &moved),
-			 0);
+	assert_int_equal(nvme_media_open(&media, &opts, &dev, err, sizeof(err)), 0);
+	assert_int_equal(nvme_media_read(&media, &iov, 1, 4096, false, &moved), 0);
 	assert_string_equal(back, "persistent");
-	nvme_model.ops->destroy(priv);
+	nvme_media_close(&media);
 	unlink(path);
 	/* A directory that is not there is one line, not a crash. */
 	rmdir(dir);
-	assert_true(nvme_model.create(NULL, &how, &opts, &desc, &priv, err, sizeof(err)) < 0);
+	assert_true(nvme_media_open(&media, &opts, &dev, err, sizeof(err)) < 0);
 	assert_non_null(strstr(err, path));
 }
 

@@ -22,55 +22,74 @@ const char *__tsan_default_suppressions(void)
 
 /* ---- the function's side that pci/ would have */
 
-void pci_irq(struct pci_func *func, unsigned int vector)
+static struct rig_func *to_rig(struct uvfio_pci_func *pub)
+{
+	return container_of(pub, struct rig_func, pub);
+}
+
+static void rig_irq(struct uvfio_pci_func *pub, unsigned int vector)
 {
 	assert_true(vector < NVME_VECTORS);
-	atomic_fetch_add(&func->irqs[vector], 1);
+	atomic_fetch_add(&to_rig(pub)->irqs[vector], 1);
 }
 
-void pci_intx(struct pci_func *func, bool level)
+static void rig_intx(struct uvfio_pci_func *pub, bool level)
 {
-	atomic_store(&func->line, level);
+	atomic_store(&to_rig(pub)->line, level);
 }
 
-enum pci_irq_mode pci_irq_mode(struct pci_func *func)
+static enum uvfio_irq_mode rig_irq_mode(struct uvfio_pci_func *pub)
 {
-	return func->mode;
+	return to_rig(pub)->mode;
 }
 
-struct iommu_dev *pci_iommu_dev(struct pci_func *func)
-{
-	return &func->iommu;
-}
+static const struct uvfio_pci_calls rig_calls = {
+	.irq = rig_irq,
+	.intx = rig_intx,
+	.irq_mode = rig_irq_mode,
+};
 
 /* ---- making one */
 
-static int make(struct pci_func *func, const char *options, struct nvme_options *opts, struct pci_desc *desc,
-		void **priv, char *err, size_t err_len)
+static void unmake(struct rig_func *func, struct nvme_options *opts)
 {
-	struct pci_create how = { .bdf = "0000:00:01.0" };
+	nvme_model.ops.destroy(&func->pub);
+	model_host_destroy(&func->host);
+	iommu_dev_destroy(&func->iommu);
+	options_free(nvme_model.options, opts);
+	free(func->pub.dev.priv);
+}
+
+static int make(struct rig_func *func, const char *options, struct nvme_options *opts, char *err,
+		size_t err_len)
+{
+	struct uvfio_pci_desc desc = nvme_model.desc;
 	int rc = options_parse(nvme_model.options, "nvme", options, opts, err, err_len);
 
 	if (rc < 0)
 		return rc;
-	rc = nvme_model.create(func, &how, opts, desc, priv, err, err_len);
+	iommu_dev_init(&func->iommu, "0000:00:01.0");
+	model_host_init(&func->host, &func->pub.dev, &func->iommu);
+	func->pub.calls = &rig_calls;
+	func->pub.dev.name = "0000:00:01.0";
+	func->pub.dev.options = opts;
+	func->pub.dev.priv = calloc(1, nvme_model.priv_size);
+	assert_non_null(func->pub.dev.priv);
+	rc = nvme_model.ops.create(&func->pub, &desc, err, err_len);
 	if (rc)
-		options_free(nvme_model.options, opts);
+		unmake(func, opts);
 	return rc;
 }
 
 int rig_try(const char *options, char *err, size_t err_len)
 {
 	struct nvme_options opts = { 0 };
-	struct pci_desc desc;
-	void *priv;
-	int rc = make(NULL, options, &opts, &desc, &priv, err, err_len);
+	struct rig_func func = { .mode = UVFIO_IRQ_MSIX };
+	int rc = make(&func, options, &opts, err, err_len);
 
-	if (rc)
-		return rc;
-	nvme_model.ops->destroy(priv);
-	options_free(nvme_model.options, &opts);
-	return 0;
+	if (!rc)
+		unmake(&func, &opts);
+	return rc;
 }
 
 static void map_memory(struct rig *rig)
@@ -89,7 +108,6 @@ static void map_memory(struct rig *rig)
 	assert_int_equal(iommu_domain_map(rig->domain, RIG_IOVA, RIG_MEMORY, rig->mm, (uintptr_t)rig->memory,
 					  IOMMU_READ | IOMMU_WRITE),
 			 0);
-	iommu_dev_init(&rig->func.iommu, "0000:00:01.0");
 	iommu_dev_attach(&rig->func.iommu, rig->domain);
 	atomic_store(&rig->func.iommu.enabled, true);
 }
@@ -98,28 +116,32 @@ struct rig *rig_new(const char *options)
 {
 	struct rig *rig = calloc(1, sizeof(*rig));
 	char err[256] = "";
-	void *priv;
 
 	assert_non_null(rig);
-	rig->func.mode = PCI_IRQ_MSIX;
-	map_memory(rig);
-	if (make(&rig->func, options, &rig->opts, &rig->desc, &priv, err, sizeof(err)))
+	rig->func.mode = UVFIO_IRQ_MSIX;
+	if (make(&rig->func, options, &rig->opts, err, sizeof(err)))
 		fail_msg("%s", err);
-	rig->ctrl = priv;
-	nvme_model.ops->reset(rig->ctrl);
-	assert_int_equal(nvme_worker_init(&rig->worker, rig->ctrl, 0), 0);
+	map_memory(rig);
+	rig->ctrl = rig->func.pub.dev.priv;
+	rig_reset(rig);
+	rig->worker = &rig->ctrl->workers[0];
+	rig->worker->dma = dma_user_new(&rig->func.iommu, &rig->func.pub.dev);
+	assert_non_null(rig->worker->dma);
 	return rig;
 }
 
 void rig_free(struct rig *rig)
 {
-	if (rig->threads)
-		nvme_model.ops->close(rig->ctrl);
-	nvme_worker_fini(&rig->worker);
-	nvme_model.ops->destroy(rig->ctrl);
-	options_free(nvme_model.options, &rig->opts);
+	struct uvfio_dma *dma = rig->threads ? NULL : rig->worker->dma;
+
+	if (rig->threads) {
+		model_host_hold(&rig->func.host);
+		nvme_model.ops.reset(&rig->func.pub);
+		model_host_close(&rig->func.host);
+	}
+	dma_user_free(dma);
 	iommu_dev_attach(&rig->func.iommu, NULL);
-	iommu_dev_destroy(&rig->func.iommu);
+	unmake(&rig->func, &rig->opts);
 	iommu_domain_unmap(rig->domain, RIG_IOVA, RIG_MEMORY);
 	iommu_domain_free(rig->domain);
 	mm_put(rig->mm);
@@ -133,15 +155,26 @@ void rig_free(struct rig *rig)
 
 void rig_start_threads(struct rig *rig)
 {
-	assert_int_equal(nvme_model.ops->open(rig->ctrl), 0);
+	if (!rig->threads)
+		dma_user_free(rig->worker->dma);
+	rig->worker->dma = NULL;
+	assert_int_equal(model_host_open(&rig->func.host), 0);
+	model_host_release(&rig->func.host);
 	rig->threads = true;
+}
+
+void rig_reset(struct rig *rig)
+{
+	model_host_hold(&rig->func.host);
+	nvme_model.ops.reset(&rig->func.pub);
+	model_host_release(&rig->func.host);
 }
 
 void rig_run(struct rig *rig)
 {
 	if (rig->threads)
 		return;
-	while (nvme_worker_pass(&rig->worker))
+	while (nvme_worker_pass(rig->worker))
 		;
 }
 
@@ -155,12 +188,12 @@ void *rig_at(struct rig *rig, uint64_t iova)
 
 uint64_t rig_read(struct rig *rig, uint64_t offset, unsigned int size)
 {
-	return nvme_model.ops->bar_read(rig->ctrl, 0, offset, size);
+	return nvme_model.ops.read(&rig->func.pub, 0, offset, size);
 }
 
 void rig_write(struct rig *rig, uint64_t offset, uint64_t value, unsigned int size)
 {
-	nvme_model.ops->bar_write(rig->ctrl, 0, offset, value, size);
+	nvme_model.ops.write(&rig->func.pub, 0, offset, value, size);
 }
 
 static void wait_ready(struct rig *rig, unsigned int ready)

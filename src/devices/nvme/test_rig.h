@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A bench for the controller: a pci_func that counts interrupts, a domain with one stretch of memory, and a
- * small driver. The controller's work is done by rig_run() in the test's own thread, so that tests are
+ * A bench for the controller: a PCI function that counts interrupts, a domain with one stretch of memory, and
+ * a small driver. The controller's work is done by rig_run() in the test's own thread, so that tests are
  * deterministic; or by its threads, after rig_start_threads().
  */
 #ifndef UVFIO_DEVICES_NVME_TEST_RIG_H
@@ -16,6 +16,7 @@
 
 #include "devices/models.h"
 #include "devices/nvme/nvme.h"
+#include "model/model.h"
 
 #define RIG_IOVA   0x100000ull
 #define RIG_MEMORY (8ull << 20)
@@ -28,9 +29,11 @@
 #define RIG_CQ(qid) (RIG_SQ(qid) + 0x10000)
 #define RIG_DATA    (RIG_IOVA + 0x200000)
 
-struct pci_func {
+struct rig_func {
+	struct uvfio_pci_func pub;
 	struct iommu_dev iommu;
-	enum pci_irq_mode mode;
+	struct model_host host;
+	enum uvfio_irq_mode mode;
 	_Atomic unsigned int irqs[NVME_VECTORS];
 	_Atomic bool line;
 };
@@ -43,16 +46,15 @@ struct rig_queue {
 };
 
 struct rig {
-	struct pci_func func;
+	struct rig_func func;
 	struct iommu_params params;
 	struct iommu_domain *domain;
 	struct mm *mm;
 	uint8_t *map;    /* guards included */
 	uint8_t *memory; /* at RIG_IOVA */
 	struct nvme_options opts;
-	struct pci_desc desc;
 	struct nvme_ctrl *ctrl;
-	struct nvme_worker worker;
+	struct nvme_worker *worker; /* whose work rig_run() does */
 	bool threads;
 	uint32_t mps; /* for CC */
 	struct rig_queue q[NVME_QIDS];
@@ -63,7 +65,8 @@ struct rig *rig_new(const char *options);
 void rig_free(struct rig *rig);                              /* checks the guards */
 int rig_try(const char *options, char *err, size_t err_len); /* only make and destroy the controller */
 void rig_start_threads(struct rig *rig);
-void rig_run(struct rig *rig); /* until nothing is left to do; does nothing with threads */
+void rig_reset(struct rig *rig); /* as pci/ does it */
+void rig_run(struct rig *rig);   /* until nothing is left to do; does nothing with threads */
 
 void *rig_at(struct rig *rig, uint64_t iova);
 uint64_t rig_read(struct rig *rig, uint64_t offset, unsigned int size);

@@ -1,45 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The threads of a controller.
+ * The workers of a controller: who does what there is to do.
  *
- * Sleeping: seq counts kicks. A worker reads seq, looks at everything there is to do, and sleeps only if seq
- * has not moved. awake counts the workers that will look again before they sleep, so that a kick makes a
- * system call only when there is none. A worker in a long operation is not awake.
- *
- * Before it sleeps a worker spins for a few microseconds, longer when that has paid before and not at all
- * when it has not, and yields the CPU while it does: its client may need it.
+ * A kick goes to the first worker that is not busy with an operation that may block. A worker says that it is
+ * busy before it looks whether anything waits, and who kicks says what there is to do before it looks who is
+ * busy: one of the two sees the other.
  */
-#include "base/thread.h"
-#include "base/trace.h"
 #include "devices/nvme/nvme.h"
 
-#include <limits.h>
-#include <linux/futex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
-#define SPIN_MIN_NS  1000
-#define SPIN_MAX_NS  20000
 #define DRAIN_BUDGET 64 /* commands from one queue before the next one has its turn */
 
 /* ---- kicks: async-signal-safe */
 
-static void futex_wake(_Atomic uint32_t *word, int nr)
-{
-	int saved = errno;
-
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, nr, NULL, NULL, 0);
-	errno = saved;
-}
-
 void nvme_kick(struct nvme_ctrl *ctrl)
 {
-	atomic_fetch_add(&ctrl->seq, 1);
-	if (!atomic_load(&ctrl->awake))
-		futex_wake(&ctrl->seq, 1);
+	unsigned int i = 0;
+
+	while (i < ctrl->nr_workers && atomic_load(&ctrl->workers[i].busy))
+		i++;
+	uvfio_worker_kick(ctrl->workers[i % ctrl->nr_workers].worker);
 }
 
 void nvme_kick_sq(struct nvme_ctrl *ctrl, unsigned int qid)
@@ -53,8 +36,6 @@ void nvme_kick_control(struct nvme_ctrl *ctrl, unsigned int what)
 	atomic_fetch_or(&ctrl->control, what);
 	nvme_kick(ctrl);
 }
-
-static int start_one(struct nvme_ctrl *ctrl, unsigned int index);
 
 /* ---- entering and leaving */
 
@@ -92,45 +73,27 @@ void nvme_thaw(struct nvme_ctrl *ctrl)
 	pthread_mutex_unlock(&ctrl->gate);
 }
 
-bool nvme_stopping(struct nvme_ctrl *ctrl)
+bool nvme_stopping(const struct nvme_worker *w)
 {
-	return atomic_load_explicit(&ctrl->frozen, memory_order_relaxed) ||
-	       atomic_load_explicit(&ctrl->stop, memory_order_relaxed);
-}
-
-/* The second worker and those after it are made when there is work for them. */
-static void grow(struct nvme_ctrl *ctrl)
-{
-	unsigned int nr = atomic_load(&ctrl->nr_workers);
-
-	if (nr >= ctrl->nr_threads || atomic_load(&ctrl->awake) || atomic_exchange(&ctrl->growing, true))
-		return;
-	nr = atomic_load(&ctrl->nr_workers);
-	if (nr < ctrl->nr_threads && !start_one(ctrl, nr))
-		atomic_store(&ctrl->nr_workers, nr + 1);
-	atomic_store(&ctrl->growing, false);
+	return atomic_load_explicit(&w->ctrl->frozen, memory_order_relaxed) ||
+	       uvfio_worker_stopping(w->worker);
 }
 
 void nvme_long_begin(struct nvme_worker *w, struct nvme_sq *sq)
 {
 	struct nvme_ctrl *ctrl = w->ctrl;
 
-	if (!w->started)
-		return;
 	nvme_irq_flush(w);
-	atomic_fetch_sub(&ctrl->awake, 1);
+	atomic_store(&w->busy, true);
 	if (nvme_sq_pending(sq))
 		atomic_fetch_or(&ctrl->kicks[sq->qid / 64], BIT64(sq->qid % 64));
-	if (atomic_load(&ctrl->kicks[0]) || atomic_load(&ctrl->kicks[1])) {
-		grow(ctrl);
+	if (atomic_load(&ctrl->kicks[0]) || atomic_load(&ctrl->kicks[1]))
 		nvme_kick(ctrl);
-	}
 }
 
 void nvme_long_end(struct nvme_worker *w)
 {
-	if (w->started)
-		atomic_fetch_add(&w->ctrl->awake, 1);
+	atomic_store(&w->busy, false);
 }
 
 /* ---- work */
@@ -156,7 +119,7 @@ static void drain(struct nvme_worker *w, unsigned int qid)
 	struct nvme_cmd cmd;
 	unsigned int n;
 
-	for (n = 0; n < DRAIN_BUDGET && nvme_running(ctrl) && !nvme_stopping(ctrl); n++) {
+	for (n = 0; n < DRAIN_BUDGET && nvme_running(ctrl) && !nvme_stopping(w); n++) {
 		if (!nvme_sq_take(w, sq, &cmd))
 			break;
 		if (qid == 0)
@@ -233,171 +196,52 @@ bool nvme_worker_pass(struct nvme_worker *w)
 	return found;
 }
 
-/* ---- threads */
+/* ---- making */
 
-static bool kicked(struct nvme_ctrl *ctrl, uint32_t seen)
+static void run(struct uvfio_worker *worker)
 {
-	for (int i = 0; i < 32; i++) {
-		if (atomic_load_explicit(&ctrl->seq, memory_order_relaxed) != seen)
-			return true;
-		__builtin_ia32_pause();
-	}
-	return false;
+	struct nvme_worker *w = worker->arg;
+
+	w->dma = worker->dma;
+	while (!uvfio_worker_stopping(worker) && nvme_worker_pass(w))
+		continue;
 }
 
-/* True when a kick came while it spun. One worker at a time: the others' CPUs are for the client. */
-static bool spin(struct nvme_worker *w, uint32_t seen)
+static int init_worker(struct nvme_ctrl *ctrl, unsigned int index)
 {
-	struct nvme_ctrl *ctrl = w->ctrl;
-	bool found = false;
-	uint64_t end;
-
-	if (w->spin_ns < SPIN_MIN_NS || atomic_exchange(&ctrl->spinning, true))
-		return false;
-	end = trace_now() + w->spin_ns;
-	while (!(found = kicked(ctrl, seen)) && trace_now() < end)
-		syscall(SYS_sched_yield);
-	atomic_store(&ctrl->spinning, false);
-	return found;
-}
-
-static void sleep_until_kick(struct nvme_worker *w, uint32_t seen)
-{
-	struct nvme_ctrl *ctrl = w->ctrl;
-	uint64_t slept = trace_now();
-
-	atomic_fetch_sub(&ctrl->awake, 1);
-	syscall(SYS_futex, &ctrl->seq, FUTEX_WAIT_PRIVATE, seen, NULL, NULL, 0);
-	atomic_fetch_add(&ctrl->awake, 1);
-	/* Would a longer spin have caught this kick? */
-	slept = trace_now() - slept;
-	if (slept < SPIN_MAX_NS)
-		w->spin_ns = MIN(w->spin_ns * 2 + SPIN_MIN_NS, (uint32_t)SPIN_MAX_NS);
-	else
-		w->spin_ns /= 2;
-}
-
-static void *worker_main(void *arg)
-{
-	struct nvme_worker *w = arg;
-	struct nvme_ctrl *ctrl = w->ctrl;
-
-	while (!atomic_load(&ctrl->stop)) {
-		uint32_t seen = atomic_load(&ctrl->seq);
-
-		if (nvme_worker_pass(w) || spin(w, seen))
-			continue;
-		if (!atomic_load(&ctrl->stop))
-			sleep_until_kick(w, seen);
-	}
-	atomic_fetch_sub(&ctrl->awake, 1);
-	return NULL;
-}
-
-int nvme_worker_init(struct nvme_worker *w, struct nvme_ctrl *ctrl, unsigned int index)
-{
+	struct nvme_worker *w = &ctrl->workers[index];
+	char name[12];
 	void *mem;
 
+	snprintf(name, sizeof(name), "nvme%u.%u", ctrl->func->dev.instance % 100, index % 100);
 	w->ctrl = ctrl;
-	w->index = index;
-	w->started = false;
-	w->irq_due = false;
-	w->irq_cost = 0;
-	w->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_MIN_NS : 0;
-	w->dma = dma_user_new(pci_iommu_dev(ctrl->func));
-	if (!w->dma)
+	w->worker = uvfio_worker_new(&ctrl->func->dev, name, run, w);
+	if (!w->worker)
 		return -ENOMEM;
 	mem = mmap(NULL, 2 * NVME_BOUNCE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED) {
-		dma_user_free(w->dma);
+	if (mem == MAP_FAILED)
 		return -ENOMEM;
-	}
 	w->bounce[0] = mem;
 	w->bounce[1] = w->bounce[0] + NVME_BOUNCE;
 	return 0;
 }
 
-void nvme_worker_fini(struct nvme_worker *w)
+int nvme_workers_new(struct nvme_ctrl *ctrl)
 {
-	munmap(w->bounce[0], 2 * NVME_BOUNCE);
-	dma_user_free(w->dma);
-}
+	int rc = 0;
 
-static int start_one(struct nvme_ctrl *ctrl, unsigned int index)
-{
-	struct nvme_worker *w = &ctrl->workers[index];
-	char name[16];
-	int rc;
-
-	rc = nvme_worker_init(w, ctrl, index);
-	if (rc)
-		return rc;
-	w->started = true;
-	snprintf(name, sizeof(name), "uvfio-nvme%u.%u", ctrl->instance % 100, index % 100);
-	atomic_fetch_add(&ctrl->awake, 1);
-	rc = thread_start(&w->thread, name, worker_main, w);
-	if (rc) {
-		atomic_fetch_sub(&ctrl->awake, 1);
-		nvme_worker_fini(w);
-	}
+	ctrl->workers = calloc(ctrl->nr_workers, sizeof(*ctrl->workers));
+	if (!ctrl->workers)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < ctrl->nr_workers && !rc; i++)
+		rc = init_worker(ctrl, i);
 	return rc;
 }
 
-int nvme_workers_start(struct nvme_ctrl *ctrl)
+void nvme_workers_free(struct nvme_ctrl *ctrl)
 {
-	size_t bytes = ctrl->nr_threads * sizeof(*ctrl->workers);
-	void *mem;
-	int rc;
-
-	mem = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (mem == MAP_FAILED)
-		return -ENOMEM;
-	ctrl->workers = mem;
-	atomic_store(&ctrl->stop, false);
-	atomic_store(&ctrl->growing, false);
-	atomic_store(&ctrl->spinning, false);
-	atomic_store(&ctrl->awake, 0);
-	rc = start_one(ctrl, 0);
-	if (rc) {
-		munmap(mem, bytes);
-		ctrl->workers = NULL;
-		return rc;
-	}
-	atomic_store(&ctrl->nr_workers, 1);
-	return 0;
-}
-
-static void free_workers(struct nvme_ctrl *ctrl)
-{
-	for (unsigned int i = 0; i < atomic_load(&ctrl->nr_workers); i++)
-		nvme_worker_fini(&ctrl->workers[i]);
-	if (ctrl->workers)
-		munmap(ctrl->workers, ctrl->nr_threads * sizeof(*ctrl->workers));
-	ctrl->workers = NULL;
-	atomic_store(&ctrl->nr_workers, 0);
-}
-
-void nvme_workers_stop(struct nvme_ctrl *ctrl)
-{
-	atomic_store(&ctrl->stop, true);
-	atomic_fetch_add(&ctrl->seq, 1);
-	futex_wake(&ctrl->seq, INT_MAX);
-	for (unsigned int i = 0; i < atomic_load(&ctrl->nr_workers); i++)
-		pthread_join(ctrl->workers[i].thread, NULL);
-	free_workers(ctrl);
-}
-
-void nvme_workers_forked(struct nvme_ctrl *ctrl)
-{
-	free_workers(ctrl);
-	ctrl->active = 0;
-	atomic_store(&ctrl->frozen, 0);
-	atomic_store(&ctrl->awake, 0);
-	pthread_mutex_init(&ctrl->gate, NULL);
-	pthread_cond_init(&ctrl->gate_cond, NULL);
-	pthread_mutex_init(&ctrl->intx_lock, NULL);
-	pthread_mutex_init(&ctrl->control_lock, NULL);
-	pthread_mutex_init(&ctrl->admin_lock, NULL);
-	pthread_mutex_init(&ctrl->log.lock, NULL);
-	nvme_queues_init(ctrl);
+	for (unsigned int i = 0; ctrl->workers && i < ctrl->nr_workers; i++)
+		if (ctrl->workers[i].bounce[0])
+			munmap(ctrl->workers[i].bounce[0], 2 * NVME_BOUNCE);
+	free(ctrl->workers);
 }
