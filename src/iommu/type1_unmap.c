@@ -224,7 +224,7 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped)
 {
-	uint64_t last;
+	uint64_t last = 0;
 	int ret;
 
 	*unmapped = 0;
