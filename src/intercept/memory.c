@@ -166,6 +166,30 @@ EXPORT int madvise(void *at, size_t len, int advice)
 	return REAL(madvise)(at, len, advice);
 }
 
+/* The kernel has nothing to lock in device memory, and passes over it; ours lacks the access that it wants.
+ */
+static int locked(int rc, const void *at, size_t len, int saved_errno)
+{
+	if (likely(!rc) || errno != ENOMEM || !touches_ours(at, len))
+		return rc;
+	errno = saved_errno;
+	return 0;
+}
+
+EXPORT int mlock(const void *at, size_t len)
+{
+	int saved_errno = errno;
+
+	return locked(REAL(mlock)(at, len), at, len, saved_errno);
+}
+
+EXPORT int mlock2(const void *at, size_t len, unsigned int flags)
+{
+	int saved_errno = errno;
+
+	return locked(REAL(mlock2)(at, len, flags), at, len, saved_errno);
+}
+
 /* The size of a System V segment is not in the call: everything may have changed. */
 static void note_everything(void)
 {

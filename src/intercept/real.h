@@ -86,7 +86,8 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(posix_fallocate64) X(sendfile) X(sendfile64) X(copy_file_range)                                    \
 	X(posix_spawn) X(posix_spawnp)                                                                       \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
-	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(shmat) X(shmdt)      \
+	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(mlock) X(mlock2)     \
+	X(shmat) X(shmdt)                                                                                    \
 	X(sigaction) X(signal) X(ssignal) X(bsd_signal) X(sysv_signal) X(__sysv_signal) X(sigset)            \
 	X(sigprocmask) X(pthread_sigmask) X(sigsuspend) X(ppoll) X(pselect) X(epoll_pwait)
 /* clang-format on */
