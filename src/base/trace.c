@@ -159,7 +159,7 @@ static void write_all_or_nothing(int fd, const char *buf, size_t len)
 static void emit_text(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
 		      const char *details)
 {
-	char line[640];
+	char line[800];
 	uint64_t us = ((start ? start : now) - trace_epoch) / 1000;
 	size_t n = append(line, 0, sizeof(line) - 1, "[%5u.%06u] %-6s ", (unsigned int)(us / 1000000),
 			  (unsigned int)(us % 1000000), category_name(cat));
@@ -233,7 +233,7 @@ void trace_emit(enum trace_category cat, const char *track, const char *name, ui
 {
 	int saved_errno = errno;
 	uint64_t now = trace_now();
-	char details[400];
+	char details[576];
 	va_list ap;
 
 	va_start(ap, fmt);

@@ -179,6 +179,8 @@ static int run(const struct run *run, char **argv)
 	session_remove(&session);
 	if (run->summary)
 		summary_print(status, launch.trace_out);
+	else if (run->trace)
+		summary_mappings_left();
 	return status;
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/private_fd.h"
 #include "base/thread.h"
+#include "base/why.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -89,11 +90,11 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 		return -ENOMEM;
 	ctx->fd = caller->ops->dup_fd(caller, fd);
 	if (ctx->fd < 0) {
-		rc = ctx->fd;
+		rc = WHY(ctx->fd, "%d is no open descriptor", fd);
 		goto free_ctx;
 	}
 	if (!eventfd_id(ctx->fd, &ctx->id)) {
-		rc = -EINVAL;
+		rc = WHY(-EINVAL, "descriptor %d is no eventfd", fd);
 		goto close_fd;
 	}
 	pthread_mutex_lock(&lock);

@@ -2,6 +2,8 @@
 #include "file/ioctl.h"
 
 #include "base/trace.h"
+#include "base/why.h"
+#include "uapi/requests.h"
 
 #include <stdalign.h>
 #include <stdio.h>
@@ -28,12 +30,14 @@ static long run_structured(struct ioctl_call *call, void *arg)
 	long rc;
 
 	if (copy_in(call->caller, arg, call->arg, row->minsz))
-		return -EFAULT;
+		return WHY(-EFAULT, "the argument at 0x%llx is not readable memory",
+			   (unsigned long long)call->arg);
 	call->argsz = head->argsz;
+	call->read = true;
 	if (head->argsz < row->minsz)
-		return -EINVAL;
+		return WHY(-EINVAL, "argsz %u, at least %u", head->argsz, row->minsz);
 	if (row->check_flags && (head->flags & ~row->known_flags))
-		return -EINVAL;
+		return WHY(-EINVAL, "flags 0x%x: known are 0x%x", head->flags, row->known_flags);
 	rc = row->handler(call, arg);
 	if (rc >= 0 && (row->row_flags & (IOC_OUT | IOC_OUT_FIXED))) {
 		size_t len = row->outsz;
@@ -41,25 +45,74 @@ static long run_structured(struct ioctl_call *call, void *arg)
 		if (!(row->row_flags & IOC_OUT_FIXED))
 			len = MIN(len, (size_t)call->argsz);
 		if (copy_out(call->caller, call->arg, arg, len))
-			return -EFAULT;
+			return WHY(-EFAULT, "the argument at 0x%llx is not writable memory",
+				   (unsigned long long)call->arg);
 	}
 	return rc;
+}
+
+/* " = 0", " = -1 EINVAL: size is 0" behind the arguments. */
+static void emit(const struct file *file, const char *name, uint64_t start, const char *what, long rc)
+{
+	const char *why = why_text(), *space = *what ? " " : "";
+
+	if (rc >= 0)
+		trace_emit(TRACE_IOCTL, NULL, name, start, "%s%s%s = %ld", file->path, space, what, rc);
+	else
+		trace_emit(TRACE_IOCTL, NULL, name, start, "%s%s%s = -1 %s%s%s", file->path, space, what,
+			   strerrorname_np((int)-rc), *why ? ": " : "", why);
 }
 
 static void trace_call(const struct ioctl_call *call, const void *arg, uint64_t start, long rc)
 {
 	const struct ioctl_row *row = call->row;
+	bool structured = !(row->row_flags & IOC_VALUE);
 	char what[256] = "";
+	size_t n = 0;
 
-	if (row->describe)
-		row->describe(call, arg, what, sizeof(what));
-	else if (row->row_flags & IOC_VALUE)
-		snprintf(what, sizeof(what), "arg=%llu", (unsigned long long)call->arg);
-	if (rc < 0)
-		trace_emit(TRACE_IOCTL, NULL, row->name, start, "%s %s = -1 %s", call->file->path, what,
-			   strerrorname_np((int)-rc));
-	else
-		trace_emit(TRACE_IOCTL, NULL, row->name, start, "%s %s = %ld", call->file->path, what, rc);
+	if (structured && call->argsz < row->minsz)
+		n = (size_t)snprintf(what, sizeof(what), "argsz=%u", call->argsz);
+	if (row->describe && (!structured || call->read)) {
+		if (n)
+			what[n++] = ' ';
+		row->describe(call, arg, what + n, sizeof(what) - n);
+	}
+	emit(call->file, row->name, start, what, rc);
+}
+
+/* "vfio-group" takes what is for "a group". */
+static bool takes(const struct file *file, const struct vfio_request *request)
+{
+	const char *dash = strchr(file->ops->name, '-');
+
+	return dash && !strncmp(request->kind + strlen("a "), dash + 1, strlen(dash + 1));
+}
+
+static const struct vfio_request *find_request(const struct file *file, uint32_t cmd)
+{
+	const struct vfio_request *first = vfio_request_next(cmd, NULL), *request = first;
+
+	while (request && !takes(file, request))
+		request = vfio_request_next(cmd, request);
+	return request ? request : first;
+}
+
+void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, long rc, const char *why)
+{
+	const struct vfio_request *request = find_request(file, cmd), *each = NULL;
+	char kinds[160] = "", what[32];
+	size_t n = 0;
+
+	why_clear();
+	snprintf(what, sizeof(what), "request=0x%x", cmd);
+	while ((each = vfio_request_next(cmd, each)) && n < sizeof(kinds))
+		n += (size_t)snprintf(kinds + n, sizeof(kinds) - n, "%s%s is for %s", n ? ", " : "",
+				      each->name, each->kind);
+	if (why && request && takes(file, request))
+		why_say("%s", why);
+	else if (request)
+		why_say("%s; this is %s", kinds, *file->path == '/' ? file->path : file->ops->name);
+	emit(file, request ? request->name : "ioctl", start, what, rc);
 }
 
 long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, const struct caller *caller,
@@ -78,10 +131,11 @@ long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, 
 	if (!call.row) {
 		rc = -ENOTTY;
 		if (start)
-			trace_emit(TRACE_IOCTL, NULL, "ioctl", start, "%s request=0x%x = -1 ENOTTY",
-				   file->path, cmd);
+			ioctl_trace_foreign(file, cmd, start, rc, NULL);
 		return rc;
 	}
+	if (start)
+		why_clear();
 	if (call.row->row_flags & IOC_VALUE) {
 		rc = call.row->handler(&call, NULL);
 	} else {

@@ -25,6 +25,7 @@ struct ioctl_call {
 	const struct caller *caller;
 	uint64_t arg;   /* the raw third argument: a number, or the caller's address */
 	uint32_t argsz; /* as given; 0 for rows without a structure */
+	bool read;      /* the structure has been copied in */
 	const struct ioctl_row *row;
 };
 
@@ -46,12 +47,18 @@ struct ioctl_row {
 	/* arg: IOC_ARG_MAX zeroed bytes, the first minsz copied in; NULL for IOC_VALUE. */
 	long (*handler)(struct ioctl_call *call, void *arg);
 	/* Decoded arguments for the trace, "iova=0x1000 size=0x1000 READ|WRITE"; after the handler, may be
-	 * NULL. */
+	 * NULL. Why it failed is said with WHY() where that is found. */
 	void (*describe)(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 };
 
 /* Find cmd in rows and run it. -ENOTTY when there is none. The rows are sorted as the owner likes (few). */
 long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, const struct caller *caller,
 		    uint32_t cmd, uint64_t arg);
+
+/*
+ * Trace a request that file has no row for, and that fails with rc (while ioctls are traced): its name, and
+ * what kind of descriptor takes it. why: a better reason, when the request is for this kind of file; or NULL.
+ */
+void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, long rc, const char *why);
 
 #endif

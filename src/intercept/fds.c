@@ -7,6 +7,7 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 #include "intercept/share.h"
 
 #include <linux/close_range.h>
@@ -18,11 +19,13 @@ static __attribute__((noinline)) int close_ours(int fd)
 
 	if (intercept_foreign_process())
 		return REAL(close)(fd);
+	section_begin();
 	fdtable_close(fd);
 	errno = saved_errno;
 	r = REAL(close)(fd);
 	saved_errno = errno;
 	hold_reap();
+	section_end();
 	errno = saved_errno;
 	return r;
 }
@@ -62,9 +65,11 @@ EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 		return REAL(close_range)(first, last, flags);
 	if (intercept_foreign_process())
 		return close_between(first, last, flags);
+	section_begin();
 	fdtable_close_range(first, last);
 	r = close_between(first, last, flags);
 	hold_reap();
+	section_end();
 	return r;
 }
 
@@ -77,8 +82,11 @@ EXPORT void closefrom(int low)
 static inline int note_dup(int from, int to)
 {
 	if (unlikely(to >= 0 && (fdtable_is_ours(from) || fdtable_is_ours(to))) &&
-	    !intercept_foreign_process())
+	    !intercept_foreign_process()) {
+		section_begin();
 		fdtable_dup(from, to);
+		section_end();
+	}
 	return to;
 }
 
@@ -173,7 +181,9 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		file_put(file);
 		return ioctl_descriptor(fd, request, arg);
 	}
+	section_begin();
 	r = file_ioctl(file, &self_caller, request, arg);
 	file_put(file);
+	section_end();
 	return (int)ret_errno_or(r, saved_errno);
 }

@@ -11,6 +11,7 @@
  * - Nothing happens before the program touches something of ours: without UVFIO_SESSION every hook is a jump.
  * - errno is the program's: untouched on success, set on failure (ret_errno).
  * - No hook holds a lock while it calls the core, the core holds none while it calls the program.
+ * - A hook calls the core in a section (section.h): a handler of the program waits until it is over.
  * - A hook does not allocate for a path or a descriptor that is not ours.
  *
  * Vocabulary: the program's path is what it says ("/dev/vfio/vfio"), the host path is the real file in the

@@ -8,6 +8,7 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 
 #define MAX_RW   ((size_t)INT_MAX & ~(size_t)UVFIO_PAGE_MASK)
 #define USER_END BIT64(47)
@@ -84,9 +85,12 @@ static __attribute__((noinline)) ssize_t ours_at(struct file *file, bool write_i
 						 size_t len, off64_t off)
 {
 	int saved_errno = errno;
-	ssize_t r = rw_at(file, write_it, buf, len, off);
+	ssize_t r;
 
+	section_begin();
+	r = rw_at(file, write_it, buf, len, off);
 	file_put(file);
+	section_end();
 	return ret_errno_or(r, saved_errno);
 }
 
@@ -94,9 +98,12 @@ static __attribute__((noinline)) ssize_t ours_next(struct file *file, int fd, bo
 						   const struct iovec *iov, int n)
 {
 	int saved_errno = errno;
-	ssize_t r = rw_next(file, fd, write_it, iov, n);
+	ssize_t r;
 
+	section_begin();
+	r = rw_next(file, fd, write_it, iov, n);
 	file_put(file);
+	section_end();
 	return ret_errno_or(r, saved_errno);
 }
 
@@ -104,8 +111,10 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 						     const struct iovec *iov, int n, off64_t off, int flags)
 {
 	int saved_errno = errno;
-	ssize_t r = off < -1 ? -EINVAL : rw_at(file, write_it, NULL, 0, 0);
+	ssize_t r;
 
+	section_begin();
+	r = off < -1 ? -EINVAL : rw_at(file, write_it, NULL, 0, 0);
 	if (!r)
 		r = check_vector(iov, n);
 	if (!r && flags)
@@ -113,6 +122,7 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 	else if (!r)
 		r = off == -1 ? rw_next(file, fd, write_it, iov, n) : rw_vector(file, write_it, iov, n, off);
 	file_put(file);
+	section_end();
 	return ret_errno_or(r, saved_errno);
 }
 

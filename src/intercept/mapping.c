@@ -203,7 +203,8 @@ static long protect_piece(struct io_change *change, const struct io_range *range
 {
 	bool trapped = range && range->trapped;
 
-	if (range && (prot & PROT_WRITE) && (range->file->oflags & O_ACCMODE) == O_RDONLY)
+	if (range &&
+	    ((prot & PROT_EXEC) || ((prot & PROT_WRITE) && (range->file->oflags & O_ACCMODE) == O_RDONLY)))
 		return -EACCES;
 	if (!trapped && REAL(mprotect)(ptr(at), end - at, prot))
 		return -errno;

@@ -10,6 +10,7 @@
 #include "intercept/intercept.h"
 #include "intercept/io_table.h"
 #include "intercept/mapping.h"
+#include "intercept/section.h"
 #include "intercept/trap.h"
 #include "iommu/mm.h"
 
@@ -34,11 +35,26 @@ static uint64_t va(const void *p)
 	return (uint64_t)(uintptr_t)p;
 }
 
+static void note_map(const void *at, size_t len, int prot, unsigned int flags)
+{
+	section_begin();
+	mm_note_map(va(at), len, prot, flags);
+	section_end();
+}
+
+static void note_change(const void *at, size_t len)
+{
+	section_begin();
+	mm_note_change(va(at), len);
+	section_end();
+}
+
 static bool touches_ours(const void *at, size_t len)
 {
 	uint64_t end;
 
-	return io_overlaps(va(at), add_overflows(va(at), len, &end) ? UINT64_MAX : end);
+	/* who reads the table is waited for by who changes it: a handler must not come between */
+	return IN_SECTION(io_overlaps(va(at), add_overflows(va(at), len, &end) ? UINT64_MAX : end));
 }
 
 static void *map_ours(void *at, size_t len, int prot, int flags, int fd, off_t off)
@@ -47,8 +63,10 @@ static void *map_ours(void *at, size_t len, int prot, int flags, int fd, off_t o
 	long rc = -EBADF;
 
 	if (file) {
+		section_begin();
 		rc = mapping_new(file, va(at), len, prot, flags, (uint64_t)off);
 		file_put(file);
+		section_end();
 	}
 	return (void *)ret_errno(rc);
 }
@@ -60,11 +78,12 @@ static void *map_checked(void *at, size_t len, int prot, int flags, int fd, off_
 	if (!(flags & MAP_ANONYMOUS) && fdtable_is_ours(fd))
 		return map_ours(at, len, prot, flags, fd, off);
 	if ((flags & MAP_FIXED) && touches_ours(at, len))
-		return (void *)ret_errno(mapping_replace(va(at), len, prot, flags, fd, (uint64_t)off));
+		return (void *)ret_errno(
+			IN_SECTION(mapping_replace(va(at), len, prot, flags, fd, (uint64_t)off)));
 	p = REAL(mmap)(at, len, prot, flags, fd, off);
 	if (noted() && p != MAP_FAILED)
-		mm_note_map(va(p), len, prot,
-			    (flags & (MAP_ANONYMOUS | MAP_HUGETLB)) == MAP_ANONYMOUS ? MM_ANON : 0);
+		note_map(p, len, prot,
+			 (flags & (MAP_ANONYMOUS | MAP_HUGETLB)) == MAP_ANONYMOUS ? MM_ANON : 0);
 	return p;
 }
 
@@ -87,10 +106,10 @@ EXPORT int munmap(void *at, size_t len)
 	int rc;
 
 	if (unlikely(touches_ours(at, len)))
-		return (int)ret_errno(mapping_unmap(va(at), len));
+		return (int)ret_errno(IN_SECTION(mapping_unmap(va(at), len)));
 	rc = REAL(munmap)(at, len);
 	if (noted())
-		mm_note_change(va(at), len);
+		note_change(at, len);
 	return rc;
 }
 
@@ -99,10 +118,10 @@ EXPORT int mprotect(void *at, size_t len, int prot)
 	int rc;
 
 	if (unlikely(touches_ours(at, len)))
-		return (int)ret_errno(mapping_protect(va(at), len, prot));
+		return (int)ret_errno(IN_SECTION(mapping_protect(va(at), len, prot)));
 	rc = REAL(mprotect)(at, len, prot);
 	if (noted())
-		mm_note_change(va(at), len);
+		note_change(at, len);
 	return rc;
 }
 
@@ -111,10 +130,10 @@ EXPORT int pkey_mprotect(void *at, size_t len, int prot, int pkey)
 	int rc;
 
 	if (unlikely(touches_ours(at, len)))
-		return (int)ret_errno(mapping_protect(va(at), len, prot));
+		return (int)ret_errno(IN_SECTION(mapping_protect(va(at), len, prot)));
 	rc = REAL(pkey_mprotect)(at, len, prot, pkey);
 	if (noted())
-		mm_note_change(va(at), len);
+		note_change(at, len);
 	return rc;
 }
 
@@ -130,12 +149,12 @@ EXPORT void *mremap(void *at, size_t old_len, size_t new_len, int flags, ...)
 	}
 	if (unlikely(touches_ours(at, old_len ? old_len : 1) ||
 		     ((flags & MREMAP_FIXED) && touches_ours(to, new_len))))
-		return (void *)ret_errno(mapping_move(va(at), old_len, new_len, flags, va(to)));
+		return (void *)ret_errno(IN_SECTION(mapping_move(va(at), old_len, new_len, flags, va(to))));
 	p = REAL(mremap)(at, old_len, new_len, flags, to);
 	if (noted()) {
-		mm_note_change(va(at), old_len);
+		note_change(at, old_len);
 		if (p != MAP_FAILED)
-			mm_note_change(va(p), new_len);
+			note_change(p, new_len);
 	}
 	return p;
 }
@@ -147,11 +166,38 @@ EXPORT int madvise(void *at, size_t len, int advice)
 	return REAL(madvise)(at, len, advice);
 }
 
+/* The kernel has nothing to lock in device memory, and passes over it; ours lacks the access that it wants.
+ */
+static int locked(int rc, const void *at, size_t len, int saved_errno)
+{
+	if (likely(!rc) || errno != ENOMEM || !touches_ours(at, len))
+		return rc;
+	errno = saved_errno;
+	return 0;
+}
+
+EXPORT int mlock(const void *at, size_t len)
+{
+	int saved_errno = errno;
+
+	return locked(REAL(mlock)(at, len), at, len, saved_errno);
+}
+
+EXPORT int mlock2(const void *at, size_t len, unsigned int flags)
+{
+	int saved_errno = errno;
+
+	return locked(REAL(mlock2)(at, len, flags), at, len, saved_errno);
+}
+
 /* The size of a System V segment is not in the call: everything may have changed. */
 static void note_everything(void)
 {
-	if (noted())
-		mm_trust_notes(true);
+	if (!noted())
+		return;
+	section_begin();
+	mm_trust_notes(true);
+	section_end();
 }
 
 EXPORT void *shmat(int id, const void *at, int flags)

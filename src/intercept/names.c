@@ -44,6 +44,11 @@ NAMED(ssize_t, listxattr, (const char *path, char *list, size_t len), (path, lis
 NAMED(ssize_t, llistxattr, (const char *path, char *list, size_t len), (path, list, len))
 NAMED(int, statvfs, (const char *restrict path, struct statvfs *restrict st), (path, st))
 NAMED(int, statvfs64, (const char *restrict path, struct statvfs64 *restrict st), (path, st))
+NAMED(int, truncate, (const char *path, off_t len), (path, len))
+NAMED(int, truncate64, (const char *path, off64_t len), (path, len))
+NAMED(int, utimes, (const char *path, const struct timeval times[2]), (path, times))
+NAMED_AT(int, utimensat, (int dirfd, const char *path, const struct timespec times[2], int flags),
+	 (dirfd, path, times, flags))
 NAMED(int, inotify_add_watch, (int fd, const char *path, uint32_t mask), (fd, path, mask))
 
 /* Those who look whether /sys is what they think it is (libudev does) find sysfs. */

@@ -6,6 +6,7 @@
 #include "base/trace.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 #include "intercept/share.h"
 #include "machine/machine.h"
 
@@ -55,8 +56,10 @@ int node_open(const char *name, int oflags)
 {
 	int rc;
 
+	section_begin();
 	if (!remote_open(name, oflags, &rc))
 		rc = open_here(name, oflags);
+	section_end();
 	if (rc >= 0 && (oflags & STATUS_FLAGS))
 		fcntl(rc, F_SETFL, fcntl(rc, F_GETFL) | (oflags & STATUS_FLAGS));
 	if (trace_on(TRACE_FILE))

@@ -7,6 +7,7 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -30,8 +31,11 @@ static int reopen(int fd, int flags)
 /* The kernel gave this number: if it was ours, it has been closed by a road that we do not see. */
 static inline int fresh(int fd)
 {
-	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
+	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process()) {
+		section_begin();
 		fdtable_close(fd);
+		section_end();
+	}
 	return fd;
 }
 

@@ -3,6 +3,7 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 #include "intercept/share.h"
 
 #include <string.h>
@@ -45,7 +46,9 @@ static inline void look_at(const struct msghdr *msg, void (*fn)(int fd))
 	if (unlikely(session.on && msg && msg->msg_control && msg->msg_controllen >= CMSG_LEN(sizeof(int)))) {
 		int saved_errno = errno;
 
+		section_begin();
 		for_each_fd(msg, fn);
+		section_end();
 		errno = saved_errno;
 	}
 }

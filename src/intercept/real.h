@@ -25,11 +25,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/sendfile.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/xattr.h>
 #include <unistd.h>
@@ -77,9 +79,15 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(ftw) X(ftw64) X(nftw) X(nftw64)                                                                    \
 	X(chmod) X(fchmodat) X(chown) X(lchown) X(fchownat) X(getxattr) X(lgetxattr) X(listxattr)            \
 	X(llistxattr) X(statfs) X(statfs64) X(fstatfs) X(fstatfs64) X(statvfs) X(statvfs64) X(inotify_add_watch)                     \
+	X(truncate) X(truncate64) X(utimes) X(utimensat)                                                     \
+	X(mkdir) X(mkdirat) X(mknod) X(mknodat) X(symlink) X(symlinkat) X(unlink) X(unlinkat) X(rmdir)       \
+	X(remove) X(rename) X(renameat) X(renameat2) X(link) X(linkat)                                       \
+	X(fsync) X(fdatasync) X(ftruncate) X(ftruncate64) X(fallocate) X(fallocate64) X(posix_fallocate)     \
+	X(posix_fallocate64) X(sendfile) X(sendfile64) X(copy_file_range)                                    \
 	X(posix_spawn) X(posix_spawnp)                                                                       \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
-	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(shmat) X(shmdt)      \
+	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(mlock) X(mlock2)     \
+	X(shmat) X(shmdt)                                                                                    \
 	X(sigaction) X(signal) X(ssignal) X(bsd_signal) X(sysv_signal) X(__sysv_signal) X(sigset)            \
 	X(sigprocmask) X(pthread_sigmask) X(sigsuspend) X(ppoll) X(pselect) X(epoll_pwait)
 /* clang-format on */

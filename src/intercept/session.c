@@ -14,6 +14,7 @@
 #include "file/eventfd.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 #include "intercept/share.h"
 #include "intercept/trap.h"
 #include "iommu/dma.h"
@@ -118,6 +119,7 @@ struct uvfio_machine *intercept_machine(void)
 
 	if (likely(machine) || !session.on)
 		return machine;
+	section_begin();
 	pthread_mutex_lock(&making);
 	machine = atomic_load(&the_machine);
 	if (!machine && !machine_failed) {
@@ -126,6 +128,7 @@ struct uvfio_machine *intercept_machine(void)
 		atomic_store_explicit(&the_machine, machine, memory_order_release);
 	}
 	pthread_mutex_unlock(&making);
+	section_end();
 	errno = saved_errno;
 	return machine;
 }
@@ -172,10 +175,13 @@ static void share_file(int fd, struct file *file, void *error)
 bool intercept_share_files(void)
 {
 	int saved_errno = errno, error = 0;
-	bool any = has_local_files() && serve_address();
+	bool any;
 
+	section_begin();
+	any = has_local_files() && serve_address();
 	if (any)
 		fdtable_for_each(share_file, &error);
+	section_end();
 	if (error)
 		uvfio_err("other processes will not be able to use every open VFIO file: %s",
 			  strerror(error));

@@ -3,8 +3,8 @@
  * The interposed signal calls: the program's SIGSEGV and SIGBUS beside ours.
  *
  * Actions: for these two signals they are kept by base/fault (which is the kernel's business until our
- * handler is installed). For other signals only sa_mask is of interest: a handler may touch a register, so
- * neither of the two is ever blocked in it.
+ * handler is installed). For other signals a handler of ours stands before the program's, and waits while the
+ * core is at work (section.h). A handler may touch a register, so neither of the two is ever blocked in it.
  *
  * Masks: a blocked SIGSEGV kills a thread that faults, whoever the fault belongs to. So the two are never
  * blocked in the kernel's mask of a thread; what the program believes is kept per thread, and shown to it. It
@@ -13,6 +13,7 @@
  */
 #include "base/fault.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 
 #include <poll.h>
 #include <string.h>
@@ -166,37 +167,43 @@ EXPORT int epoll_pwait(int fd, struct epoll_event *events, int max, int timeout,
 	return REAL(epoll_pwait)(fd, events, max, timeout, mask_for_call(set, &stripped));
 }
 
+/* In the child of vfork(), what is kept here is its parent's. */
 static bool is_ours(int sig)
 {
-	return session.on && (sig == SIGSEGV || sig == SIGBUS);
+	return session.on && (sig == SIGSEGV || sig == SIGBUS) && !intercept_foreign_process();
 }
 
 static int change_action(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	uint8_t before = atomic_load(&masked_by_action[sig]);
-	struct sigaction stripped;
+	uint8_t before = atomic_load(&masked_by_action[sig]), hidden = act ? hidden_in(&act->sa_mask) : 0;
+	struct sigaction given = { .sa_handler = SIG_DFL };
+	sighandler_t handler_before;
 	int rc;
 
-	if (act) {
-		stripped = *act;
-		strip(&stripped.sa_mask);
-	}
-	rc = REAL(sigaction)(sig, act ? &stripped : NULL, old);
-	if (rc)
-		return rc;
 	if (act)
-		atomic_store(&masked_by_action[sig], hidden_in(&act->sa_mask));
-	if (old)
+		given = *act;
+	given.sa_handler = section_handler(sig, given.sa_handler, given.sa_flags, &handler_before);
+	strip(&given.sa_mask);
+	rc = REAL(sigaction)(sig, act ? &given : NULL, old);
+	if (rc) {
+		section_handler_restore(sig, handler_before);
+		return rc;
+	}
+	if (act)
+		atomic_store(&masked_by_action[sig], hidden);
+	if (old) {
 		show(&old->sa_mask, before);
+		old->sa_handler = section_handler_shown(old->sa_handler, handler_before);
+	}
 	return 0;
 }
 
 EXPORT int sigaction(int sig, const struct sigaction *act, struct sigaction *old)
 {
-	if (is_ours(sig))
-		return (int)ret_errno(fault_program_action(sig, act, old));
 	if (!session.on || sig <= 0 || sig >= NSIG)
 		return REAL(sigaction)(sig, act, old);
+	if (is_ours(sig))
+		return (int)ret_errno(fault_program_action(sig, act, old));
 	return change_action(sig, act, old);
 }
 
@@ -214,39 +221,54 @@ static sighandler_t set_handler(int sig, sighandler_t handler, int flags, bool m
 	return old.sa_handler;
 }
 
+/* The same for any other signal: real sets it. once: SA_RESETHAND. */
+static sighandler_t set_other(sighandler_t (*real)(int, sighandler_t), int sig, sighandler_t handler,
+			      bool once)
+{
+	sighandler_t given, before, old;
+
+	if (!session.on || sig <= 0 || sig >= NSIG)
+		return real(sig, handler);
+	given = section_handler(sig, handler, once ? (int)SA_RESETHAND : 0, &before);
+	old = real(sig, given);
+	if (old == SIG_ERR)
+		section_handler_restore(sig, before);
+	return section_handler_shown(old, before);
+}
+
 EXPORT sighandler_t signal(int sig, sighandler_t handler)
 {
 	if (is_ours(sig))
 		return set_handler(sig, handler, SA_RESTART, true);
-	return REAL(signal)(sig, handler);
+	return set_other(&REAL(signal), sig, handler, false);
 }
 
 EXPORT sighandler_t ssignal(int sig, sighandler_t handler)
 {
 	if (is_ours(sig))
 		return set_handler(sig, handler, SA_RESTART, true);
-	return REAL(ssignal)(sig, handler);
+	return set_other(&REAL(ssignal), sig, handler, false);
 }
 
 EXPORT sighandler_t bsd_signal(int sig, sighandler_t handler)
 {
 	if (is_ours(sig))
 		return set_handler(sig, handler, SA_RESTART, true);
-	return REAL(bsd_signal)(sig, handler);
+	return set_other(&REAL(bsd_signal), sig, handler, false);
 }
 
 EXPORT sighandler_t sysv_signal(int sig, sighandler_t handler)
 {
 	if (is_ours(sig))
 		return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER, false);
-	return REAL(sysv_signal)(sig, handler);
+	return set_other(&REAL(sysv_signal), sig, handler, true);
 }
 
 EXPORT sighandler_t __sysv_signal(int sig, sighandler_t handler)
 {
 	if (is_ours(sig))
 		return set_handler(sig, handler, (int)SA_RESETHAND | SA_NODEFER, false);
-	return REAL(__sysv_signal)(sig, handler);
+	return set_other(&REAL(__sysv_signal), sig, handler, true);
 }
 
 /* System V's: also sets whether the signal is blocked, and says whether it was. */
@@ -256,7 +278,7 @@ EXPORT sighandler_t sigset(int sig, sighandler_t handler)
 	sigset_t set, old;
 
 	if (!is_ours(sig))
-		return REAL(sigset)(sig, handler);
+		return set_other(&REAL(sigset), sig, handler, false);
 	sigemptyset(&set);
 	sigaddset(&set, sig);
 	if (change_mask(&REAL(sigprocmask), handler == SIG_HOLD ? SIG_BLOCK : SIG_UNBLOCK, &set, &old))

@@ -5,8 +5,16 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/section.h"
 
 #include <string.h>
+
+static void close_in_table(int fd)
+{
+	section_begin();
+	fdtable_close(fd);
+	section_end();
+}
 
 static int mode_flags(const char *mode)
 {
@@ -27,7 +35,7 @@ static FILE *open_node_stream(const char *path, const char *mode)
 		return NULL;
 	stream = fdopen(fd, mode);
 	if (!stream) {
-		fdtable_close(fd);
+		close_in_table(fd);
 		REAL(close)(fd);
 	}
 	return stream;
@@ -82,7 +90,7 @@ static void forget(FILE *stream)
 		return;
 	fd = fileno(stream);
 	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
-		fdtable_close(fd);
+		close_in_table(fd);
 	errno = saved_errno; /* a stream in memory has no descriptor, and says so */
 }
 

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -73,6 +75,16 @@ static int teardown(void **state)
 	mm_put(f->mm);
 	free(f);
 	return 0;
+}
+
+/* A container with a limit in place of the fixture's own. */
+static void use_memlock(struct fixture *f, uint64_t pages)
+{
+	f->params.memlock_pages = pages;
+	type1_detach(f->iommu, f->devs, 1);
+	type1_free(f->iommu);
+	f->iommu = type1_new(&f->params, true);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
 }
 
 static int map(struct fixture *f, uint64_t iova, uint64_t va, uint64_t size, unsigned int prot)
@@ -325,6 +337,40 @@ static void test_vaddr(void **state)
 	type1_detach(f->iommu, NULL, 0);
 }
 
+/* The charge stays with the address space that the mapping is of, whatever another one says. */
+static void test_vaddr_of_another(void **state)
+{
+	struct fixture *f = *state;
+	int stay[2], status;
+	struct mm *other;
+	uint64_t got;
+	pid_t child;
+	char byte;
+
+	use_memlock(f, 16);
+	assert_int_equal(pipe(stay), 0);
+	child = fork();
+	if (!child) {
+		close(stay[1]);
+		_exit(read(stay[0], &byte, 1) != 0);
+	}
+	assert_int_equal(mm_of_pid(child, &other), 0);
+	for (int present = 0; present < 2; present++) {
+		lay(f, "AA");
+		assert_int_equal(inval(f, 0, 2, &got), 0);
+		assert_int_equal(type1_map(f->iommu, other, BASE, present ? f->va : 0, 2 * PG, 0, true), 0);
+		assert_int_equal(f->mm->locked_pages, present ? 0 : 2);
+		assert_int_equal(other->locked_pages, present ? 2 : 0);
+		assert_int_equal(unmap_pages(f, 0, 2, &got), 0);
+		assert_int_equal(f->mm->locked_pages, 0);
+		assert_int_equal(other->locked_pages, 0);
+	}
+	mm_put(other);
+	close(stay[0]);
+	close(stay[1]);
+	assert_int_equal(waitpid(child, &status, 0), child);
+}
+
 static void test_vaddr_all(void **state)
 {
 	struct fixture *f = *state;
@@ -404,11 +450,7 @@ static void test_memlock(void **state)
 	struct fixture *f = *state;
 	uint64_t got;
 
-	f->params.memlock_pages = 16;
-	type1_detach(f->iommu, f->devs, 1);
-	type1_free(f->iommu);
-	f->iommu = type1_new(&f->params, true);
-	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	use_memlock(f, 16);
 	assert_int_equal(map_pages(f, 0, 17), -ENOMEM);
 	assert_int_equal(f->mm->locked_pages, 0);
 	assert_int_equal(map_pages(f, 0, 16), 0);
@@ -492,6 +534,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unmap_v1, setup_v1, teardown),
 		cmocka_unit_test_setup_teardown(test_unmap_errors, setup_v2, teardown),
 		cmocka_unit_test_setup_teardown(test_vaddr, setup_v2, teardown),
+		cmocka_unit_test_setup_teardown(test_vaddr_of_another, setup_v2, teardown),
 		cmocka_unit_test_setup_teardown(test_vaddr_all, setup_v2, teardown),
 		cmocka_unit_test_setup_teardown(test_dirty, setup_v2, teardown),
 		cmocka_unit_test_setup_teardown(test_memlock, setup_v2, teardown),

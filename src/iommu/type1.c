@@ -9,7 +9,7 @@
  */
 #include "iommu/type1_private.h"
 
-#include "base/trace.h"
+#include "base/why.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +97,8 @@ int type1_attach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned in
 
 	pthread_mutex_lock(&iommu->lock);
 	if (iommu->vaddr_invalid) {
-		ret = -EBUSY;
+		ret = WHY(-EBUSY, "%llu mappings have no virtual address: give them one first",
+			  (unsigned long long)iommu->vaddr_invalid);
 		goto unlock;
 	}
 	first = !iommu->domain;
@@ -147,6 +148,32 @@ int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages)
 	return iommu->limited ? mm_charge(mm, pages, charge_limit(iommu, mm)) : 0;
 }
 
+static int no_room(const struct type1 *iommu, uint64_t pages, uint64_t room)
+{
+	return WHY(-ENOMEM, "%llu KiB of locked memory, and %llu KiB are left of %s",
+		   (unsigned long long)pages * 4, (unsigned long long)room * 4,
+		   iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+}
+
+/* Where the memory at va ends, or what it is that keeps it from being used. */
+static void say_fault(struct mm *mm, uint64_t va, uint64_t size, bool write)
+{
+	uint64_t good = 0, bad = size / UVFIO_PAGE_SIZE;
+
+	while (bad - good > 1) {
+		uint64_t middle = good + (bad - good) / 2;
+
+		if (mm_check(mm, va, middle * UVFIO_PAGE_SIZE, write))
+			bad = middle;
+		else
+			good = middle;
+	}
+	va += good * UVFIO_PAGE_SIZE;
+	why_say("the memory at vaddr 0x%llx is %s", (unsigned long long)va,
+		!write || mm_check(mm, va, UVFIO_PAGE_SIZE, false) ? "not there, or not readable"
+								   : "not writable");
+}
+
 /*
  * The kernel pins page by page and charges as it goes: with room for n pages, a bad one among the first n + 1
  * is -EFAULT, and a good page n is -ENOMEM.
@@ -158,7 +185,7 @@ static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t
 
 	if (room < pages) {
 		ret = mm_check_io(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write, io);
-		return ret ? ret : -ENOMEM;
+		return ret ? ret : no_room(iommu, pages, room);
 	}
 	ret = mm_check_io(mm, va, size, write, io);
 	return ret ? ret : type1_charge(iommu, mm, pages);
@@ -167,10 +194,15 @@ static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t
 int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io)
 {
 	bool write = prot & IOMMU_WRITE;
+	int ret;
 
 	if (unlikely(iommu->limited))
-		return pin_limited(iommu, mm, va, size, write, io);
-	return mm_check_io(mm, va, size, write, io);
+		ret = pin_limited(iommu, mm, va, size, write, io);
+	else
+		ret = mm_check_io(mm, va, size, write, io);
+	if (unlikely(ret == -EFAULT) && trace_on(TRACE_IOCTL))
+		say_fault(mm, va, size, write);
+	return ret;
 }
 
 static bool in_ranges(const struct type1 *iommu, uint64_t iova, uint64_t last)
@@ -181,6 +213,21 @@ static bool in_ranges(const struct type1 *iommu, uint64_t iova, uint64_t last)
 	return false;
 }
 
+/* Why no range holds [iova, last]. */
+static int outside(const struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	const struct iommu_params *params = iommu->params;
+
+	for (unsigned int i = 0; i < params->nr_reserved; i++)
+		if (iova <= params->reserved[i].last && last >= params->reserved[i].start)
+			return WHY(-EINVAL, "0x%llx-0x%llx touches the reserved window 0x%llx-0x%llx (%s)",
+				   (unsigned long long)iova, (unsigned long long)last,
+				   (unsigned long long)params->reserved[i].start,
+				   (unsigned long long)params->reserved[i].last, params->reserved_type[i]);
+	return WHY(-EINVAL, "0x%llx-0x%llx is outside of the aperture, which has %u bits",
+		   (unsigned long long)iova, (unsigned long long)last, params->width);
+}
+
 static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		      unsigned int prot)
 {
@@ -188,19 +235,31 @@ static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_
 	int ret;
 
 	if (!iommu->avail)
-		return -ENOSPC;
+		return WHY(-ENOSPC, "there are %llu mappings, as many as there can be (--iommu dma-entries=)",
+			   (unsigned long long)iommu->params->dma_entries);
 	if (!in_ranges(iommu, iova, iova + (size - 1)))
-		return -EINVAL;
+		return outside(iommu, iova, iova + (size - 1));
 	ret = type1_pin(iommu, mm, va, size, prot, &io);
 	if (ret)
 		return ret;
 	if (iommu->dirty_tracking && size / UVFIO_PAGE_SIZE > DIRTY_PAGES_MAX)
-		ret = -EINVAL;
+		ret = WHY(-EINVAL, "too large while dirty pages are tracked");
 	else if (iommu->domain)
 		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (io ? IOMMU_MMIO : 0));
 	if (ret && iommu->limited)
 		mm_uncharge(mm, size / UVFIO_PAGE_SIZE);
 	return ret;
+}
+
+/* Under the lock. */
+static int in_the_way(struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	struct range range;
+
+	if (!trace_on(TRACE_IOCTL) || !range_map_first(&iommu->mappings, iova, last, &range))
+		return -EEXIST;
+	return WHY(-EEXIST, "0x%llx-0x%llx is mapped already: unmap it first",
+		   (unsigned long long)range.start, (unsigned long long)range.last);
 }
 
 /* Under the lock. The place is taken first and given back on failure: one search instead of two. */
@@ -211,7 +270,7 @@ static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t v
 	int ret = range_map_insert(&iommu->mappings, iova, iova + (size - 1), (void *)(uintptr_t)word);
 
 	if (ret)
-		return ret;
+		return ret == -EEXIST ? in_the_way(iommu, iova, iova + (size - 1)) : ret;
 	ret = map_memory(iommu, mm, iova, va, size, prot);
 	if (ret) {
 		range_map_remove(&iommu->mappings, iova);
@@ -234,7 +293,7 @@ struct new_vaddr {
 
 /*
  * The device goes on with the pages it had. The new address is expected to be the same memory: use it if
- * there is any memory there at all, else stay with the old address.
+ * there is any memory there at all, else stay with the old address, and the charge with its owner.
  */
 static bool set_mapping_vaddr(void *arg, struct range *range)
 {
@@ -242,9 +301,9 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	uint64_t word = mapping_word(range), size = range_size(range);
 	unsigned int prot = word & (IOMMU_READ | IOMMU_WRITE);
 	struct mm *old = mapping_mm(word);
-	bool io;
+	bool io, present = !mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io);
 
-	if (old != set->mm) {
+	if (present && old != set->mm) {
 		set->ret = type1_charge(set->iommu, set->mm, size / UVFIO_PAGE_SIZE);
 		if (set->ret)
 			return false;
@@ -252,7 +311,7 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 			mm_uncharge(old, size / UVFIO_PAGE_SIZE);
 	}
 	word &= ~MAPPING_VADDR_INVALID;
-	if (!mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io)) {
+	if (present) {
 		word = set->va | prot | (uint64_t)set->mm->index << PTE_MM_SHIFT;
 		if (set->iommu->domain)
 			iommu_domain_remap(set->iommu->domain, range->start, size, set->mm, set->va,
@@ -272,28 +331,53 @@ static int map_vaddr(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t
 	struct range range;
 
 	if (!range_map_first(&iommu->mappings, iova, iova + (size - 1), &range))
-		return -ENOENT;
+		return WHY(-ENOENT, "nothing is mapped there");
 	if (!(mapping_word(&range) & MAPPING_VADDR_INVALID) || range.start != iova ||
 	    range_size(&range) != size)
-		return -EINVAL;
+		return WHY(-EINVAL, "0x%llx-0x%llx is mapped there, and %s", (unsigned long long)range.start,
+			   (unsigned long long)range.last,
+			   mapping_word(&range) & MAPPING_VADDR_INVALID ? "the range has to be the same"
+									: "has its virtual address");
 	range_map_each(&iommu->mappings, iova, iova, set_mapping_vaddr, &set);
 	return set.ret;
+}
+
+int type1_misaligned(const struct type1 *iommu, const char *what, uint64_t value)
+{
+	return WHY(-EINVAL, "%s 0x%llx is not aligned to 0x%llx", what, (unsigned long long)value,
+		   (unsigned long long)iommu->pgsize);
+}
+
+/* In the kernel's order. */
+static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint64_t size, unsigned int prot,
+		     bool set_vaddr)
+{
+	uint64_t end;
+
+	if (!size)
+		return WHY(-EINVAL, "size is 0");
+	if (add_overflows(iova, size - 1, &end))
+		return WHY(-EOVERFLOW, "iova + size goes beyond 64 bits");
+	if (add_overflows(va, size - 1, &end))
+		return WHY(-EOVERFLOW, "vaddr + size goes beyond 64 bits");
+	if (set_vaddr == (prot != 0))
+		return WHY(-EINVAL, "%s",
+			   prot ? "VADDR goes with neither READ nor WRITE" : "neither READ nor WRITE");
+	if (likely(is_aligned(iova | va | size, iommu->pgsize)))
+		return 0;
+	if (!is_aligned(iova, iommu->pgsize))
+		return type1_misaligned(iommu, "iova", iova);
+	return is_aligned(size, iommu->pgsize) ? type1_misaligned(iommu, "vaddr", va)
+					       : type1_misaligned(iommu, "size", size);
 }
 
 int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 	      unsigned int prot, bool set_vaddr)
 {
-	uint64_t end;
-	int ret;
+	int ret = check_map(iommu, iova, va, size, prot, set_vaddr);
 
-	if (!size)
-		return -EINVAL;
-	if (add_overflows(iova, size - 1, &end) || add_overflows(va, size - 1, &end))
-		return -EOVERFLOW;
-	if (set_vaddr == (prot != 0))
-		return -EINVAL;
-	if (!is_aligned(iova | va | size, iommu->pgsize))
-		return -EINVAL;
+	if (ret)
+		return ret;
 	pthread_mutex_lock(&iommu->lock);
 	iommu_domain_prefetch(iommu->domain, iova);
 	if (set_vaddr)

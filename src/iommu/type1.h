@@ -37,6 +37,7 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 
 #define TYPE1_UNMAP_ALL   1u
 #define TYPE1_UNMAP_VADDR 2u
+#define TYPE1_UNMAP_ASK   4u /* with dirty: say what would come of it, and fill the bitmap */
 /*
  * VFIO_IOMMU_UNMAP_DMA. *unmapped: bytes really unmapped; 0 on failure, when the kernel does not write the
  * size back. dirty: NULL, or where to note dirty pages before they go.

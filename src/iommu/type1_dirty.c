@@ -8,6 +8,8 @@
  */
 #include "iommu/type1_private.h"
 
+#include "base/why.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,11 +20,13 @@ int type1_bitmap_check(const struct type1_bitmap *bitmap, uint64_t size)
 	uint64_t lowest = bitmap->pgsize & -bitmap->pgsize, pages;
 
 	if (!lowest)
-		return -EINVAL;
+		return WHY(-EINVAL, "the bitmap's pgsize is 0");
 	pages = size / lowest;
 	if (!pages || !bitmap->size || bitmap->size > BITMAP_SIZE_MAX ||
 	    bitmap->size < type1_bitmap_bytes(1, pages))
-		return -EINVAL;
+		return WHY(-EINVAL,
+			   "a bitmap of %llu bytes for %llu pages: a bit for each, in words of 8 bytes",
+			   (unsigned long long)bitmap->size, (unsigned long long)pages);
 	return 0;
 }
 
@@ -78,14 +82,14 @@ int type1_dirty_start(struct type1 *iommu, uint64_t pgsize)
 
 	(void)pgsize;
 	if (!iommu->v2)
-		return -EACCES;
+		return WHY(-EACCES, "TYPE1_IOMMU (v1) tracks no dirty pages: use TYPE1v2_IOMMU");
 	pthread_mutex_lock(&iommu->lock);
 	if (!iommu->dirty_tracking) {
 		range_map_each(&iommu->mappings, 0, UINT64_MAX, small_enough, &ok);
 		iommu->dirty_tracking = ok;
 	}
 	pthread_mutex_unlock(&iommu->lock);
-	return ok ? 0 : -EINVAL;
+	return ok ? 0 : WHY(-EINVAL, "a mapping is too large for its dirty pages to be tracked");
 }
 
 void type1_dirty_stop(struct type1 *iommu)
@@ -97,8 +101,13 @@ void type1_dirty_stop(struct type1 *iommu)
 
 static int check_get(const struct type1 *iommu, uint64_t iova, uint64_t size, const struct type1_bitmap *out)
 {
-	if (out->pgsize != iommu->pgsize || !is_aligned(iova | size, iommu->pgsize) || !iommu->dirty_tracking)
-		return -EINVAL;
+	if (out->pgsize != iommu->pgsize)
+		return WHY(-EINVAL, "the bitmap's pgsize 0x%llx is not the smallest there is, 0x%llx",
+			   (unsigned long long)out->pgsize, (unsigned long long)iommu->pgsize);
+	if (!is_aligned(iova | size, iommu->pgsize))
+		return type1_misaligned(iommu, "iova or size", iova | size);
+	if (!iommu->dirty_tracking)
+		return WHY(-EINVAL, "dirty pages are not tracked: START comes first");
 	return 0;
 }
 
@@ -108,16 +117,16 @@ int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct ty
 	int ret;
 
 	if (!size)
-		return -EINVAL;
+		return WHY(-EINVAL, "size is 0");
 	if (add_overflows(iova, size - 1, &last))
-		return -EOVERFLOW;
+		return WHY(-EOVERFLOW, "iova + size goes beyond 64 bits");
 	ret = type1_bitmap_check(out, size);
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&iommu->lock);
 	ret = check_get(iommu, iova, size, out);
 	if (!ret && type1_cuts(iommu, iova, last))
-		ret = -EINVAL;
+		ret = type1_cut(iommu, iova, last);
 	if (!ret)
 		ret = type1_bitmap_fill(iommu, iova, last, out);
 	pthread_mutex_unlock(&iommu->lock);

@@ -55,8 +55,12 @@ static inline uint64_t range_size(const struct range *range)
 /* Remove the mappings that start in [start, last], under the lock. Returns the bytes. */
 uint64_t type1_remove(struct type1 *iommu, uint64_t start, uint64_t last);
 
+/* -EINVAL, and why. */
+int type1_misaligned(const struct type1 *iommu, const char *what, uint64_t value);
+
 /* Does [iova, last] cut a mapping at either end? Under the lock. */
 bool type1_cuts(struct type1 *iommu, uint64_t iova, uint64_t last);
+int type1_cut(struct type1 *iommu, uint64_t iova, uint64_t last); /* -EINVAL, and why */
 
 int type1_bitmap_check(const struct type1_bitmap *bitmap, uint64_t size);
 /* Allocate and fill the bitmap for [iova, last], under the lock. 0 or -ENOMEM. */

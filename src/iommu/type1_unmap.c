@@ -8,7 +8,7 @@
  */
 #include "iommu/type1_private.h"
 
-#include "base/trace.h"
+#include "base/why.h"
 
 struct removal {
 	struct type1 *iommu;
@@ -95,6 +95,19 @@ bool type1_cuts(struct type1 *iommu, uint64_t iova, uint64_t last)
 	return range_map_find(&iommu->mappings, last, &range) && range.last != last;
 }
 
+/* -EINVAL, for a range that type1_cuts() a mapping. Under the lock. */
+int type1_cut(struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	struct range range;
+
+	if (!trace_on(TRACE_IOCTL))
+		return -EINVAL;
+	if (!range_map_find(&iommu->mappings, iova, &range) || range.start == iova)
+		range_map_find(&iommu->mappings, last, &range);
+	return WHY(-EINVAL, "the range cuts the mapping 0x%llx-0x%llx", (unsigned long long)range.start,
+		   (unsigned long long)range.last);
+}
+
 struct invalidation {
 	struct type1 *iommu;
 	uint64_t bytes;
@@ -115,7 +128,8 @@ static bool invalidate_mapping(void *arg, struct range *range)
 		inv->iommu->vaddr_invalid--;
 	} else if (word & MAPPING_VADDR_INVALID) {
 		inv->stop = range->start;
-		inv->ret = -EINVAL;
+		inv->ret = WHY(-EINVAL, "the mapping at 0x%llx has no virtual address already",
+			       (unsigned long long)range->start);
 		return false;
 	} else {
 		word |= MAPPING_VADDR_INVALID;
@@ -145,21 +159,25 @@ static int check_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsign
 		       const struct type1_bitmap *dirty, uint64_t *last)
 {
 	if (!is_aligned(iova, iommu->pgsize))
-		return -EINVAL;
+		return type1_misaligned(iommu, "iova", iova);
 	if (flags & TYPE1_UNMAP_ALL) {
 		if (iova || size)
-			return -EINVAL;
+			return WHY(-EINVAL, "with ALL, iova and size are 0");
 		*last = UINT64_MAX;
 	} else {
-		if (!size || !is_aligned(size, iommu->pgsize))
-			return -EINVAL;
+		if (!size)
+			return WHY(-EINVAL, "size is 0");
+		if (!is_aligned(size, iommu->pgsize))
+			return type1_misaligned(iommu, "size", size);
 		if (add_overflows(iova, size - 1, last))
-			return -EOVERFLOW;
+			return WHY(-EOVERFLOW, "iova + size goes beyond 64 bits");
 	}
 	if (dirty && (!iommu->dirty_tracking || dirty->pgsize != iommu->pgsize))
-		return -EINVAL;
+		return WHY(-EINVAL, "%s",
+			   iommu->dirty_tracking ? "the bitmap's pgsize is not the smallest there is"
+						 : "dirty pages are not tracked");
 	if (iommu->v2 && !(flags & TYPE1_UNMAP_ALL) && type1_cuts(iommu, iova, *last))
-		return -EINVAL;
+		return type1_cut(iommu, iova, *last);
 	return 0;
 }
 
@@ -177,7 +195,7 @@ static int unmap_range(struct type1 *iommu, uint64_t iova, uint64_t last, unsign
 		return invalidate(iommu, iova, last, unmapped);
 	if (dirty)
 		ret = type1_bitmap_fill(iommu, iova, last, dirty);
-	if (!ret)
+	if (!ret && !(flags & TYPE1_UNMAP_ASK))
 		*unmapped = type1_remove(iommu, iova, last);
 	return ret;
 }
@@ -206,7 +224,7 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped)
 {
-	uint64_t last;
+	uint64_t last = 0;
 	int ret;
 
 	*unmapped = 0;

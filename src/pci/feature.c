@@ -7,6 +7,7 @@
  * the first of them ends the low power state and signals it.
  */
 #include "vfio/feature.h"
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "pci/func.h"
 #include "uapi/vfio.h"
@@ -95,7 +96,7 @@ long pci_ioctl_feature(struct ioctl_call *call, void *arg)
 	if (rc)
 		return rc;
 	if (vfio_feature_core(feature->flags, &rc))
-		return rc;
+		return WHY(rc, "the device does not have this feature");
 	switch (feature->flags & VFIO_DEVICE_FEATURE_MASK) {
 	case VFIO_DEVICE_FEATURE_LOW_POWER_ENTRY:
 		return low_power_entry(call, feature->flags, room);
@@ -106,6 +107,6 @@ long pci_ioctl_feature(struct ioctl_call *call, void *arg)
 	case VFIO_DEVICE_FEATURE_MIG_PRECOPY_INFOv2:
 		return -EINVAL; /* needs migration, and says so in its own way */
 	default:
-		return -ENOTTY;
+		return WHY(-ENOTTY, "the device does not have this feature");
 	}
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The ioctls of a device file: one row each, the information calls, and what traces say about arguments. */
 #include "file/ioctl.h"
+#include "base/why.h"
 #include "pci/func.h"
 #include "uapi/vfio.h"
 #include "vfio/irqs.h"
@@ -67,7 +68,8 @@ static long get_region_info(struct ioctl_call *call, void *arg)
 	struct vfio_region_info *info = arg;
 
 	if (info->index >= VFIO_PCI_VGA_REGION_INDEX)
-		return -EINVAL;
+		return WHY(-EINVAL, "index %u: there are regions 0 to %u", info->index,
+			   VFIO_PCI_VGA_REGION_INDEX - 1u);
 	info->flags = 0;
 	info->size = 0;
 	info->offset = (uint64_t)info->index << PCI_OFFSET_SHIFT;
@@ -86,7 +88,7 @@ static long get_irq_info(struct ioctl_call *call, void *arg)
 	struct vfio_irq_info *info = arg;
 
 	if (info->index >= VFIO_PCI_NUM_IRQS || (info->index == VFIO_PCI_ERR_IRQ_INDEX && !func->desc.pcie))
-		return -EINVAL;
+		return WHY(-EINVAL, "index %u: the device has no such kind of interrupt", info->index);
 	info->flags = VFIO_IRQ_INFO_EVENTFD;
 	info->count = pci_irq_count(func, info->index);
 	if (info->index == VFIO_PCI_INTX_IRQ_INDEX)
@@ -113,7 +115,7 @@ static long set_irqs(struct ioctl_call *call, void *arg)
 		if (!data)
 			return -ENOMEM;
 		if (copy_in(call->caller, data, call->arg + sizeof(*set), size)) {
-			rc = -EFAULT;
+			rc = WHY(-EFAULT, "the data behind the structure is not readable memory");
 			goto out;
 		}
 	}

@@ -5,6 +5,7 @@
  * Each is an eventfd watch of its own; the write happens on the helper thread that serves them, as if the
  * client had written. Removing one returns when no write of it is under way.
  */
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "pci/func.h"
 
@@ -117,14 +118,16 @@ long pci_ioctl_ioeventfd(struct ioctl_call *call, void *arg)
 	long rc;
 
 	if (__builtin_popcount(key.size) != 1 || in->fd < -1)
-		return -EINVAL;
+		return WHY(-EINVAL,
+			   "flags 0x%x are one size of 1, 2 or 4 bytes, and fd %d is a descriptor or -1",
+			   in->flags, in->fd);
 	if (index >= UVFIO_PCI_BARS || key.pos + key.size > func->desc.bar[index].size ||
 	    touches_msix(func, &key) || key.size == 8)
-		return -EINVAL;
+		return WHY(-EINVAL, "1, 2 or 4 bytes within a BAR, and not in the MSI-X table");
 	pthread_mutex_lock(&all->lock);
 	have = find(all, &key);
 	if (have && in->fd >= 0) {
-		rc = -EEXIST;
+		rc = WHY(-EEXIST, "an eventfd writes this value there already");
 	} else if (have) {
 		remove_one(all, have);
 		rc = 0;

@@ -3,7 +3,7 @@
  * VFIO_DEVICE_SET_IRQS: which action with which kind of data means what for which index. All of it runs under
  * irqs.lock, but for the eventfds that the clients write.
  */
-#include "base/trace.h"
+#include "base/why.h"
 #include "pci/func.h"
 #include "vfio/irqs.h"
 
@@ -36,6 +36,23 @@ static bool data_wants(const struct set_irqs *set, uint32_t i)
 static int mode_now(const struct pci_func *func)
 {
 	return atomic_load(&func->irqs.mode);
+}
+
+/* Why the call does not go with the kind of interrupt that is enabled now. */
+static int wrong_mode(const struct set_irqs *set, int wanted)
+{
+	static const char *const names[] = { [UVFIO_IRQ_NONE] = "none",
+					     [UVFIO_IRQ_INTX] = "INTx",
+					     [UVFIO_IRQ_MSI] = "MSI",
+					     [UVFIO_IRQ_MSIX] = "MSI-X" };
+	int mode = mode_now(set->func);
+
+	if (mode != wanted && mode != UVFIO_IRQ_NONE)
+		return WHY(-EINVAL, "%s is enabled: disable it first, with DATA_NONE and count 0",
+			   names[mode]);
+	if (wanted == UVFIO_IRQ_INTX && (set->start != 0 || set->count != 1))
+		return WHY(-EINVAL, "INTx is one interrupt: start 0 and count 1");
+	return WHY(-EINVAL, "%s is not enabled: give it eventfds first", names[wanted]);
 }
 
 /* ---- INTx */
@@ -87,7 +104,7 @@ static int intx_trigger(const struct set_irqs *set)
 		return 0;
 	}
 	if ((mode != UVFIO_IRQ_INTX && mode != UVFIO_IRQ_NONE) || set->start != 0 || set->count != 1)
-		return -EINVAL;
+		return wrong_mode(set, UVFIO_IRQ_INTX);
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (data_fd(set, 0) >= 0) {
 			rc = eventfd_ctx_get(set->caller, data_fd(set, 0), &ctx);
@@ -100,7 +117,7 @@ static int intx_trigger(const struct set_irqs *set)
 		return 0;
 	}
 	if (mode != UVFIO_IRQ_INTX)
-		return -EINVAL;
+		return wrong_mode(set, UVFIO_IRQ_INTX);
 	if (data_wants(set, 0) && !(atomic_load(&func->irqs.intx) & INTX_DISABLED))
 		pci_slot_signal(func, &func->irqs.intx_slot, "INTx loop-back", 0);
 	return 0;
@@ -109,9 +126,9 @@ static int intx_trigger(const struct set_irqs *set)
 static int intx_mask(const struct set_irqs *set)
 {
 	if (mode_now(set->func) != UVFIO_IRQ_INTX || set->start != 0 || set->count != 1)
-		return -EINVAL;
+		return wrong_mode(set, UVFIO_IRQ_INTX);
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD)
-		return -ENOTTY;
+		return WHY(-ENOTTY, "INTx cannot be masked by an eventfd");
 	if (data_wants(set, 0))
 		pci_intx_mask(set->func);
 	return 0;
@@ -120,7 +137,7 @@ static int intx_mask(const struct set_irqs *set)
 static int intx_unmask(const struct set_irqs *set)
 {
 	if (mode_now(set->func) != UVFIO_IRQ_INTX || set->start != 0 || set->count != 1)
-		return -EINVAL;
+		return wrong_mode(set, UVFIO_IRQ_INTX);
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (data_fd(set, 0) >= 0)
 			return intx_watch(set, data_fd(set, 0));
@@ -147,7 +164,7 @@ static int msi_enable(struct pci_func *func, uint32_t nr, bool msix)
 	if (mode_now(func) != UVFIO_IRQ_NONE)
 		return -EINVAL;
 	if (!nr)
-		return -ERANGE;
+		return WHY(-ERANGE, "count 0: enabling takes at least one eventfd");
 	__atomic_store_n(&func->irqs.enabled, nr, __ATOMIC_RELAXED);
 	atomic_store(&func->irqs.mode, msix ? UVFIO_IRQ_MSIX : UVFIO_IRQ_MSI);
 	msi_show_enabled(func, true);
@@ -181,7 +198,8 @@ static int msi_set_vector(const struct set_irqs *set, uint32_t vector, int32_t f
 		return 0;
 	/* only MSI-X gets vectors added while it is enabled */
 	if (mode_now(set->func) == UVFIO_IRQ_MSI && vector >= irqs->enabled)
-		return -EINVAL;
+		return WHY(-EINVAL, "vector %u: MSI is enabled with %u; disable it to have more", vector,
+			   irqs->enabled);
 	rc = eventfd_ctx_get(set->caller, fd, &ctx);
 	if (rc)
 		return rc;
@@ -212,7 +230,7 @@ static int msi_trigger(const struct set_irqs *set)
 		return 0;
 	}
 	if (mode != mine && mode != UVFIO_IRQ_NONE)
-		return -EINVAL;
+		return wrong_mode(set, mine);
 	if (set->flags & VFIO_IRQ_SET_DATA_EVENTFD) {
 		if (mode == mine)
 			return msi_set_block(set);
@@ -225,7 +243,7 @@ static int msi_trigger(const struct set_irqs *set)
 		return rc;
 	}
 	if (mode != mine)
-		return -EINVAL;
+		return wrong_mode(set, mine);
 	for (uint32_t i = 0; i < set->count; i++)
 		if (data_wants(set, i))
 			pci_slot_signal(func, &func->irqs.vectors[set->start + i],
@@ -242,10 +260,10 @@ static int single_eventfd(const struct set_irqs *set, struct irq_slot *slot)
 	int rc;
 
 	if (!set->count)
-		return -EINVAL;
+		return WHY(-EINVAL, "count 0: this index takes one eventfd");
 	fd = data_fd(set, 0);
 	if (fd < -1)
-		return -EINVAL;
+		return WHY(-EINVAL, "%d is no descriptor; -1 removes the eventfd", fd);
 	if (fd >= 0) {
 		rc = eventfd_ctx_get(set->caller, fd, &ctx);
 		if (rc)
@@ -267,7 +285,7 @@ static int single_trigger(const struct set_irqs *set, struct irq_slot *slot, con
 		return 0;
 	}
 	if (!atomic_load(&slot->trigger))
-		return -EINVAL;
+		return WHY(-EINVAL, "there is no eventfd to signal or to remove");
 	if (set->count)
 		pci_slot_signal(set->func, slot, what, 0);
 	else
@@ -318,7 +336,7 @@ int pci_set_irqs(struct pci_func *func, const struct caller *caller, uint32_t fl
 		break;
 	}
 	if (!fn)
-		return -ENOTTY;
+		return WHY(-ENOTTY, "flags 0x%x: this index does not have the action", flags);
 	pthread_mutex_lock(&func->irqs.lock);
 	rc = fn(&set);
 	pthread_mutex_unlock(&func->irqs.lock);

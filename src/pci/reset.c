@@ -5,7 +5,7 @@
  * A hot reset takes with it all functions of a device: those with the same domain, bus and device number. Its
  * caller must have the groups of all of them.
  */
-#include "base/trace.h"
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "pci/func.h"
 
@@ -82,7 +82,7 @@ long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg)
 	info->count = nr;
 	if (copy_out(call->caller, call->arg, info, sizeof(*info)))
 		return -EFAULT;
-	return nr > room ? -ENOSPC : 0;
+	return nr > room ? WHY(-ENOSPC, "argsz leaves room for fewer than %u devices", nr) : 0;
 }
 
 /* The group that the caller's descriptor stands for. */
@@ -93,10 +93,10 @@ static int get_group(const struct caller *caller, int32_t fd, struct vfio_group 
 
 	rc = caller->ops->get_file(caller, fd, &file);
 	if (rc)
-		return rc == -EBADF ? -EBADF : -EINVAL;
+		return WHY(rc == -EBADF ? -EBADF : -EINVAL, "descriptor %d is no group", fd);
 	*group = vfio_file_group(file);
 	file_put(file);
-	return *group ? 0 : -EINVAL;
+	return *group ? 0 : WHY(-EINVAL, "descriptor %d is no group", fd);
 }
 
 static bool owned(const struct pci_func *func, struct vfio_group *const *groups, unsigned int nr)
@@ -116,7 +116,7 @@ long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg)
 	unsigned int nr = reset_set(pci_call_func(call), set);
 
 	if (!reset->count || reset->count > nr)
-		return -EINVAL;
+		return WHY(-EINVAL, "count %u: 1 to %u groups", reset->count, nr);
 	if (copy_in(call->caller, fds, call->arg + sizeof(*reset), reset->count * sizeof(fds[0])))
 		return -EFAULT;
 	for (unsigned int i = 0; i < reset->count; i++) {
@@ -127,7 +127,7 @@ long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg)
 	}
 	for (unsigned int i = 0; i < nr; i++)
 		if (!owned(set[i], groups, reset->count))
-			return -EINVAL;
+			return WHY(-EINVAL, "%s would be reset, too: its group is not given", set[i]->name);
 	for (unsigned int i = 0; i < nr; i++)
 		pci_reset_function(set[i]);
 	return 0;

@@ -2,6 +2,7 @@
 /* Bitmaps of dirty pages on their way to the caller. */
 #include "vfio/bitmap.h"
 
+#include "base/why.h"
 #include "uapi/vfio.h"
 
 #define USER_SPACE_END 0x7ffffffff000ull
@@ -10,7 +11,7 @@ int vfio_bitmap_begin(const struct vfio_bitmap *given, struct type1_bitmap *out,
 {
 	*addr = (uintptr_t)given->data;
 	if (given->size > USER_SPACE_END || *addr > USER_SPACE_END - given->size)
-		return -EINVAL;
+		return WHY(-EINVAL, "the bitmap lies outside of user space");
 	out->pgsize = given->pgsize;
 	out->size = given->size;
 	out->bits = NULL;
@@ -46,7 +47,8 @@ int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap 
 		if (end > first &&
 		    (keep_bits_below(caller, &bitmap->bits[first], to) ||
 		     copy_out(caller, to, &bitmap->bits[first], (end - first) * sizeof(uint64_t))))
-			return -EFAULT;
+			return WHY(-EFAULT, "the bitmap at 0x%llx is not writable memory",
+				   (unsigned long long)addr);
 		first = end + 1;
 	}
 	return 0;

@@ -8,7 +8,7 @@
  */
 #include "vfio/internal.h"
 
-#include "base/trace.h"
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "uapi/vfio.h"
 
@@ -118,7 +118,8 @@ int vfio_container_attach_group(struct vfio_container *container, struct vfio_gr
 
 	pthread_rwlock_wrlock(&container->lock);
 	if (!cds_list_empty(&container->groups) && container->noiommu != group->noiommu)
-		rc = -EPERM;
+		rc = WHY(-EPERM, "the container has groups %s an IOMMU",
+			 container->noiommu ? "without" : "with");
 	else if (container->driver)
 		rc = attach_group(group, container->driver, container->data);
 	if (!rc) {
@@ -209,8 +210,12 @@ static long ioctl_set_iommu(struct ioctl_call *call, void *arg)
 
 	(void)arg;
 	pthread_rwlock_wrlock(&container->lock);
-	if (cds_list_empty(&container->groups) || container->driver) {
-		rc = -EINVAL;
+	if (cds_list_empty(&container->groups)) {
+		rc = WHY(-EINVAL, "no group is in the container: VFIO_GROUP_SET_CONTAINER comes first");
+		goto out;
+	}
+	if (container->driver) {
+		rc = WHY(-EINVAL, "the container has an IOMMU already");
 		goto out;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(drivers) && rc; i++) {
@@ -219,6 +224,10 @@ static long ioctl_set_iommu(struct ioctl_call *call, void *arg)
 			continue;
 		rc = try_driver(container, drivers[i], call->arg, call->caller->mm);
 	}
+	if (rc == -ENODEV)
+		WHY(rc, "type %llu: %s", (unsigned long long)call->arg,
+		    container->noiommu ? "this container has NOIOMMU_IOMMU (8) only"
+				       : "there are TYPE1_IOMMU (1) and TYPE1v2_IOMMU (3)");
 out:
 	pthread_rwlock_unlock(&container->lock);
 	return rc;
@@ -246,21 +255,11 @@ static void describe_extension(const struct ioctl_call *call, const void *arg, c
 		snprintf(buf, len, "%llu", (unsigned long long)call->arg);
 }
 
-/* The argument is ignored, and not worth telling. */
-static void describe_nothing(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	(void)call;
-	(void)arg;
-	(void)buf;
-	(void)len;
-}
-
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GET_API_VERSION,
 	  .name = "VFIO_GET_API_VERSION",
 	  .row_flags = IOC_VALUE,
-	  .handler = ioctl_get_api_version,
-	  .describe = describe_nothing },
+	  .handler = ioctl_get_api_version },
 	{ .cmd = VFIO_CHECK_EXTENSION,
 	  .name = "VFIO_CHECK_EXTENSION",
 	  .row_flags = IOC_VALUE,
@@ -275,29 +274,6 @@ static const struct ioctl_row rows[] = {
 
 /* ---- the file */
 
-/* A request that is for an IOMMU, while there is none. */
-static void trace_early(const struct file *file, uint32_t cmd)
-{
-	const char *name = "ioctl";
-
-	switch (cmd) {
-	case VFIO_IOMMU_GET_INFO:
-		name = "VFIO_IOMMU_GET_INFO";
-		break;
-	case VFIO_IOMMU_MAP_DMA:
-		name = "VFIO_IOMMU_MAP_DMA";
-		break;
-	case VFIO_IOMMU_UNMAP_DMA:
-		name = "VFIO_IOMMU_UNMAP_DMA";
-		break;
-	case VFIO_IOMMU_DIRTY_PAGES:
-		name = "VFIO_IOMMU_DIRTY_PAGES";
-		break;
-	}
-	trace_emit(TRACE_IOCTL, NULL, name, 0, "%s request=0x%x before VFIO_SET_IOMMU = -1 EINVAL",
-		   file->path, cmd);
-}
-
 static long to_back_end(struct vfio_container *container, struct file *file, const struct caller *caller,
 			uint32_t cmd, uint64_t arg)
 {
@@ -309,7 +285,8 @@ static long to_back_end(struct vfio_container *container, struct file *file, con
 	} else {
 		rc = -EINVAL;
 		if (trace_on(TRACE_IOCTL))
-			trace_early(file, cmd);
+			ioctl_trace_foreign(file, cmd, trace_now(), rc,
+					    "no IOMMU is set: VFIO_SET_IOMMU comes first");
 	}
 	pthread_rwlock_unlock(&container->lock);
 	return rc;

@@ -11,6 +11,7 @@
 #include "vfio/internal.h"
 
 #include "base/trace.h"
+#include "file/ioctl.h"
 #include "uapi/vfio.h"
 
 #include <stdlib.h>
@@ -108,7 +109,8 @@ static long noiommu_ioctl(void *data, struct file *file, const struct caller *ca
 	(void)caller;
 	(void)arg;
 	if (trace_on(TRACE_IOCTL))
-		trace_emit(TRACE_IOCTL, NULL, "ioctl", 0, "%s request=0x%x = -1 ENOTTY", file->path, cmd);
+		ioctl_trace_foreign(file, cmd, trace_now(), -ENOTTY,
+				    "the container is without an IOMMU: devices use the program's addresses");
 	return -ENOTTY;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "vfio/internal.h"
 
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "iommu/type1.h"
 #include "uapi/vfio.h"
@@ -192,12 +193,13 @@ static int check_writable(struct ioctl_call *call, struct type1_container *tc,
 			  const struct vfio_iommu_type1_dma_unmap *arg, struct type1_bitmap bitmap,
 			  uint64_t addr)
 {
+	uint64_t none;
 	int rc;
 
 	if (!mm_check(call->caller->mm, addr, bitmap.size, true))
 		return 0;
-	rc = type1_dirty_get(tc->iommu, arg->iova, arg->size, &bitmap);
-	if (!rc && !vfio_bitmap_is_clean(&bitmap, arg->size) &&
+	rc = type1_unmap(tc->iommu, arg->iova, arg->size, TYPE1_UNMAP_ASK, &bitmap, &none);
+	if (!rc && bitmap.bits && !vfio_bitmap_is_clean(&bitmap, arg->size) &&
 	    mm_check(call->caller->mm, addr, type1_bitmap_bytes(bitmap.pgsize, arg->size), true))
 		rc = -EFAULT;
 	free(bitmap.bits);
@@ -214,6 +216,8 @@ static int unmap_dirty(struct ioctl_call *call, struct type1_container *tc,
 	rc = vfio_bitmap_begin(given, &bitmap, &addr);
 	if (!rc)
 		rc = check_writable(call, tc, arg, bitmap, addr);
+	if (rc == -EFAULT)
+		WHY(rc, "the bitmap at 0x%llx is not writable memory", (unsigned long long)addr);
 	if (rc)
 		return rc;
 	rc = unmap(tc, arg, &bitmap);
@@ -233,9 +237,10 @@ static long ioctl_unmap_dma(struct ioctl_call *call, void *argp)
 	if (!(arg->flags & VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP))
 		return unmap(tc, arg, NULL);
 	if (arg->flags & (VFIO_DMA_UNMAP_FLAG_ALL | VFIO_DMA_UNMAP_FLAG_VADDR))
-		return -EINVAL;
+		return WHY(-EINVAL, "GET_DIRTY_BITMAP goes with neither ALL nor VADDR");
 	if (call->argsz < sizeof(*arg) + sizeof(tail->bitmap))
-		return -EINVAL;
+		return WHY(-EINVAL, "argsz %u, at least %zu with GET_DIRTY_BITMAP", call->argsz,
+			   sizeof(*arg) + sizeof(tail->bitmap));
 	if (copy_in(call->caller, &tail->bitmap, call->arg + sizeof(*arg), sizeof(tail->bitmap)))
 		return -EFAULT;
 	return unmap_dirty(call, tc, arg, &tail->bitmap);
@@ -269,12 +274,13 @@ static int dirty_get(struct ioctl_call *call, struct type1_container *tc)
 	int rc;
 
 	if (call->argsz - minsz < sizeof(get))
-		return -EINVAL;
+		return WHY(-EINVAL, "argsz %u, at least %zu with GET_BITMAP", call->argsz,
+			   minsz + sizeof(get));
 	if (copy_in(call->caller, &get, call->arg + minsz, sizeof(get)))
 		return -EFAULT;
 	rc = vfio_bitmap_begin(&get.bitmap, &bitmap, &addr);
 	if (rc)
-		return rc;
+		return get.size && add_overflows(get.iova, get.size - 1, &addr) ? -EOVERFLOW : rc;
 	rc = type1_dirty_get(tc->iommu, get.iova, get.size, &bitmap);
 	if (!rc)
 		rc = vfio_bitmap_copy_out(call->caller, &bitmap, get.size, addr);
@@ -298,7 +304,7 @@ static long ioctl_dirty_pages(struct ioctl_call *call, void *arg)
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP:
 		return dirty_get(call, tc);
 	default:
-		return -EINVAL; /* one at a time */
+		return WHY(-EINVAL, "one of START, STOP and GET_BITMAP at a time");
 	}
 }
 
@@ -315,7 +321,7 @@ static long ioctl_dirty_pages_v1(struct ioctl_call *call, void *arg)
 {
 	(void)call;
 	(void)arg;
-	return -EACCES;
+	return WHY(-EACCES, "TYPE1_IOMMU (v1) tracks no dirty pages: use TYPE1v2_IOMMU");
 }
 
 /* ---- the tables */

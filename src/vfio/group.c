@@ -8,6 +8,7 @@
  */
 #include "vfio/internal.h"
 
+#include "base/why.h"
 #include "file/ioctl.h"
 #include "uapi/vfio.h"
 
@@ -54,12 +55,12 @@ static int set_container(struct vfio_group *group, struct file *file)
 	int rc;
 
 	if (group->container)
-		return -EINVAL;
+		return WHY(-EINVAL, "the group is in a container already");
 	if (!group->nr_devices)
 		return -ENODEV;
 	container = file ? vfio_container_from_file(file) : NULL;
 	if (!container)
-		return -EBADFD;
+		return WHY(-EBADFD, "the descriptor is open, but no container (/dev/vfio/vfio)");
 	rc = container->vfio == group->vfio ? vfio_container_attach_group(container, group) : -EBADFD;
 	vfio_container_put(container);
 	return rc;
@@ -74,10 +75,10 @@ static long ioctl_set_container(struct ioctl_call *call, void *arg)
 
 	(void)arg;
 	if (copy_in(call->caller, &fd, call->arg, sizeof(fd)))
-		return -EFAULT;
+		return WHY(-EFAULT, "the argument is the address of the container's descriptor");
 	rc = call->caller->ops->get_file(call->caller, fd, &file);
 	if (rc && rc != -EBADFD)
-		return rc;
+		return WHY(rc, "%d is no open descriptor", fd);
 	pthread_mutex_lock(&group->lock);
 	rc = set_container(group, rc ? NULL : file);
 	pthread_mutex_unlock(&group->lock);
@@ -94,9 +95,9 @@ static long ioctl_unset_container(struct ioctl_call *call, void *arg)
 	(void)arg;
 	pthread_mutex_lock(&group->lock);
 	if (!group->container)
-		rc = -EINVAL;
+		rc = WHY(-EINVAL, "the group is in no container");
 	else if (group->device_files)
-		rc = -EBUSY;
+		rc = WHY(-EBUSY, "a device of the group is open");
 	else
 		vfio_group_detach_container(group);
 	pthread_mutex_unlock(&group->lock);
@@ -119,30 +120,32 @@ static int copy_string(const struct caller *caller, char *buf, uint64_t addr)
 
 		n = MIN(n, (size_t)UVFIO_PAGE_SIZE - done);
 		if (copy_in(caller, buf + done, addr + done, n))
-			return -EFAULT;
+			return WHY(-EFAULT, "the argument is the address of the device's name");
 		if (memchr(buf + done, 0, n))
 			return 0;
 		done += n;
 	}
-	return -EINVAL;
+	return WHY(-EINVAL, "the name does not end within a page");
 }
 
 /* group->lock is held. 0 and *found, -ENODEV, or what the device says about the string's options. */
 static int find_by_name(struct vfio_group *group, const char *name, struct vfio_device **found)
 {
 	struct vfio_device *vdev;
+	const char *known = "";
 	int rc;
 
 	cds_list_for_each_entry (vdev, &group->devices, group_node) {
+		known = vdev->name;
 		rc = vdev->ops->match ? vdev->ops->match(vdev, name) : !strcmp(vdev->name, name);
 		if (rc < 0)
-			return rc;
+			return WHY(rc, "\"%s\" is not %s, nor that with an option it takes", name, known);
 		if (rc && !vdev->leaving) {
 			*found = vdev;
 			return 0;
 		}
 	}
-	return -ENODEV;
+	return WHY(-ENODEV, "group %u has no device \"%s\": names are like %s", group->id, name, known);
 }
 
 /* Find the device and count the file that is going to be: from here on nobody takes the container away. */
@@ -152,8 +155,10 @@ static int begin_device_file(struct vfio_group *group, const char *name, struct 
 
 	pthread_mutex_lock(&group->lock);
 	rc = find_by_name(group, name, found);
-	if (!rc && (!group->container || !vfio_container_has_iommu(group->container)))
-		rc = -EINVAL;
+	if (!rc && !group->container)
+		rc = WHY(-EINVAL, "the group is in no container: VFIO_GROUP_SET_CONTAINER comes first");
+	if (!rc && !vfio_container_has_iommu(group->container))
+		rc = WHY(-EINVAL, "the container has no IOMMU: VFIO_SET_IOMMU comes first");
 	if (!rc) {
 		group->device_files++;
 		(*found)->registrations++;
@@ -242,15 +247,6 @@ static void describe_name(const struct ioctl_call *call, const void *arg, char *
 		snprintf(buf, len, "name=\"%s\"", name);
 }
 
-/* The argument is ignored, and not worth telling. */
-static void describe_nothing(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	(void)call;
-	(void)arg;
-	(void)buf;
-	(void)len;
-}
-
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GROUP_GET_STATUS,
 	  .name = "VFIO_GROUP_GET_STATUS",
@@ -267,8 +263,7 @@ static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_GROUP_UNSET_CONTAINER,
 	  .name = "VFIO_GROUP_UNSET_CONTAINER",
 	  .row_flags = IOC_VALUE,
-	  .handler = ioctl_unset_container,
-	  .describe = describe_nothing },
+	  .handler = ioctl_unset_container },
 	{ .cmd = VFIO_GROUP_GET_DEVICE_FD,
 	  .name = "VFIO_GROUP_GET_DEVICE_FD",
 	  .row_flags = IOC_VALUE,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The argument checks of VFIO_DEVICE_SET_IRQS. */
 #include "vfio/irqs.h"
+
+#include "base/why.h"
 #include "uapi/vfio.h"
 
 #define IRQ_SET_KNOWN ((uint32_t)(VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK))
@@ -16,8 +18,19 @@ static int data_unit(uint32_t flags)
 	case VFIO_IRQ_SET_DATA_EVENTFD:
 		return sizeof(int32_t);
 	default:
-		return -EINVAL;
+		return WHY(-EINVAL, "flags 0x%x: one of DATA_NONE, DATA_BOOL and DATA_EVENTFD", flags);
 	}
+}
+
+static int bad_header(const struct vfio_irq_set *hdr, size_t minsz, unsigned int max_irq_type)
+{
+	if (hdr->argsz < minsz)
+		return WHY(-EINVAL, "argsz %u, at least %zu", hdr->argsz, minsz);
+	if (hdr->index >= max_irq_type)
+		return WHY(-EINVAL, "index %u: there are %u", hdr->index, max_irq_type);
+	if (hdr->flags & ~IRQ_SET_KNOWN)
+		return WHY(-EINVAL, "flags 0x%x: known are 0x%x", hdr->flags, IRQ_SET_KNOWN);
+	return WHY(-EINVAL, "start and count go beyond 32 bits");
 }
 
 int vfio_set_irqs_validate(const struct vfio_irq_set *hdr, unsigned int num_irqs, unsigned int max_irq_type,
@@ -30,15 +43,17 @@ int vfio_set_irqs_validate(const struct vfio_irq_set *hdr, unsigned int num_irqs
 
 	if (hdr->argsz < minsz || hdr->index >= max_irq_type || end >= UINT32_MAX ||
 	    (hdr->flags & ~IRQ_SET_KNOWN))
-		return -EINVAL;
+		return bad_header(hdr, minsz, max_irq_type);
 	if (hdr->start >= num_irqs || end > num_irqs)
-		return -EINVAL;
+		return WHY(-EINVAL, "start %u and count %u: this index has %u interrupts", hdr->start,
+			   hdr->count, num_irqs);
 	unit = data_unit(hdr->flags);
 	if (unit < 0)
 		return unit;
 	size = (size_t)hdr->count * (size_t)unit;
 	if (hdr->argsz - minsz < size)
-		return -EINVAL;
+		return WHY(-EINVAL, "argsz %u, %zu with the data of %u interrupts", hdr->argsz, minsz + size,
+			   hdr->count);
 	*data_size = size;
 	return 0;
 }

@@ -260,6 +260,8 @@ static void test_dirty_get_checks(void **state)
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, 0x1800, 8, bits), -EINVAL);
 	assert_int_equal(dirty_get(t->c, 48, -PG, 2 * PG, PG, 8, bits), -EOVERFLOW);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, 8, (void *)-4096l), -EINVAL);
+	assert_int_equal(dirty_get(t->c, 48, -PG, 2 * PG, PG, 8, (void *)-4096l), -EOVERFLOW);
+	assert_int_equal(dirty_get(t->c, 48, -PG, 0, PG, 8, (void *)-4096l), -EINVAL);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, 8, NULL), -EFAULT);
 	assert_int_equal(bits[0], 0);
 	assert_int_equal(dirty_get(t->c, 48, 0, 2 * PG, PG, max, bits), 0);
@@ -283,8 +285,8 @@ static void test_dirty_get_writes_only_what_it_must(void **state)
 	assert_int_equal(bits[3], UINT64_MAX);
 }
 
-static long unmap_dirty(int container, uint32_t argsz, uint32_t flags, uint64_t size, uint64_t pgsize,
-			uint64_t bytes, void *data, uint64_t *unmapped)
+static long unmap_dirty(int container, uint32_t argsz, uint32_t flags, uint64_t iova, uint64_t size,
+			uint64_t pgsize, uint64_t bytes, void *data, uint64_t *unmapped)
 {
 	struct {
 		uint32_t argsz, flags;
@@ -293,6 +295,7 @@ static long unmap_dirty(int container, uint32_t argsz, uint32_t flags, uint64_t 
 	} arg = {
 		.argsz = argsz,
 		.flags = flags,
+		.iova = iova,
 		.size = size,
 		.bitmap = { .pgsize = pgsize, .size = bytes, .data = data },
 	};
@@ -308,22 +311,26 @@ static void test_unmap_dirty(void **state)
 	uint64_t bits = 0, n;
 
 	assert_int_equal(map(t->c, 0, memory, 2 * PG, RW), 0);
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 2 * PG, PG, 8, &bits, &n), -EINVAL); /* not started */
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 2 * PG, PG, 8, &bits, &n), -EINVAL); /* not started */
 	assert_int_equal(dirty(t->c, 8, START), 0);
-	assert_int_equal(unmap_dirty(t->c, 47, 1, 2 * PG, PG, 8, &bits, &n), -EINVAL);
-	assert_int_equal(unmap_dirty(t->c, 48, 3, 0, PG, 8, &bits, &n), -EINVAL);
-	assert_int_equal(unmap_dirty(t->c, 48, 5, 2 * PG, PG, 8, &bits, &n), -EINVAL);
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 2 * PG, PG, 7, &bits, &n), -EINVAL);
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, PG, 8, &bits, &n), -EINVAL);
-	assert_int_equal(unmap_dirty(t->c, 48, 1, PG, PG, 8, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 47, 1, 0, 2 * PG, PG, 8, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 3, 0, 0, PG, 8, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 5, 0, 2 * PG, PG, 8, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 2 * PG, PG, 7, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 0, PG, 8, &bits, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, PG, PG, 8, &bits, &n), -EINVAL);
 	/* an answer that could not be given must not cost the mapping */
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 2 * PG, PG, 8, NULL, &n), -EFAULT);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 2 * PG, PG, 8, NULL, &n), -EFAULT);
 	assert_int_equal(n, 2 * PG);
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 2 * PG, PG, 8, &bits, &n), 0);
+	/* nor hide a mistake that comes before it */
+	assert_int_equal(unmap_dirty(t->c, 48, 1, -PG + 1, 2 * PG, PG, 8, NULL, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, -PG, 2 * PG, PG, 7, NULL, &n), -EINVAL);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, -PG, 2 * PG, PG, 8, NULL, &n), -EOVERFLOW);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 2 * PG, PG, 8, &bits, &n), 0);
 	assert_int_equal(n, 2 * PG);
 	assert_int_equal(bits, 3);
 	bits = 0;
-	assert_int_equal(unmap_dirty(t->c, 48, 1, 2 * PG, PG, 8, &bits, &n), 0);
+	assert_int_equal(unmap_dirty(t->c, 48, 1, 0, 2 * PG, PG, 8, &bits, &n), 0);
 	assert_int_equal(n, 0);
 	assert_int_equal(bits, 0);
 }

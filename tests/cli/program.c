@@ -4,13 +4,18 @@
  *   fds          print every open descriptor above 2
  *   count-int    print "ready", wait for SIGTERM, print how many SIGINT came before it
  *   sleep        print "ready" and sleep
+ *   map HOW      map three pages, unmap one, and end by exit, _exit or kill
  *   ignored      print which of SIGINT and SIGCHLD are ignored, and how many signals are blocked
  */
 #include <dirent.h>
+#include <fcntl.h>
+#include <linux/vfio.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupts, terminated;
@@ -73,6 +78,38 @@ static int print_ignored(void)
 	return 0;
 }
 
+/* The group of the only device, in a new container. */
+static int open_container(void)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/1", O_RDWR);
+
+	if (ioctl(group, VFIO_GROUP_SET_CONTAINER, &container) ||
+	    ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
+		return -1;
+	return container;
+}
+
+static int leave_mappings(const char *how)
+{
+	static char pages[3 * 4096] __attribute__((aligned(4096)));
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = 3, .size = 4096 };
+	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .size = 4096 };
+	int container = open_container();
+
+	for (; map.iova < sizeof(pages); map.iova += map.size) {
+		map.vaddr = (uintptr_t)pages + map.iova;
+		if (ioctl(container, VFIO_IOMMU_MAP_DMA, &map))
+			return 1;
+	}
+	if (ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap))
+		return 1;
+	if (!strcmp(how, "_exit"))
+		_exit(0);
+	if (!strcmp(how, "kill"))
+		kill(getpid(), SIGKILL);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "";
@@ -81,6 +118,8 @@ int main(int argc, char **argv)
 		return print_fds();
 	if (!strcmp(what, "count-int"))
 		return count_interrupts();
+	if (!strcmp(what, "map"))
+		return leave_mappings(argc > 2 ? argv[2] : "");
 	if (!strcmp(what, "ignored"))
 		return print_ignored();
 	if (strcmp(what, "sleep"))

@@ -248,6 +248,21 @@ def summary():
 
 
 @test
+def mappings_left():
+    line = 'uvfio: 2 of 3 mappings were left when their container or process ended'
+    with Place() as place:
+        for how, status in ('exit', 0), ('_exit', 0), ('kill', 137):
+            result = place.run('run', '--trace=irq', '--', PROGRAM, 'map', how)
+            expect(result, status, line + '\n')
+            result = place.run('run', '--trace', '--', PROGRAM, 'map', how)
+            assert result.stderr.splitlines()[-1] == line, result.stderr
+            result = place.run('run', '--summary', '--', PROGRAM, 'map', how)
+            assert '  mappings    3 made, 1 removed, 2 left when ' in result.stderr, result.stderr
+        expect(place.run('run', '--', PROGRAM, 'map', 'exit'), 0, '')
+        expect(place.run('run', '--trace=irq', '--', PROGRAM, 'fds'), 0, '', '')
+
+
+@test
 def environment_of_an_outer_run():
     with Place() as place:
         stale = {'UVFIO_TRACE': 'all', 'UVFIO_TRACE_OUT': '/tmp/x', 'UVFIO_SESSION': '/tmp/y'}

@@ -4,6 +4,7 @@
 
 #include <linux/close_range.h>
 #include <sys/eventfd.h>
+#include <sys/sendfile.h>
 #include <sys/syscall.h>
 
 /* The group can be opened only once: whether it is open says whether its last descriptor is gone. */
@@ -144,6 +145,28 @@ static void requests_of_every_file(void)
 	client_close(&c);
 }
 
+/* Nothing is stored in our files, whatever stands behind the descriptor. */
+static void no_contents(void)
+{
+	struct client c = client_open();
+	int fds[3] = { c.container, c.group, c.device }, null = open("/dev/null", O_RDWR);
+
+	for (int i = 0; i < 3; i++) {
+		FAILS(fsync(fds[i]), EINVAL);
+		FAILS(fdatasync(fds[i]), EINVAL);
+		FAILS(ftruncate(fds[i], 100), EINVAL);
+		FAILS(ftruncate64(fds[i], 0), EINVAL);
+		FAILS(fallocate(fds[i], 0, 0, 4096), ENODEV);
+		FAILS(fallocate64(fds[i], 0, 0, 4096), ENODEV);
+		CHECK(posix_fallocate(fds[i], 0, 4096) == ENODEV);
+		CHECK(posix_fallocate64(fds[i], 0, 4096) == ENODEV);
+		FAILS(sendfile(null, fds[i], NULL, 16), EINVAL);
+		FAILS(copy_file_range(fds[i], NULL, null, NULL, 16, 0), EINVAL);
+	}
+	close(null);
+	client_close(&c);
+}
+
 static void foreign(void)
 {
 	int null = open("/dev/null", O_RDWR), pipes[2], n = 0;
@@ -193,6 +216,7 @@ int main(void)
 	duplicates();
 	sweeps();
 	requests_of_every_file();
+	no_contents();
 	foreign();
 	reused();
 	close_order();

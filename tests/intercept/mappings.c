@@ -88,6 +88,11 @@ static void several(int fd)
 	CHECK(probe(d + AQA, false) == SIGSEGV);
 	CHECK(!mprotect(c, PAGE, PROT_READ | PROT_WRITE));
 	CHECK(probe(c + AQA, true) == 0 && reg32(a, AQA) == 0);
+	FAILS(mprotect(c, PAGE, PROT_READ | PROT_EXEC), EACCES);
+	CHECK(reg32(c, VS) == 0x10400);
+	CHECK(!mlock(c, PAGE) && !munlock(c, PAGE));
+	CHECK(!mlock2(c, PAGE, MLOCK_ONFAULT) && !munlock(c, PAGE));
+	FAILS(mlock((char *)16, PAGE), ENOMEM);
 	CHECK(!mprotect(c, PAGE, PROT_NONE));
 	CHECK(probe(c + AQA, false) == SIGSEGV);
 	CHECK(!mprotect(d, PAGE, PROT_READ) && reg32(d, VS) == 0x10400);

@@ -276,6 +276,39 @@ static void walks(void)
 	CHECK(!chmod("/dev/vfio/vfio", 0666) && !chown("/dev/vfio/vfio", getuid(), getgid()));
 }
 
+/* Names are made and removed in the session, or not at all; never on the host. */
+static void changes(void)
+{
+	static const char *const made = "/dev/vfio/made";
+	struct timespec now[2] = { { .tv_nsec = UTIME_NOW }, { .tv_nsec = UTIME_NOW } };
+	char text[16];
+	int dir;
+
+	FAILS(mkdir("/sys/bus/pci", 0700), EEXIST);
+	FAILS(mkdir("/sys/bus/pci/new", 0700), EPERM);
+	FAILS(mknod("/sys/bus/pci/new", S_IFREG | 0600, 0), EPERM);
+	FAILS(symlink("x", SYSDEV "/new"), EPERM);
+	FAILS(unlink(SYSDEV "/vendor"), EPERM);
+	FAILS(unlink(SYSDEV "/new"), ENOENT);
+	FAILS(rmdir("/sys/kernel/iommu_groups"), EPERM);
+	FAILS(remove(SYSDEV "/vendor"), EPERM);
+	FAILS(rename(SYSDEV "/vendor", SYSDEV "/new"), EPERM);
+	FAILS(link(SYSDEV "/vendor", SYSDEV "/new"), EPERM);
+	CHECK(!access(SYSDEV "/vendor", F_OK));
+	FAILS(mkdir("/dev/vfio", 0700), EEXIST);
+	FAILS(mknod("/dev/vfio/vfio", S_IFCHR | 0600, makedev(10, 196)), EEXIST);
+	FAILS(rename("/dev/vfio/vfio", "/tmp/vfio"), EXDEV);
+	FAILS(link("/dev/null", made), EXDEV);
+	CHECK(!symlink("vfio", made) && readlink(made, text, sizeof(text)) == 4);
+	CHECK(!rename(made, "/dev/vfio/renamed") && !unlink("/dev/vfio/renamed"));
+	CHECK((dir = open("/dev/vfio", O_PATH)) >= 0);
+	CHECK(!mkdirat(dir, "made", 0700) && !access("/dev/vfio/made", X_OK));
+	CHECK(!unlinkat(dir, "made", AT_REMOVEDIR) && !close(dir));
+	CHECK(!mkdir(made, 0700) && !rmdir(made));
+	CHECK(!truncate(SYSDEV "/driver_override", 0) && !utimensat(AT_FDCWD, "/dev/vfio/vfio", now, 0));
+	FAILS(unlink(made), ENOENT);
+}
+
 int main(void)
 {
 	opens();
@@ -284,6 +317,7 @@ int main(void)
 	links();
 	directories();
 	walks();
+	changes();
 	working_directory();
 	return 0;
 }

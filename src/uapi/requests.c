@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+#include "uapi/requests.h"
+
+#include <linux/ioctl.h>
+#include <linux/vfio.h>
+
+#define CONTAINER  "a container"
+#define IOMMU      "a container with an IOMMU"
+#define SPAPR      "a container with an sPAPR IOMMU"
+#define GROUP      "a group"
+#define DEVICE     "a device"
+#define CDEV       "a device cdev"
+#define REQUEST(n) _IO(VFIO_TYPE, VFIO_BASE + (n))
+
+/* By number where the system's header may not know the name yet. */
+static const struct vfio_request requests[] = {
+	{ VFIO_GET_API_VERSION, "VFIO_GET_API_VERSION", CONTAINER },
+	{ VFIO_CHECK_EXTENSION, "VFIO_CHECK_EXTENSION", CONTAINER },
+	{ VFIO_SET_IOMMU, "VFIO_SET_IOMMU", CONTAINER },
+	{ VFIO_GROUP_GET_STATUS, "VFIO_GROUP_GET_STATUS", GROUP },
+	{ VFIO_GROUP_SET_CONTAINER, "VFIO_GROUP_SET_CONTAINER", GROUP },
+	{ VFIO_GROUP_UNSET_CONTAINER, "VFIO_GROUP_UNSET_CONTAINER", GROUP },
+	{ VFIO_GROUP_GET_DEVICE_FD, "VFIO_GROUP_GET_DEVICE_FD", GROUP },
+	{ VFIO_DEVICE_GET_INFO, "VFIO_DEVICE_GET_INFO", DEVICE },
+	{ VFIO_DEVICE_GET_REGION_INFO, "VFIO_DEVICE_GET_REGION_INFO", DEVICE },
+	{ VFIO_DEVICE_GET_IRQ_INFO, "VFIO_DEVICE_GET_IRQ_INFO", DEVICE },
+	{ VFIO_DEVICE_SET_IRQS, "VFIO_DEVICE_SET_IRQS", DEVICE },
+	{ VFIO_DEVICE_RESET, "VFIO_DEVICE_RESET", DEVICE },
+	{ VFIO_IOMMU_GET_INFO, "VFIO_IOMMU_GET_INFO", IOMMU },
+	{ VFIO_DEVICE_GET_PCI_HOT_RESET_INFO, "VFIO_DEVICE_GET_PCI_HOT_RESET_INFO", DEVICE },
+	{ VFIO_IOMMU_MAP_DMA, "VFIO_IOMMU_MAP_DMA", IOMMU },
+	{ VFIO_DEVICE_PCI_HOT_RESET, "VFIO_DEVICE_PCI_HOT_RESET", DEVICE },
+	{ VFIO_IOMMU_UNMAP_DMA, "VFIO_IOMMU_UNMAP_DMA", IOMMU },
+	{ REQUEST(14), "VFIO_DEVICE_QUERY_GFX_PLANE", DEVICE },
+	{ VFIO_IOMMU_ENABLE, "VFIO_IOMMU_ENABLE", SPAPR },
+	{ REQUEST(15), "VFIO_DEVICE_GET_GFX_DMABUF", DEVICE },
+	{ VFIO_IOMMU_DISABLE, "VFIO_IOMMU_DISABLE", SPAPR },
+	{ REQUEST(16), "VFIO_DEVICE_IOEVENTFD", DEVICE },
+	{ REQUEST(17), "VFIO_IOMMU_DIRTY_PAGES", IOMMU },
+	{ REQUEST(17), "VFIO_DEVICE_FEATURE", DEVICE },
+	{ REQUEST(18), "VFIO_DEVICE_BIND_IOMMUFD", CDEV },
+	{ REQUEST(19), "VFIO_DEVICE_ATTACH_IOMMUFD_PT", CDEV },
+	{ REQUEST(20), "VFIO_DEVICE_DETACH_IOMMUFD_PT", CDEV },
+	{ REQUEST(21), "VFIO_EEH_PE_OP", SPAPR },
+};
+
+const struct vfio_request *vfio_request_next(uint32_t cmd, const struct vfio_request *prev)
+{
+	for (const struct vfio_request *r = prev ? prev + 1 : requests; r < requests + ARRAY_SIZE(requests);
+	     r++)
+		if (r->cmd == cmd)
+			return r;
+	return NULL;
+}
