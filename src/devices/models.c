@@ -4,5 +4,6 @@
 
 const struct uvfio_pci_model *const builtin_models[] = {
 	&nvme_model,
+	&ioat_model,
 	NULL,
 };

@@ -5,6 +5,7 @@
 
 #include <uvfio/pci.h>
 
+extern const struct uvfio_pci_model ioat_model;
 extern const struct uvfio_pci_model nvme_model;
 
 /* All of them, ended by NULL. */

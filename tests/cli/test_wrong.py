@@ -40,7 +40,7 @@ def usage_errors():
     refused(2, 'run: --summary=1 takes no value: see uvfio run --help', 'run', '--summary=1', '--', 'true')
     refused(2, 'devices: at most one MODEL: see uvfio devices --help', 'devices', 'nvme', 'nvme')
     refused(2, 'devices: there is no option --all: see uvfio devices --help', 'devices', '--all')
-    refused(1, 'there is no device model foo: uvfio devices lists them', 'devices', 'foo')
+    refused(1, 'there is no device model foo: known are nvme, ioat, and plug-ins by their path, ./NAME.so', 'devices', 'foo')
 
 
 @test
@@ -52,8 +52,8 @@ def wrong_trace():
 
 @test
 def wrong_models_and_options():
-    run_refused('there is no device model nvm: known are nvme, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
-    run_refused('there is no device model "": known are nvme, and plug-ins by their path, ./NAME.so', '--device', '')
+    run_refused('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
+    run_refused('there is no device model "": known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', '')
     run_refused('nvme: there is no option siz: did you mean size?', '--device', 'nvme,siz=1M')
     run_refused('nvme: "readonly" has no value: write it as key=value', '--device', 'nvme,readonly')
     run_refused('nvme: readonly=1 is not possible: use on or off', '--device', 'nvme,readonly=1')
