@@ -498,12 +498,81 @@ static void test_fork_in_an_unmap(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* Memory to memory, in both orders of pages, with a hole on either side, and through the handler or not. */
+static void test_memory_to_memory(void **state)
+{
+	struct fixture *f = *state;
+	char *want = malloc(16 * PG);
+	bool dst_failed = true;
+	size_t from, to, len;
+
+	for (uint64_t i = 0; i < 16; i++) {
+		map(f, i, 15 - i, 1, RW);
+		map(f, 32 + i, 16 + i, 1, RW);
+	}
+	srand(4);
+	for (size_t i = 0; i < 16 * PG; i++)
+		want[i] = (char)rand();
+	assert_int_equal(dma_write(f->user, BASE, want, 16 * PG, "source"), 0);
+	for (int i = 0; i < 500; i++) {
+		from = (size_t)rand() % (16 * PG);
+		len = (size_t)rand() % (16 * PG - from + 1);
+		to = (size_t)rand() % (16 * PG - len + 1);
+		memset(f->memory + 16 * PG, 0x55, 16 * PG);
+		assert_int_equal(
+			dma_copy(f->user, BASE + 32 * PG + to, BASE + from, len, "copy", &dst_failed), 0);
+		assert_memory_equal(f->memory + 16 * PG + to, want + from, len);
+		if (to)
+			assert_int_equal(f->memory[16 * PG + to - 1], 0x55);
+		if (to + len < 16 * PG)
+			assert_int_equal(f->memory[16 * PG + to + len], 0x55);
+	}
+	unmap(f, 3, 1);
+	assert_int_equal(dma_copy(f->user, BASE + 32 * PG, BASE, 8 * PG, "copy", &dst_failed), -EFAULT);
+	assert_false(dst_failed);
+	assert_memory_equal(f->memory + 16 * PG, want, 3 * PG);
+	unmap(f, 33, 1);
+	assert_int_equal(dma_copy(f->user, BASE + 32 * PG, BASE, 2 * PG, "copy", &dst_failed), -EFAULT);
+	assert_true(dst_failed);
+	/* taken away by the process */
+	assert_int_equal(mprotect(f->memory + 18 * PG, PG, PROT_READ), 0);
+	assert_int_equal(dma_copy(f->user, BASE + 34 * PG, BASE, PG, "copy", &dst_failed), -EFAULT);
+	assert_true(dst_failed);
+	assert_int_equal(mprotect(f->memory + 14 * PG, PG, PROT_NONE), 0);
+	assert_int_equal(dma_copy(f->user, BASE + 35 * PG, BASE + PG, PG, "copy", &dst_failed), -EFAULT);
+	assert_false(dst_failed);
+	mprotect(f->memory + 14 * PG, PG, PROT_READ | PROT_WRITE);
+	mprotect(f->memory + 18 * PG, PG, PROT_READ | PROT_WRITE);
+	free(want);
+}
+
+static void test_fill(void **state)
+{
+	static const size_t lengths[] = { 0, 1, 7, 8, 9, 100, 4096, 4097, 3 * PG - 5 };
+	struct fixture *f = *state;
+
+	for (uint64_t i = 0; i < 4; i++)
+		map(f, i, 2 * i, 1, RW);
+	for (size_t k = 0; k < ARRAY_SIZE(lengths); k++) {
+		memset(f->memory, 0, 8 * PG);
+		assert_int_equal(dma_fill(f->user, BASE + 5, 0x0807060504030201, lengths[k], "fill"), 0);
+		for (size_t i = 0; i < 4 * PG; i++) {
+			char byte = f->memory[i / PG * 2 * PG + i % PG];
+
+			assert_int_equal(byte, i < 5 || i >= lengths[k] + 5 ? 0 : (int)((i - 5) % 8 + 1));
+		}
+	}
+	assert_int_equal(dma_fill(f->user, BASE + 3 * PG, 0, 2 * PG, "fill"), -EFAULT);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_copy),
+		T(test_memory_to_memory),
+		T(test_fill),
 		T(test_fault_reports),
 		T(test_bus_master_and_attachment),
 		T(test_edges),
