@@ -93,6 +93,7 @@ struct ioat {
 	_Atomic uint64_t ctl;
 	_Atomic uint64_t last; /* IOVA of the last descriptor done; the worker writes it */
 	_Atomic uint32_t running;
+	_Atomic uint32_t hung;                     /* what `running` was when a write gave up waiting */
 	_Atomic uint64_t regs[IOAT_REGS_SIZE / 8]; /* what drivers have written, and CDAR, CHANERR */
 	_Atomic uint32_t attention;
 	/* The worker's: where in the chain it is. */
