@@ -8,6 +8,7 @@
 #include "devices/ioat/ioat.h"
 
 #define IRQ_BATCH 16   /* interrupts that may become one */
+#define SECTION   32    /* descriptors in one DMA section */
 #define IRQ_HURRY 4096 /* bytes: an operation that is not begun before the interrupts are delivered */
 
 #define FATAL     (IOAT_ERR_NEXT | IOAT_ERR_ALIGN | IOAT_ERR_COUNT) /* there is no way on */
@@ -25,6 +26,12 @@ static bool active(struct ioat *ioat, uint64_t ctl)
 {
 	return ioat_gen(ctl) == ioat->gen && ioat_state(ctl) == IOAT_ACTIVE &&
 	       !uvfio_worker_stopping(ioat->worker);
+}
+
+void ioat_breathe(struct ioat *ioat)
+{
+	uvfio_dma_end(ioat->worker->dma);
+	uvfio_dma_begin(ioat->worker->dma);
 }
 
 bool ioat_may_go_on(struct ioat *ioat)
@@ -93,6 +100,8 @@ static uint32_t copy(struct ioat *ioat)
 				   "copy", &dst_failed))
 			return dst_failed ? IOAT_ERR_WRITE : IOAT_ERR_READ;
 		ioat->offset += n;
+		if (n == IOAT_PIECE)
+			ioat_breathe(ioat);
 	}
 	return 0;
 }
@@ -111,6 +120,8 @@ static uint32_t fill(struct ioat *ioat)
 		if (uvfio_dma_fill(ioat->worker->dma, desc->dst + ioat->offset, desc->src, n, "fill"))
 			return IOAT_ERR_WRITE;
 		ioat->offset += n;
+		if (n == IOAT_PIECE)
+			ioat_breathe(ioat);
 	}
 	return 0;
 }
@@ -262,14 +273,20 @@ static bool step(struct ioat *ioat, uint16_t pending)
 	return true;
 }
 
-/* Begins where the chain was left, or anew when there is another. */
+/*
+ * Begins where the chain was left, or anew when there is another. Small operations share a DMA section, which
+ * costs as much as they do; long ones let go of it between their pieces.
+ */
 static void follow(struct ioat *ioat, uint64_t ctl)
 {
+	unsigned int steps = 0;
+
 	if (ioat->gen != ioat_gen(ctl)) {
 		ioat->gen = ioat_gen(ctl);
 		ioat->next = atomic_load(IOAT_REG64(ioat, IOAT_REG_CHAINADDR));
 		ioat->fetched = false;
 	}
+	uvfio_dma_begin(ioat->worker->dma);
 	for (;;) {
 		uint16_t pending;
 
@@ -281,7 +298,10 @@ static void follow(struct ioat *ioat, uint64_t ctl)
 			atomic_compare_exchange_strong(&ioat->ctl, &ctl, ioat_with_state(ctl, IOAT_IDLE));
 		else if (!step(ioat, pending))
 			break;
+		if (++steps % SECTION == 0)
+			ioat_breathe(ioat);
 	}
+	uvfio_dma_end(ioat->worker->dma);
 	flush_irqs(ioat);
 }
 

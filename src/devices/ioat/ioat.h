@@ -122,6 +122,8 @@ void ioat_run(struct uvfio_worker *worker);
  * small enough for who waits in a register write.
  */
 bool ioat_may_go_on(struct ioat *ioat);
+/* Let an unmap through that waits for the DMA section. */
+void ioat_breathe(struct ioat *ioat);
 
 #define IOAT_PIECE ((uint32_t)128 << 10) /* bytes; a multiple of 8 */
 #define IOAT_CUT   BIT32(31)             /* among CHANERR's bits: stopped between two pieces */
