@@ -8,7 +8,7 @@
 #include "devices/ioat/ioat.h"
 
 #define IRQ_BATCH 16   /* interrupts that may become one */
-#define SECTION   32    /* descriptors in one DMA section */
+#define SECTION   32   /* descriptors in one DMA section */
 #define IRQ_HURRY 4096 /* bytes: an operation that is not begun before the interrupts are delivered */
 
 #define FATAL     (IOAT_ERR_NEXT | IOAT_ERR_ALIGN | IOAT_ERR_COUNT) /* there is no way on */

@@ -302,6 +302,7 @@ static uint32_t run(struct ioat *ioat, const struct job *job)
 				return error;
 		}
 		ioat->offset += n;
+		ioat_breathe(ioat);
 	}
 	return ioat->wrong;
 }

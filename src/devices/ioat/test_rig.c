@@ -179,7 +179,14 @@ static void count_command(struct uvfio_device *dev, bool failed)
 	atomic_fetch_add(failed ? &rig_of(dev)->failed : &rig_of(dev)->done, 1);
 }
 
+static void section(struct uvfio_dma *dma)
+{
+	(void)dma;
+}
+
 static const struct uvfio_device_calls device_calls = {
+	.dma_begin = section,
+	.dma_end = section,
 	.dma_read = dma_read,
 	.dma_write = dma_write,
 	.dma_copy = dma_copy,
