@@ -22,7 +22,7 @@ enum trace_category {
 	TRACE_DMA = 1 << 4,    /* device accesses to memory, map and unmap */
 	TRACE_IRQ = 1 << 5,    /* interrupts signalled, masked, unmasked */
 	TRACE_CMD = 1 << 6,    /* device commands (NVMe, ...) */
-	TRACE_FAULT = 1 << 7,  /* DMA faults, mappings left at exit */
+	TRACE_FAULT = 1 << 7,  /* DMA faults, mappings that went with their container */
 	TRACE_ALL = 0xff,
 };
 

@@ -254,21 +254,3 @@ __attribute__((constructor)) static void start(void)
 	path_note_cwd();
 	adopt_inherited();
 }
-
-static void forget_fd(int fd, struct file *file, void *arg)
-{
-	(void)file;
-	(void)arg;
-	fdtable_close(fd);
-}
-
-/*
- * The kernel closes what a process leaves open. Here that matters to whoever watches: what a container had
- * mapped is reported when it goes. Nobody else needs it, and a program that exits within one of our calls is
- * better left alone.
- */
-__attribute__((destructor)) static void finish(void)
-{
-	if (trace_on(TRACE_FAULT) && intercept_machine_if_made() && !intercept_foreign_process())
-		fdtable_for_each(forget_fd, NULL);
-}

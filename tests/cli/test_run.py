@@ -249,7 +249,7 @@ def summary():
 
 @test
 def mappings_left():
-    line = 'uvfio: 2 of 3 mappings were left when their container or process ended'
+    line = 'uvfio: 2 of 3 mappings were left at exit'
     with Place() as place:
         for how, status in ('exit', 0), ('_exit', 0), ('kill', 137):
             result = place.run('run', '--trace=irq', '--', PROGRAM, 'map', how)
@@ -257,7 +257,10 @@ def mappings_left():
             result = place.run('run', '--trace', '--', PROGRAM, 'map', how)
             assert result.stderr.splitlines()[-1] == line, result.stderr
             result = place.run('run', '--summary', '--', PROGRAM, 'map', how)
-            assert '  mappings    3 made, 1 removed, 2 left when ' in result.stderr, result.stderr
+            assert '  mappings    3 made, 1 removed, 0 of these only when their container went, 2 left at exit\n' in result.stderr, result.stderr
+        result = place.run('run', '--trace=irq', '--summary', '--', PROGRAM, 'map', 'close')
+        assert '  mappings    3 made, 3 removed, 2 of these only when their container went, 0 left at exit\n' in result.stderr
+        expect(place.run('run', '--trace=irq', '--', PROGRAM, 'map', 'close'), 0, '', '')
         expect(place.run('run', '--', PROGRAM, 'map', 'exit'), 0, '')
         expect(place.run('run', '--trace=irq', '--', PROGRAM, 'fds'), 0, '', '')
 
