@@ -7,6 +7,8 @@
  * program runs in it: one that is due is put off until the section is over, with the signal left pending for
  * this thread, and everything blocked meanwhile. That costs nothing as long as no signal comes.
  *
+ * The core allocates in some calls: a handler that interrupted malloc() may not make those.
+ *
  * It works because the kernel's handler is ours for each signal that an instruction does not raise (signals.c
  * installs it in place of the program's).
  */
