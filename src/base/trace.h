@@ -38,7 +38,8 @@ uint64_t trace_now(void);
 
 /*
  * Emit one event. track: the device's name (BDF), or NULL for the calling thread. name: short and constant
- * ("MAP_DMA", "read", "irq"). start_ns: trace_now() at the beginning, or 0 for an instant. fmt: the details,
+ * ("MAP_DMA", "read", "irq"). start_ns: trace_now() at the beginning, or 0 for an instant; the text
+ * shows the time of the end and the duration. fmt: the details,
  * "key=value ..." style, one line. Keeps errno. Safe in a signal handler.
  */
 void trace_emit(enum trace_category cat, const char *track, const char *name, uint64_t start_ns,

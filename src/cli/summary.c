@@ -44,9 +44,10 @@ void summary_print(int status, const char *trace_out)
 	fprintf(stderr, "uvfio: summary (exit status %d)\n", status);
 	fprintf(stderr, "  ioctls      %" PRIu64 "\n", count(STAT_IOCTLS));
 	fprintf(stderr,
-		"  mappings    %" PRIu64 " made, %" PRIu64 " removed, %" PRIu64
-		" of these only when their container went, %" PRIu64 " left at exit\n",
-		count(STAT_MAPS), count(STAT_UNMAPS), count(STAT_LEFT_MAPPINGS), count(STAT_MAPPINGS));
+		"  mappings    %" PRIu64 " made, %" PRIu64 " unmapped by the program, %" PRIu64
+		" left to the container, %" PRIu64 " left at exit\n",
+		count(STAT_MAPS), count(STAT_UNMAPS) - count(STAT_LEFT_MAPPINGS), count(STAT_LEFT_MAPPINGS),
+		count(STAT_MAPPINGS));
 	fprintf(stderr, "  commands    %" PRIu64 ", %" PRIu64 " of them with an error status\n",
 		count(STAT_COMMANDS), count(STAT_COMMAND_ERRORS));
 	fprintf(stderr, "  bytes       %s read from memory by devices, %s written to it\n",

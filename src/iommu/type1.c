@@ -385,6 +385,11 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 	else
 		ret = map_new(iommu, mm, iova, va, size, prot);
 	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && trace_on(TRACE_DMA))
+		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx%s%s%s",
+			   (unsigned long long)iova, (unsigned long long)(iova + (size - 1)),
+			   (unsigned long long)va, prot & IOMMU_READ ? " READ" : "",
+			   prot & IOMMU_WRITE ? " WRITE" : "", set_vaddr ? " VADDR" : "");
 	return ret;
 }
 

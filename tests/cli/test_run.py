@@ -244,7 +244,7 @@ def summary():
         assert words == ['ioctls', 'mappings', 'commands', 'bytes', 'interrupts', 'registers', 'faults', 'trace'], words
         assert lines[-1].endswith(place.path('trace.json'))
         events = json.load(open(place.path('trace.json')))
-        assert isinstance(events, list) and events
+        assert events == []
 
 
 @test
@@ -257,9 +257,11 @@ def mappings_left():
             result = place.run('run', '--trace', '--', PROGRAM, 'map', how)
             assert result.stderr.splitlines()[-1] == line, result.stderr
             result = place.run('run', '--summary', '--', PROGRAM, 'map', how)
-            assert '  mappings    3 made, 1 removed, 0 of these only when their container went, 2 left at exit\n' in result.stderr, result.stderr
+            line_of_summary = '  mappings    3 made, 1 unmapped by the program, 0 left to the container, 2 left at exit\n'
+            assert line_of_summary in result.stderr, result.stderr
         result = place.run('run', '--trace=irq', '--summary', '--', PROGRAM, 'map', 'close')
-        assert '  mappings    3 made, 3 removed, 2 of these only when their container went, 0 left at exit\n' in result.stderr
+        line_of_summary = '  mappings    3 made, 1 unmapped by the program, 2 left to the container, 0 left at exit\n'
+        assert line_of_summary in result.stderr, result.stderr
         expect(place.run('run', '--trace=irq', '--', PROGRAM, 'map', 'close'), 0, '', '')
         expect(place.run('run', '--', PROGRAM, 'map', 'exit'), 0, '')
         expect(place.run('run', '--trace=irq', '--', PROGRAM, 'fds'), 0, '', '')

@@ -111,4 +111,71 @@ def bus_errors_are_told():
         assert len(lines) == 2 and 'ended by signal 7 (SIGBUS)' in lines[1], lines
 
 
+def times(text):
+    return [float(time) for time in re.findall(r'^\[ *(\d+\.\d+)\]', text, re.M)]
+
+
+@test
+def mappings_are_traced():
+    with Place() as place:
+        result = place.run('run', '--trace=dma', '--', MISTAKES, 'map')
+        expect(result, 0)
+        lines = [line.split('] ')[1] for line in result.stderr.splitlines()]
+        assert len(lines) == 2, lines
+        assert re.fullmatch(r'dma    map iova=0x10000-0x11fff vaddr=0x\w+ READ WRITE', lines[0]), lines
+        assert lines[1] == 'dma    unmap iova=0x10000-0x11fff unmapped=0x2000', lines
+
+
+@test
+def lines_are_in_the_order_of_their_times():
+    with Place() as place:
+        # A mapping is made within an ioctl: what is printed later ended later.
+        result = place.run('run', '--trace=dma,ioctl', '--', MISTAKES, 'map')
+        expect(result, 0)
+        assert re.search(r' map iova.*\n.*VFIO_IOMMU_MAP_DMA', result.stderr), result.stderr
+        assert len(times(result.stderr)) > 6 and times(result.stderr) == sorted(times(result.stderr)), result.stderr
+
+
+def metadata(events, kind):
+    return [(e['pid'], e['tid'], e['args']['name']) for e in events if e['ph'] == 'M' and e['name'] == kind]
+
+
+@test
+def tracks_have_names():
+    with Place() as place:
+        result = place.run('run', '--trace-out=t.json', '--', 'sh', '-c',
+                           '"$0" threads && "$0" map && python3 -c "open(\'/dev/vfio/vfio\')"', MISTAKES)
+        expect(result, 0, '')
+        events = json.load(open(place.path('t.json')))
+        processes = metadata(events, 'process_name')
+        assert [name for _, _, name in processes] == ['cli_mistakes', 'cli_mistakes', 'python3'], processes
+        assert len({pid for pid, _, _ in processes}) == 3 and all(pid > 0 for pid, _, _ in processes), processes
+        threads = metadata(events, 'thread_name')
+        assert 'my-"thread"' in [name for _, _, name in threads], threads
+        named = {(pid, tid) for pid, tid, _ in threads}
+        assert len(named) == len(threads), threads
+        for event in events:
+            assert (event['pid'], event['tid']) in named or event['name'] == 'process_name', event
+
+
+@test
+def devices_have_tracks():
+    with Place() as place:
+        result = place.run('run', '--trace-out=t.json', '--', MISTAKES, 'bus')
+        assert result.returncode == 128 + signal.SIGBUS
+        events = json.load(open(place.path('t.json')))
+        assert '0000:00:01.0' in [name for _, _, name in metadata(events, 'thread_name')], events
+
+
+@test
+def traces_into_a_pipe_are_complete():
+    with Place() as place:
+        os.mkfifo(place.path('fifo'))
+        reader = os.open(place.path('fifo'), os.O_RDONLY | os.O_NONBLOCK)
+        expect(place.run('run', '--trace-out=fifo', '--', MISTAKES, 'map'), 0, '')
+        events = json.loads(os.read(reader, 1 << 16))
+        os.close(reader)
+        assert len(events) > 8 and events[-1]['pid'] > 0, events
+
+
 sys.exit(main())

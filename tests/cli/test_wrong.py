@@ -47,6 +47,11 @@ def usage_errors():
 def wrong_trace():
     run_refused('--trace: there is no category foo: use all, or some of ioctl, file, config, bar, dma, irq, cmd, '
                 'fault', '--trace=ioctl,foo,dma', status=2)
+    run_refused('--trace: there is no category "": use all, or some of ioctl, file, config, bar, dma, irq, cmd, fault',
+                '--trace=', status=2)
+    run_refused('--trace-out: there is no file name: write --trace-out=FILE', '--trace-out=', status=2)
+    refused(2, '--trace-out: there is no file name: write --trace-out=FILE', 'run', '--trace-out', '--', 'touch', '@/ran')
+    run_refused('run: --trace takes its categories after a =: write --trace=ioctl,dma', '--trace', 'ioctl,dma', status=2)
     run_refused('--trace-out: @/no/x.json cannot be written: No such file or directory', '--trace-out=@/no/x.json')
 
 
