@@ -398,13 +398,11 @@ void type1_get_info(struct type1 *iommu, struct type1_info *info)
 	*info = (struct type1_info){
 		.pgsizes = iommu->params->pgsizes,
 		.nr_ranges = iommu->nr_ranges,
-		.v2 = iommu->v2,
 	};
 	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
 		info->ranges[i] = iommu->ranges[i];
 	pthread_mutex_lock(&iommu->lock);
 	info->avail = iommu->avail;
-	info->dirty_tracking = iommu->dirty_tracking;
 	pthread_mutex_unlock(&iommu->lock);
 }
 
