@@ -2,8 +2,7 @@
 /*
  * The type1 back end of a container: its ioctls, in front of iommu/type1.
  *
- * Bitmaps of dirty pages are gathered in memory of ours. Of the caller's bitmap only the words are written
- * that cover a mapping, and in such a word the bits below the first page stay as the caller left them.
+ * Bitmaps of dirty pages are gathered in memory of ours, and copied to the caller by vfio/bitmap.
  */
 #include "vfio/internal.h"
 
