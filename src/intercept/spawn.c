@@ -25,3 +25,16 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 	intercept_share_files();
 	return REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
 }
+
+/* These start their shell without passing by the hooks above. */
+EXPORT int system(const char *command)
+{
+	intercept_share_files();
+	return REAL(system)(command);
+}
+
+EXPORT FILE *popen(const char *command, const char *mode)
+{
+	intercept_share_files();
+	return REAL(popen)(command, mode);
+}

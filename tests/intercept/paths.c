@@ -37,6 +37,7 @@ static void opens(void)
 	FAILS(open("/dev/vfio/vfio/", O_RDWR), ENOTDIR);
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_DIRECTORY), ENOTDIR);
 	FAILS(open("/dev/vfio/new", O_RDWR | O_CREAT, 0600), EACCES);
+	FAILS(open("/dev/vfio/vfio", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
 	FAILS(open("/dev/iommu", O_RDWR), ENOENT);
 	CHECK((fd = open("/dev/vfio/../null", O_RDWR)) >= 0 && write(fd, "x", 1) == 1 && !close(fd));
 }
