@@ -154,7 +154,10 @@ static int parse_word(const struct option_desc *table, const char *what, char *w
 	const struct option_desc *opt;
 
 	if (!eq) {
-		snprintf(err, len, "%s: \"%s\" has no value: write it as key=value", what, word);
+		snprintf(err, len,
+			 "%s: \"%s\" has no value: write it as key=value; a comma within a value is written "
+			 "twice",
+			 what, word);
 		return -EINVAL;
 	}
 	*eq = 0;

@@ -12,10 +12,12 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <link.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -228,12 +230,23 @@ static int search_path(const char *name, char path[PATH_MAX])
 
 static int not_executable(const char *path)
 {
+	const struct passwd *owner;
+	struct statvfs fs;
 	struct stat st;
 
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+	if (stat(path, &st)) {
+		complain("%s: cannot be executed: %s", path, strerror(errno));
+	} else if (S_ISDIR(st.st_mode)) {
 		complain("%s: is a directory: name a program", path);
-	else
+	} else if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))) {
 		complain("%s: is not executable: chmod +x makes it so", path);
+	} else if (!statvfs(path, &fs) && (fs.f_flag & ST_NOEXEC)) {
+		complain("%s: lies on a file system that is mounted noexec: copy it to another", path);
+	} else {
+		owner = getpwuid(st.st_uid);
+		complain("%s: may not be executed by this user: it is %s's and has mode %03o", path,
+			 owner ? owner->pw_name : "somebody else", st.st_mode & 0777);
+	}
 	return EXIT_NOT_EXECUTABLE;
 }
 
