@@ -211,6 +211,11 @@ static int count_entries(const char *path, const char *wanted, int type)
 	return n;
 }
 
+static int only_devices(const struct dirent *entry)
+{
+	return entry->d_type == DT_CHR;
+}
+
 static void directories(void)
 {
 	struct dirent **list;
@@ -223,6 +228,11 @@ static void directories(void)
 	n = scandir("/dev/vfio", &list, NULL, alphasort);
 	CHECK(n >= 4);
 	CHECK(!strcmp(list[n - 1]->d_name, "vfio") && list[n - 1]->d_type == DT_CHR);
+	while (n)
+		free(list[--n]);
+	free(list);
+	n = scandir("/dev/vfio", &list, only_devices, alphasort);
+	CHECK(n == 2 && !strcmp(list[1]->d_name, "vfio") && list[1]->d_type == DT_CHR);
 	while (n)
 		free(list[--n]);
 	free(list);
