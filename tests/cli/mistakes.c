@@ -5,7 +5,7 @@
  *   bus          an access to a mapped BAR while memory decode is off
  *   map          one mapping is made and unmapped
  *   threads      an ioctl in a thread with a name
- *   exec PATH    execute PATH with the rest of the arguments, without LD_PRELOAD when there is a NOENV
+ *   exec HOW PATH ARGUMENTS...  execute PATH by the call HOW, or ("empty") without an environment
  */
 #include "../intercept/client.h"
 

@@ -7,7 +7,7 @@ import re
 import signal
 import sys
 
-from harness import STATIC, Place, expect, main, test
+from harness import STATIC, Place, Skip, expect, main, test
 
 MISTAKES = os.path.abspath(sys.argv[5])
 
@@ -176,6 +176,53 @@ def traces_into_a_pipe_are_complete():
         events = json.loads(os.read(reader, 1 << 16))
         os.close(reader)
         assert len(events) > 8 and events[-1]['pid'] > 0, events
+
+
+STATIC_LINE = f'uvfio: {STATIC}: is statically linked; it does not see the devices\n'
+
+
+@test
+def static_programs_in_a_session_are_told():
+    with Place() as place:
+        for how in ('execve', 'execv', 'execvp', 'execl'):
+            expect(place.run('run', '--', MISTAKES, 'exec', how, STATIC, 'ignored'), 0, STATIC_LINE)
+        # once, whoever starts it
+        place.path('script', f'#!{STATIC} fds\n'.encode(), 0o755)
+        result = place.run('run', '--', 'sh', '-c', f'{STATIC} fds; {STATIC} fds; ./script; /bin/true')
+        expect(result, 0, STATIC_LINE, '')
+        result = place.run('run', '--', 'python3', '-c', 'import os, subprocess, sys\nsubprocess.run([sys.argv[1], "fds"])\n'
+                           'os.waitpid(os.posix_spawn(sys.argv[1], [sys.argv[1], "fds"], os.environ), 0)', STATIC)
+        expect(result, 0, STATIC_LINE, '')
+
+
+@test
+def privileged_programs_in_a_session_are_told():
+    if os.getuid() != 0:
+        raise Skip('needs root to make a program of another user')
+    with Place() as place:
+        path = place.copy(MISTAKES, 'privileged')
+        os.chown(path, 65534, 65534)
+        os.chmod(path, 0o4755)
+        result = place.run('run', '--', 'sh', '-c', './privileged; ./privileged; exit 0')
+        if os.statvfs(path).f_flag & os.ST_NOSUID:
+            raise Skip('the file system knows no set-user-ID programs')
+        expect(result, 0, 'uvfio: ./privileged: is a set-user-ID program; it does not see the devices\n')
+        # with no other rights the loader obeys
+        os.chown(path, os.getuid(), os.getgid())
+        os.chmod(path, 0o4755)
+        expect(place.run('run', '--', 'sh', '-c', './privileged; exit 0'), 0, '')
+
+
+@test
+def programs_without_our_environment_are_told():
+    line = "gets an environment without uvfio's LD_PRELOAD and UVFIO_SESSION; it does not see the devices\n"
+    with Place() as place:
+        expect(place.run('run', '--', MISTAKES, 'exec', 'empty', '/bin/true'), 0, f'uvfio: /bin/true: {line}')
+        result = place.run('run', '--', 'env', '-i', '/bin/ls', '/dev/null')
+        expect(result, 0, f'uvfio: /bin/ls: {line}', '/dev/null\n')
+        expect(place.run('run', '--', 'env', '-u', 'LD_PRELOAD', '/bin/true'), 0, f'uvfio: /bin/true: {line}')
+        expect(place.run('run', '--', 'env', 'A=B', '/bin/true'), 0, '')
+        expect(place.run('run', '--', MISTAKES, 'exec', 'empty', '/no/such/program'), 99, '')
 
 
 sys.exit(main())
