@@ -321,7 +321,7 @@ static void *mark_areas(void *arg)
 
 	for (unsigned int i = 1; i <= AREAS; i++) {
 		while (atomic_load(&marking->turn) != i)
-			;
+			sched_yield();
 		dma_write(user, BASE + i * AREA, "", 1, "mark");
 		atomic_store(&marking->done, i);
 	}
@@ -357,7 +357,7 @@ static void test_dirty_beside_map(void **state)
 			__asm__ volatile("");
 		iommu_domain_map(domain, iova + PG, PG, f->mm, f->va + PG, RW);
 		while (atomic_load(&marking.done) != i)
-			;
+			sched_yield();
 		iommu_domain_read_dirty(domain, iova, PG, true, count_reports, &seen);
 		lost += !seen;
 	}
