@@ -306,6 +306,66 @@ static void test_dirty(void **state)
 	assert_int_equal(dirty(domain, true), 0);
 }
 
+#define AREAS 4000u
+#define AREA  ((uint64_t)2 << 20)
+
+struct marking {
+	struct iommu_dev *dev;
+	_Atomic unsigned int turn, done;
+};
+
+static void *mark_areas(void *arg)
+{
+	struct marking *marking = arg;
+	struct uvfio_dma *user = dma_user_new(marking->dev, NULL);
+
+	for (unsigned int i = 1; i <= AREAS; i++) {
+		while (atomic_load(&marking->turn) != i)
+			sched_yield();
+		dma_write(user, BASE + i * AREA, "", 1, "mark");
+		atomic_store(&marking->done, i);
+	}
+	dma_user_free(user);
+	return NULL;
+}
+
+static void count_reports(void *arg, uint64_t iova, uint64_t size)
+{
+	(void)iova;
+	(void)size;
+	++*(unsigned int *)arg;
+}
+
+/* A write whose page's neighbour is just being mapped: the mark is not lost with the entry that moves. */
+static void test_dirty_beside_map(void **state)
+{
+	struct fixture *f = *state;
+	struct iommu_domain *domain = f->dev.domain;
+	struct marking marking = { .dev = &f->dev };
+	unsigned int lost = 0;
+	pthread_t thread;
+
+	iommu_domain_set_dirty_tracking(domain, true);
+	pthread_create(&thread, NULL, mark_areas, &marking);
+	for (unsigned int i = 1; i <= AREAS; i++) {
+		uint64_t iova = BASE + i * AREA;
+		unsigned int seen = 0;
+
+		iommu_domain_map(domain, iova, PG, f->mm, f->va, RW);
+		atomic_store(&marking.turn, i);
+		for (unsigned int spin = i % 200; spin; spin--)
+			__asm__ volatile("");
+		iommu_domain_map(domain, iova + PG, PG, f->mm, f->va + PG, RW);
+		while (atomic_load(&marking.done) != i)
+			sched_yield();
+		iommu_domain_read_dirty(domain, iova, PG, true, count_reports, &seen);
+		lost += !seen;
+	}
+	pthread_join(thread, NULL);
+	iommu_domain_unmap(domain, BASE, (AREAS + 1) * AREA);
+	assert_int_equal(lost, 0);
+}
+
 /*
  * Threads. Each page of memory holds its number; a page is unmapped, overwritten, and mapped again. A device
  * thread that reads a page must see its number, or fault: anything else is a translation used after unmap had
@@ -582,6 +642,7 @@ int main(void)
 		T(test_race),
 		T(test_race_with_attach),
 		T(test_fork_in_an_unmap),
+		T(test_dirty_beside_map),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

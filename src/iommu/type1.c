@@ -385,6 +385,11 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 	else
 		ret = map_new(iommu, mm, iova, va, size, prot);
 	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && trace_on(TRACE_DMA))
+		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx%s%s%s",
+			   (unsigned long long)iova, (unsigned long long)(iova + (size - 1)),
+			   (unsigned long long)va, prot & IOMMU_READ ? " READ" : "",
+			   prot & IOMMU_WRITE ? " WRITE" : "", set_vaddr ? " VADDR" : "");
 	return ret;
 }
 
@@ -393,13 +398,11 @@ void type1_get_info(struct type1 *iommu, struct type1_info *info)
 	*info = (struct type1_info){
 		.pgsizes = iommu->params->pgsizes,
 		.nr_ranges = iommu->nr_ranges,
-		.v2 = iommu->v2,
 	};
 	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
 		info->ranges[i] = iommu->ranges[i];
 	pthread_mutex_lock(&iommu->lock);
 	info->avail = iommu->avail;
-	info->dirty_tracking = iommu->dirty_tracking;
 	pthread_mutex_unlock(&iommu->lock);
 }
 

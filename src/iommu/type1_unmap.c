@@ -221,6 +221,14 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 	return true;
 }
 
+static void trace_unmap(uint64_t iova, uint64_t last, unsigned int flags, uint64_t unmapped)
+{
+	if (!(flags & TYPE1_UNMAP_ASK))
+		trace_emit(TRACE_DMA, NULL, "unmap", 0, "iova=0x%llx-0x%llx unmapped=0x%llx%s",
+			   (unsigned long long)iova, (unsigned long long)last, (unsigned long long)unmapped,
+			   flags & TYPE1_UNMAP_VADDR ? " VADDR" : "");
+}
+
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped)
 {
@@ -238,11 +246,15 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 	if (!flags && !dirty && take_one(iommu, iova, size)) {
 		pthread_mutex_unlock(&iommu->lock);
 		*unmapped = size;
+		if (trace_on(TRACE_DMA))
+			trace_unmap(iova, iova + (size - 1), flags, size);
 		return 0;
 	}
 	ret = check_unmap(iommu, iova, size, flags, dirty, &last);
 	if (!ret)
 		ret = unmap_range(iommu, iova, last, flags, dirty, unmapped);
 	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && trace_on(TRACE_DMA))
+		trace_unmap(iova, last, flags, *unmapped);
 	return ret;
 }

@@ -5,6 +5,7 @@
  * pread and pwrite do not reach the MSI-X table: reads give ones, writes are dropped, both count as done.
  * Mappings of it are plain memory that nobody looks at.
  */
+#include "base/why.h"
 #include "pci/func.h"
 
 #include <linux/vfio.h>
@@ -134,13 +135,28 @@ ssize_t pci_rw(struct pci_func *func, const struct caller *caller, uint64_t buf,
 	return -EINVAL;
 }
 
+/* Says why, whoever listens: an access of this kind has no other way to. */
+static int refuse(const struct pci_func *func)
+{
+	uint32_t gate = pci_gate(func);
+
+	why_clear();
+	if (gate & GATE_DECODE)
+		why_say("memory decode is off; set bit 1 of the PCI command register first");
+	else if (gate & GATE_D3HOT)
+		why_say("the device is in D3hot; set its power state to D0 first");
+	else if (gate & GATE_LOW_POWER)
+		why_say("the device is in low power; VFIO_DEVICE_FEATURE_LOW_POWER_EXIT ends that");
+	return -EIO;
+}
+
 int pci_mmio(struct pci_func *func, uint64_t off, void *data, unsigned int len, bool write)
 {
 	uint64_t index = off >> PCI_OFFSET_SHIFT, pos = off & PCI_OFFSET_MASK;
 	uint64_t size;
 
 	if (index >= UVFIO_PCI_BARS || (pci_gate(func) && !pci_gone(func)))
-		return -EIO;
+		return refuse(func);
 	size = func->desc.bar[index].size;
 	if (pos >= size || len > size - pos) {
 		/* behind a BAR that is smaller than its page */
