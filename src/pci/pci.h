@@ -105,8 +105,8 @@ struct pci_model {
 
 /* ---- what a model calls */
 
-/* Raise MSI-X or MSI vector: edge. Nothing happens while the driver has not enabled it (MSI-X: it is lost, as
- * in hardware whose vector has no address). Any thread. */
+/* Raise MSI-X or MSI vector: edge. It is lost while the driver has not enabled it, or has bus mastering off.
+ * Any thread. */
 void pci_irq(struct pci_func *func, unsigned int vector);
 /* Drive the INTx line. Any thread. Level: the eventfd is signalled when it rises or is unmasked while high.
  */
