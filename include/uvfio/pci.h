@@ -191,7 +191,8 @@ struct uvfio_pci_calls {
  * @func: the function.
  * @vector: 0 to the number of vectors less one.
  *
- * Edge triggered. While the driver has not enabled the vector nothing happens. Context: any.
+ * Edge triggered. While the driver has not enabled the vector, or bus mastering, nothing happens.
+ * Context: any.
  */
 static inline void uvfio_pci_irq(struct uvfio_pci_func *func, unsigned int vector)
 {

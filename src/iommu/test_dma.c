@@ -183,7 +183,7 @@ static void test_fault_reports(void **state)
 	assert_says(said, "SQ 1 entry");
 	assert_says(said, "nothing is mapped there");
 	assert_says(said, "VFIO_IOMMU_MAP_DMA");
-	assert_says(said, "nearest: [0x40006000-0x40006fff] -w, 0x2011 below");
+	assert_says(said, "nearest: [0x40006000-0x40006fff] -w, 0x2010 below");
 	say(f, read_unmapped, -EFAULT, said, sizeof(said));
 	assert_string_equal(said, "");
 	say(f, write_read_only, -EFAULT, said, sizeof(said));

@@ -11,7 +11,6 @@
 
 #include "base/why.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct type1 *type1_new(const struct iommu_params *params, bool v2)
@@ -403,40 +402,5 @@ void type1_get_info(struct type1 *iommu, struct type1_info *info)
 		info->ranges[i] = iommu->ranges[i];
 	pthread_mutex_lock(&iommu->lock);
 	info->avail = iommu->avail;
-	pthread_mutex_unlock(&iommu->lock);
-}
-
-static size_t describe_range(const struct range *range, uint64_t distance, const char *where, char *buf,
-			     size_t len)
-{
-	uint64_t word = mapping_word(range);
-	int n = snprintf(buf, len, "[%#llx-%#llx] %c%c, %#llx %s", (unsigned long long)range->start,
-			 (unsigned long long)range->last, word & IOMMU_READ ? 'r' : '-',
-			 word & IOMMU_WRITE ? 'w' : '-', (unsigned long long)distance, where);
-
-	return n < 0 ? 0 : MIN((size_t)n, len - 1);
-}
-
-void type1_describe(void *owner, uint64_t iova, char *buf, size_t len)
-{
-	struct type1 *iommu = owner;
-	struct range below, above, at;
-	size_t n;
-
-	pthread_mutex_lock(&iommu->lock);
-	if (range_map_find(&iommu->mappings, iova, &at)) {
-		describe_range(&at, iova - at.start, "into this mapping", buf, len);
-	} else if (!iommu->mappings.count) {
-		snprintf(buf, len, "no mapping exists at all");
-	} else {
-		n = (size_t)snprintf(buf, len, "nearest: ");
-		if (range_map_before(&iommu->mappings, iova, &below)) {
-			n += describe_range(&below, iova - below.last, "below", buf + n, len - n);
-			if (range_map_after(&iommu->mappings, iova, &above))
-				n += (size_t)snprintf(buf + n, len - n, "; ");
-		}
-		if (n < len && range_map_after(&iommu->mappings, iova, &above))
-			describe_range(&above, above.start - iova, "above", buf + n, len - n);
-	}
 	pthread_mutex_unlock(&iommu->lock);
 }

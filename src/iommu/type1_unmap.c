@@ -23,6 +23,8 @@ static void clear_run(struct removal *rem)
 {
 	if (rem->next != rem->start && rem->iommu->domain)
 		iommu_domain_unmap(rem->iommu->domain, rem->start, rem->next - rem->start);
+	if (rem->next != rem->start)
+		type1_note_unmapped(rem->iommu, rem->start, rem->next - 1);
 	rem->start = rem->next = 0;
 }
 
@@ -218,6 +220,7 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 	mm_put(mm);
 	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
 	count_unmapped(iommu, 1, size);
+	type1_note_unmapped(iommu, iova, iova + (size - 1));
 	return true;
 }
 

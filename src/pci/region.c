@@ -64,11 +64,11 @@ static ssize_t rw_one(struct pci_func *func, const struct caller *caller, unsign
 {
 	uint64_t value = 0;
 
+	if (write && copy_in(caller, &value, buf, size))
+		return -EFAULT;
 	if (pci_gate(func) & GATE_RW && !pci_gone(func))
 		return -EIO;
 	if (write) {
-		if (copy_in(caller, &value, buf, size))
-			return -EFAULT;
 		pci_bar_store(func, bar, pos, value, size);
 		return size;
 	}
@@ -86,13 +86,13 @@ static ssize_t rw_piece(struct pci_func *func, const struct caller *caller, unsi
 	len = stretch(&func->bars[bar], pos, MIN(len, sizeof(bytes) - (size_t)(pos & 7)), &hidden);
 	if (!hidden && len == access_size(pos, len))
 		return rw_one(func, caller, bar, pos, buf, (unsigned int)len, write);
+	if (write && !hidden && copy_in(caller, bytes, buf, len))
+		return -EFAULT;
 	if (!hidden && (pci_gate(func) & GATE_RW) && !pci_gone(func))
 		return -EIO;
 	if (write) {
 		if (hidden)
 			return (ssize_t)len;
-		if (copy_in(caller, bytes, buf, len))
-			return -EFAULT;
 		store_bytes(func, bar, pos, bytes, len);
 		return (ssize_t)len;
 	}

@@ -148,6 +148,9 @@ static void test_decode_off(void **state)
 	assert_int_equal(dev_read(r, 0, 0, &value, 4), -EIO);
 	assert_int_equal(dev_write(r, 0, 0, &value, 4), -EIO);
 	assert_int_equal(dev_read(r, 1, 0, &value, 4), -EINVAL);
+	/* the buffer comes first */
+	assert_int_equal(dev_write(r, 0, 0, NULL, 4), -EFAULT);
+	assert_int_equal(dev_write(r, 0, 0, NULL, 7), -EFAULT);
 	assert_int_equal(pci_mmio(r->func, 0, &value, 4, false), -EIO);
 	cfg_write(r, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 	assert_int_equal(dev_read(r, 0, 0, &value, 4), 4);
