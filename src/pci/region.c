@@ -210,6 +210,9 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 	uint64_t end;
 
 	plan->nr = 0;
+	/* such files are on no file system that programs may be run from, and that is looked at first */
+	if (plan->prot & PROT_EXEC)
+		return -EPERM;
 	if (index >= UVFIO_PCI_BARS || (plan->flags & MAP_TYPE) == MAP_PRIVATE)
 		return -EINVAL;
 	desc = &func->desc.bar[index];
@@ -217,7 +220,5 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 		return -EINVAL;
 	if (add_overflows(pos, plan->length, &end) || end > align_up(desc->size, UVFIO_PAGE_SIZE))
 		return -EINVAL;
-	if (plan->prot & PROT_EXEC)
-		return -EPERM;
 	return plan_segments(&func->bars[index], plan, pos);
 }
