@@ -125,14 +125,14 @@ ssize_t pci_rw(struct pci_func *func, const struct caller *caller, uint64_t buf,
 {
 	uint64_t index = off >> PCI_OFFSET_SHIFT, pos = off & PCI_OFFSET_MASK;
 
+	if (index >= UVFIO_PCI_BARS && index != VFIO_PCI_CONFIG_REGION_INDEX)
+		return -EINVAL;
 	if (pci_gate(func) & GATE_LOW_POWER)
 		pci_wake(func);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return write ? pci_config_write(func, caller, buf, len, pos)
 			     : pci_config_read(func, caller, buf, len, pos);
-	if (index < UVFIO_PCI_BARS)
-		return bar_rw(func, caller, (unsigned int)index, buf, len, pos, write);
-	return -EINVAL;
+	return bar_rw(func, caller, (unsigned int)index, buf, len, pos, write);
 }
 
 /* Says why, whoever listens: an access of this kind has no other way to. */

@@ -111,8 +111,9 @@ void nvme_sq_doorbell(struct nvme_ctrl *ctrl, unsigned int qid, uint32_t value)
 {
 	struct nvme_sq *sq = &ctrl->sq[qid];
 	uint32_t size = atomic_load(&sq->size);
-	uint32_t tail = atomic_load(&sq->tail);
+	/* In this order: the head follows the tail, and another thread may ring meanwhile. */
 	uint32_t head = atomic_load(&sq->head);
+	uint32_t tail = atomic_load(&sq->tail);
 
 	if (!atomic_load(&sq->live)) {
 		nvme_event_raise(ctrl, NVME_EVENT_INVALID_DB_REG);
