@@ -128,9 +128,11 @@ static void test_completion_errors(void **state)
 		rig_write(rig, IOAT_REG_CHANCMP, bad[i], 8);
 		rig_desc(rig, 0, IOAT_OP_COPY, 0, 8, RIG_DATA, FAR);
 		rig_desc(rig, 1, IOAT_OP_COPY, COMPL, 8, RIG_DATA, FAR);
-		rig->irqs = 0;
+		rig->irqs = rig->pieces = 0;
 		rig_go(rig, 2);
 		rig_run(rig);
+		/* Two copies, and an attempt that is not made twice. */
+		assert_int_equal(rig->pieces, bad[i] % 8 ? 2 : 3);
 		assert_int_equal(rig_chanerr(rig), IOAT_ERR_CHANCMP);
 		assert_int_equal(rig_sts(rig), SLOT(0) | IOAT_HALTED);
 		assert_int_equal(rig->irqs, 1);

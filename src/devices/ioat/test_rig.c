@@ -70,10 +70,12 @@ static int dma_copy(struct uvfio_dma *dma, uint64_t dst, uint64_t src, size_t le
 		    bool *dst_failed)
 {
 	struct rig *rig = rig_of(dma->dev);
-	uint64_t in = reach(rig, src, len, RIG_R), out = reach(rig, dst, len, RIG_W);
+	uint64_t in, out;
 
 	assert_non_null(what);
 	before_write(rig, dst);
+	in = reach(rig, src, len, RIG_R);
+	out = reach(rig, dst, len, RIG_W);
 	rig_copy_bytes(rig->memory + dst % RIG_MEMORY, rig->memory + src % RIG_MEMORY, MIN(in, out));
 	*dst_failed = out < in;
 	return MIN(in, out) == len ? 0 : -EFAULT;
