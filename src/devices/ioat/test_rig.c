@@ -119,6 +119,15 @@ static void worker_kick(struct uvfio_worker *worker)
 	}
 }
 
+static void worker_kick_after(struct uvfio_worker *worker, uint64_t ns)
+{
+	struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+
+	nanosleep(&ts, NULL);
+	atomic_fetch_add(&rig_of(worker->dev)->delays, 1);
+	worker_kick(worker);
+}
+
 static bool worker_stopping(const struct uvfio_worker *worker)
 {
 	return atomic_load(&rig_of(worker->dev)->stopping);
@@ -188,6 +197,7 @@ static const struct uvfio_device_calls device_calls = {
 	.dma_fill = dma_fill,
 	.worker_new = worker_new,
 	.worker_kick = worker_kick,
+	.worker_kick_after = worker_kick_after,
 	.worker_stopping = worker_stopping,
 	.trace = host_trace,
 	.count_command = count_command,
