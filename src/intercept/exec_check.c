@@ -89,8 +89,10 @@ static const char *look(int fd, const char *path, char *interpreter, size_t len)
 	what = elf_privileges(fd, &st);
 	if (what && gains_rights(fd, &st))
 		return what;
-	if (elf_read(fd, &elf) || *elf.loader || !strncmp(base_name(path), "ld", 2))
-		return NULL; /* "ld.so PROGRAM" obeys LD_PRELOAD */
+	/* what obeys LD_PRELOAD itself: "ld.so PROGRAM", and valgrind's tools */
+	if (elf_read(fd, &elf) || *elf.loader || !strncmp(base_name(path), "ld", 2) ||
+	    strstr(path, "/valgrind/"))
+		return NULL;
 	return "is statically linked";
 }
 
