@@ -39,6 +39,7 @@ struct worker {
 	uint32_t spin_ns;
 	_Atomic uint32_t seq;
 	_Atomic bool kicked, asleep, end;
+	_Atomic uint64_t woken;    /* when somebody last called the kernel to wake it */
 	_Atomic uint64_t deadline; /* of CLOCK_MONOTONIC in ns; 0: none */
 };
 
@@ -54,8 +55,10 @@ static void wake(struct worker *w)
 	int saved = errno;
 
 	atomic_fetch_add(&w->seq, 1);
-	if (atomic_load(&w->asleep))
+	if (atomic_load(&w->asleep)) {
+		atomic_store_explicit(&w->woken, trace_now(), memory_order_relaxed);
 		syscall(SYS_futex, &w->seq, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	}
 	errno = saved;
 }
 
@@ -202,9 +205,8 @@ static void sleep_until_kick(struct worker *w, uint32_t seen, uint64_t ns)
 	atomic_store(&w->asleep, true);
 	syscall(SYS_futex, &w->seq, FUTEX_WAIT_PRIVATE, seen, ns ? &timeout : NULL, NULL, 0);
 	atomic_store(&w->asleep, false);
-	/* Would a longer spin have caught this kick? */
-	slept = trace_now() - slept;
-	if (slept < SPIN_MAX_NS)
+	/* Would a longer spin have caught this kick? What waking took is what it would have saved. */
+	if (atomic_load_explicit(&w->woken, memory_order_relaxed) - slept < SPIN_MAX_NS)
 		w->spin_ns = MIN(w->spin_ns * 2 + SPIN_MIN_NS, (uint32_t)SPIN_MAX_NS);
 	else
 		w->spin_ns /= 2;
