@@ -6,7 +6,6 @@
 #include "intercept/exec.h"
 #include "intercept/intercept.h"
 
-#include <alloca.h>
 #include <stdarg.h>
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
@@ -33,29 +32,41 @@ EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 	return REAL(execvpe)(file, argv, envp);
 }
 
-/* The arguments from first on as an array in the caller's frame; ap is left behind the NULL. */
-#define COLLECT(first, ap, argv)                                                                             \
-	do {                                                                                                 \
-		va_list count_;                                                                              \
-		size_t n_ = 1;                                                                               \
+/* The arguments before the NULL, with the first, which is not in the list. */
+static size_t count_arguments(va_list *ap)
+{
+	va_list copy;
+	size_t n = 1;
+
+	va_copy(copy, *ap);
+	while (va_arg(copy, char *))
+		n++;
+	va_end(copy);
+	return n;
+}
+
+/* All of them and the NULL; *ap is behind it then. */
+static void take_arguments(const char *first, va_list *ap, char **argv, size_t n)
+{
+	argv[0] = (char *)(uintptr_t)first;
+	for (size_t i = 1; i <= n; i++)
+		argv[i] = va_arg(*ap, char *);
+}
+
+/* In this frame: the child of vfork() may not allocate. */
+#define ARGUMENTS(argv, first, ap)                                                                           \
+	size_t argc_;                                                                                        \
                                                                                                              \
-		va_copy(count_, ap);                                                                         \
-		while (va_arg(count_, char *))                                                               \
-			n_++;                                                                                \
-		va_end(count_);                                                                              \
-		argv = alloca((n_ + 1) * sizeof(*argv));                                                     \
-		argv[0] = (char *)(uintptr_t)first;                                                          \
-		for (size_t i_ = 1; i_ <= n_; i_++)                                                          \
-			argv[i_] = va_arg(ap, char *);                                                       \
-	} while (0)
+	va_start(ap, first);                                                                                 \
+	argc_ = count_arguments(&(ap));                                                                      \
+	char *argv[argc_ + 1];                                                                               \
+	take_arguments(first, &(ap), argv, argc_)
 
 EXPORT int execl(const char *path, const char *first, ...)
 {
-	char **argv;
 	va_list ap;
+	ARGUMENTS(argv, first, ap);
 
-	va_start(ap, first);
-	COLLECT(first, ap, argv);
 	va_end(ap);
 	exec_check(path, environ);
 	return REAL(execv)(path, argv);
@@ -63,11 +74,9 @@ EXPORT int execl(const char *path, const char *first, ...)
 
 EXPORT int execlp(const char *file, const char *first, ...)
 {
-	char **argv;
 	va_list ap;
+	ARGUMENTS(argv, first, ap);
 
-	va_start(ap, first);
-	COLLECT(first, ap, argv);
 	va_end(ap);
 	exec_check_in_path(file, environ);
 	return REAL(execvp)(file, argv);
@@ -76,11 +85,9 @@ EXPORT int execlp(const char *file, const char *first, ...)
 EXPORT int execle(const char *path, const char *first, ...)
 {
 	char *const *envp;
-	char **argv;
 	va_list ap;
+	ARGUMENTS(argv, first, ap);
 
-	va_start(ap, first);
-	COLLECT(first, ap, argv);
 	envp = va_arg(ap, char *const *);
 	va_end(ap);
 	exec_check(path, envp);

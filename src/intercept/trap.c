@@ -13,6 +13,7 @@
 #include "pci/region.h"
 #include "vfio/vfio.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -178,12 +179,17 @@ static enum fault_verdict handle_trap(siginfo_t *info, void *context)
 
 int trap_init(void)
 {
+	const char *preload;
 	int rc = decode_init();
 
 	if (!rc)
 		rc = trap_stacks_init();
 	if (rc)
 		return rc;
+	preload = getenv("LD_PRELOAD");
+	if (preload && strstr(preload, "vgpreload"))
+		uvfio_err("valgrind does not let registers be emulated: their values are wrong; "
+			  "use AddressSanitizer instead");
 	mm_io_access = trap_access;
 	return fault_handler_install(handle_trap);
 }

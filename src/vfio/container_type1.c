@@ -402,7 +402,7 @@ static int type1_open(struct vfio_container *container, uint64_t type, struct mm
 
 	(void)mm;
 	if (type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU)
-		return -EINVAL;
+		return WHY(-EINVAL, "%llu is an extension, but no type of IOMMU", (unsigned long long)type);
 	tc = calloc(1, sizeof(*tc));
 	if (!tc)
 		return -ENOMEM;

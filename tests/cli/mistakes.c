@@ -162,6 +162,10 @@ static int execute(const char *how, char **argv)
 		execvp(argv[0], argv);
 	else if (!strcmp(how, "execl"))
 		execl(argv[0], argv[0], argv[1], (char *)NULL);
+	else if (!strcmp(how, "execlp"))
+		execlp(argv[0], argv[0], argv[1], (char *)NULL);
+	else if (!strcmp(how, "execle"))
+		execle(argv[0], argv[0], argv[1], (char *)NULL, environ);
 	else if (!strcmp(how, "empty"))
 		execve(argv[0], argv, nothing);
 	else

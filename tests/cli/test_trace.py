@@ -111,6 +111,18 @@ def bus_errors_are_told():
         assert len(lines) == 2 and 'ended by signal 7 (SIGBUS)' in lines[1], lines
 
 
+@test
+def valgrind_is_told():
+    libraries = [os.path.join(d, 'libutil.so.1') for d in ('/lib/x86_64-linux-gnu', '/lib64', '/usr/lib64', '/usr/lib')]
+    library = next((path for path in libraries if os.path.exists(path)), None)
+    if not library:
+        raise Skip('no library that could play valgrind\'s')
+    with Place() as place:
+        played = place.copy(library, 'vgpreload_core.so')
+        result = place.run('run', '--', MISTAKES, 'bus', env={'LD_PRELOAD': played})
+        assert result.stderr.startswith('uvfio: valgrind does not let registers be emulated: '), result.stderr
+
+
 def times(text):
     return [float(time) for time in re.findall(r'^\[ *(\d+\.\d+)\]', text, re.M)]
 
@@ -184,8 +196,9 @@ STATIC_LINE = f'uvfio: {STATIC}: is statically linked; it does not see the devic
 @test
 def static_programs_in_a_session_are_told():
     with Place() as place:
-        for how in ('execve', 'execv', 'execvp', 'execl'):
-            expect(place.run('run', '--', MISTAKES, 'exec', how, STATIC, 'ignored'), 0, STATIC_LINE)
+        for how in ('execve', 'execv', 'execvp', 'execl', 'execlp', 'execle'):
+            result = place.run('run', '--', MISTAKES, 'exec', how, STATIC, 'ignored')
+            assert result.returncode == 0 and result.stderr == STATIC_LINE and 'int ' in result.stdout, (how, result)
         # once, whoever starts it
         place.path('script', f'#!{STATIC} fds\n'.encode(), 0o755)
         result = place.run('run', '--', 'sh', '-c', f'{STATIC} fds; {STATIC} fds; ./script; /bin/true')
