@@ -36,6 +36,9 @@ static void drop_all(struct type1 *iommu)
 	if (iommu->mappings.count && trace_on(TRACE_FAULT))
 		trace_emit(TRACE_FAULT, NULL, "mappings_left", 0, "count=%llu",
 			   (unsigned long long)iommu->mappings.count);
+	if (iommu->mappings.count && trace_on(TRACE_DMA))
+		trace_emit(TRACE_DMA, NULL, "unmap", 0, "all mappings, with their container: %llu",
+			   (unsigned long long)iommu->mappings.count);
 	stat_add(STAT_LEFT_MAPPINGS, iommu->mappings.count);
 	type1_remove(iommu, 0, UINT64_MAX);
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 
 /* A mapping made of many small ones: who looks at all of them holds up the program. */
-#define LOOK_AT_MAX 100000
+#define LOOK_AT_MAX 10000
 
 /* Below this, an IOVA and an address of a program without fixed addresses are hard to tell apart. */
 #define ADDRESSES_FROM ((uint64_t)1 << 32)

@@ -4,6 +4,7 @@
  *   ioctls       every kind of ioctl that fails
  *   bus          an access to a mapped BAR while memory decode is off
  *   map          one mapping is made and unmapped
+ *   leave        one mapping is left to its container
  *   threads      an ioctl in a thread with a name
  *   exec HOW PATH ARGUMENTS...  execute PATH by the call HOW, or ("empty") without an environment
  */
@@ -134,6 +135,15 @@ static int one_mapping(void)
 	return 0;
 }
 
+static int left_mapping(void)
+{
+	struct client c = client_open();
+
+	CHECK(!client_map(c.container, memory, 0x10000, 8192));
+	client_close(&c);
+	return 0;
+}
+
 static void *run_ioctl(void *arg)
 {
 	pthread_setname_np(pthread_self(), "my-\"thread\"");
@@ -185,6 +195,8 @@ int main(int argc, char **argv)
 		return bus_error();
 	if (!strcmp(what, "map"))
 		return one_mapping();
+	if (!strcmp(what, "leave"))
+		return left_mapping();
 	if (!strcmp(what, "threads"))
 		return in_thread();
 	return argc > 3 ? execute(argv[2], argv + 3) : 99;

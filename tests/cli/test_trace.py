@@ -136,6 +136,9 @@ def mappings_are_traced():
         assert len(lines) == 2, lines
         assert re.fullmatch(r'dma    map iova=0x10000-0x11fff vaddr=0x\w+ READ WRITE', lines[0]), lines
         assert lines[1] == 'dma    unmap iova=0x10000-0x11fff unmapped=0x2000', lines
+        result = place.run('run', '--trace=dma', '--', MISTAKES, 'leave')
+        expect(result, 0)
+        assert result.stderr.splitlines()[-1].endswith('] dma    unmap all mappings, with their container: 1'), result.stderr
 
 
 @test
