@@ -84,9 +84,10 @@ static int load(const char *path, const struct uvfio_pci_model **model, char *er
 	}
 	if (plugin->major != UVFIO_DEVICE_MAJOR || plugin->minor > UVFIO_DEVICE_MINOR) {
 		snprintf(err, err_len,
-			 "plug-in %s is made for device interface %u.%u, this uvfio has %u.%u: compile it "
+			 "plug-in %s is made for device interface %u.%u, this uvfio has %d.%d: compile it "
 			 "again",
-			 path, plugin->major, plugin->minor, UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR);
+			 path, (unsigned int)plugin->major, (unsigned int)plugin->minor, UVFIO_DEVICE_MAJOR,
+			 UVFIO_DEVICE_MINOR);
 		goto unload;
 	}
 	if (check_model(plugin->pci, path, err, err_len))

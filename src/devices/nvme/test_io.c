@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* I/O commands, their data pointers, and the queues they go through. */
+#include "base/test_sanitizer.h"
 #include "devices/nvme/test_rig.h"
 
 #include <fcntl.h>
@@ -14,17 +15,6 @@
 #include <unistd.h>
 
 #define DNR 0x4000
-
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define THREAD_SANITIZER 1
-#endif
-#elif defined(__SANITIZE_THREAD__)
-#define THREAD_SANITIZER 1
-#endif
-#ifndef THREAD_SANITIZER
-#define THREAD_SANITIZER 0
-#endif
 
 static struct rig *io_rig(const char *options)
 {

@@ -18,11 +18,14 @@
 
 void nvme_kick(struct nvme_ctrl *ctrl)
 {
-	unsigned int i = 0;
+	struct nvme_worker *to = &ctrl->workers[0];
 
-	while (i < ctrl->nr_workers && atomic_load(&ctrl->workers[i].busy))
-		i++;
-	uvfio_worker_kick(ctrl->workers[i % ctrl->nr_workers].worker);
+	for (unsigned int i = 0; i < ctrl->nr_workers; i++)
+		if (!atomic_load(&ctrl->workers[i].busy)) {
+			to = &ctrl->workers[i];
+			break;
+		}
+	uvfio_worker_kick(to->worker);
 }
 
 void nvme_kick_sq(struct nvme_ctrl *ctrl, unsigned int qid)
