@@ -14,7 +14,8 @@ all: $(BUILD)/build.ninja
 
 $(BUILD)/build.ninja:
 	@mkdir -p $(BUILD)
-	@meson setup $(BUILD) $(MESON_OPTS) >$(BUILD)/setup.log 2>&1 || { cat $(BUILD)/setup.log; exit 1; }
+	@meson setup $(BUILD) $(MESON_OPTS) >$(BUILD)/setup.log 2>&1 || \
+		{ scripts/setup --verify build && cat $(BUILD)/setup.log; exit 1; }
 
 # A build directory from before the test library was installed has no tests.
 $(BUILD)/tests.enabled: $(BUILD)/build.ninja
@@ -41,9 +42,9 @@ bench:
 	@bench/run $(BUILD)
 
 install: all
-	@meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX))
-	@ninja -C $(BUILD) --quiet
-	@DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet
+	@{ meson configure $(BUILD) -Dprefix=$(abspath $(PREFIX)) && ninja -C $(BUILD) --quiet && \
+		DESTDIR=$(DESTDIR) meson install -C $(BUILD) --no-rebuild --quiet; } >$(BUILD)/install.log 2>&1 || \
+		{ cat $(BUILD)/install.log; exit 1; }
 	@echo "installed: $(DESTDIR)$(abspath $(PREFIX))/bin/uvfio"
 
 format:

@@ -8,15 +8,7 @@
  *   bench_client rss N      resident memory in KiB with N mappings; N = 0: VFIO is not even opened
  */
 #include "bench.h"
-
-#include <err.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <linux/vfio.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <unistd.h>
+#include "vfio.h"
 
 #define BDF         "0000:00:01.0"
 #define PAGE        4096ULL
@@ -25,7 +17,7 @@
 #define TIB         (1ULL << 40)
 
 struct client {
-	int container, group, device;
+	int container, device;
 	uint64_t config, bar; /* offsets of the regions */
 	char *memory;         /* MEMORY_SIZE bytes, never touched */
 	double getppid_ns;
@@ -43,49 +35,20 @@ static void *reserve(uint64_t size)
 	return p;
 }
 
-static uint64_t region_offset(int device, uint32_t index)
-{
-	struct vfio_region_info info = { .argsz = sizeof(info), .index = index };
-
-	if (ioctl(device, VFIO_DEVICE_GET_REGION_INFO, &info))
-		err(1, "VFIO_DEVICE_GET_REGION_INFO");
-	return info.offset;
-}
-
 static void client_open(struct client *c)
 {
-	char link[PATH_MAX], path[PATH_MAX];
-	ssize_t n = readlink("/sys/bus/pci/devices/" BDF "/iommu_group", link, sizeof(link) - 1);
-
-	if (n < 0)
-		err(1, "iommu_group of " BDF);
-	link[n] = 0;
-	snprintf(path, sizeof(path), "/dev/vfio/%s", strrchr(link, '/') + 1);
 	c->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
-	c->group = open(path, O_RDWR | O_CLOEXEC);
-	if (c->container < 0 || c->group < 0)
-		err(1, "%s", path);
-	if (ioctl(c->group, VFIO_GROUP_SET_CONTAINER, &c->container) ||
-	    ioctl(c->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
-		err(1, "VFIO_SET_IOMMU");
-	c->device = ioctl(c->group, VFIO_GROUP_GET_DEVICE_FD, BDF);
-	if (c->device < 0)
-		err(1, "VFIO_GROUP_GET_DEVICE_FD");
-	c->config = region_offset(c->device, VFIO_PCI_CONFIG_REGION_INDEX);
-	c->bar = region_offset(c->device, VFIO_PCI_BAR0_REGION_INDEX);
+	if (c->container < 0)
+		err(1, "/dev/vfio/vfio");
+	c->device = vfio_open_device(c->container, BDF);
+	c->config = vfio_region_offset(c->device, VFIO_PCI_CONFIG_REGION_INDEX);
+	c->bar = vfio_region_offset(c->device, VFIO_PCI_BAR0_REGION_INDEX);
 	c->memory = reserve(MEMORY_SIZE);
 }
 
 static void map(struct client *c, uint64_t iova, const void *va, uint64_t size)
 {
-	struct vfio_iommu_type1_dma_map arg = { .argsz = sizeof(arg),
-						.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
-						.vaddr = (uintptr_t)va,
-						.iova = iova,
-						.size = size };
-
-	if (ioctl(c->container, VFIO_IOMMU_MAP_DMA, &arg))
-		err(1, "VFIO_IOMMU_MAP_DMA of %#llx", (unsigned long long)iova);
+	vfio_map(c->container, iova, va, size);
 }
 
 static void unmap(struct client *c, uint64_t iova, uint64_t size)

@@ -131,6 +131,9 @@ struct uvfio_pci_ops {
 	uint64_t (*read)(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, unsigned int size);
 	void (*write)(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, uint64_t value,
 		      unsigned int size);
+	/* The driver has enabled INTx. For a model that drives the line only then. NULL: nothing to do.
+	 * Context: access. */
+	void (*intx_enabled)(struct uvfio_pci_func *func);
 	/* This is the child of a fork: threads of the model's own are gone. NULL: nothing to do. */
 	void (*forked)(struct uvfio_pci_func *func);
 };
@@ -191,7 +194,8 @@ struct uvfio_pci_calls {
  * @func: the function.
  * @vector: 0 to the number of vectors less one.
  *
- * Edge triggered. While the driver has not enabled the vector nothing happens. Context: any.
+ * Edge triggered. While the driver has not enabled the vector, or bus mastering, nothing happens.
+ * Context: any.
  */
 static inline void uvfio_pci_irq(struct uvfio_pci_func *func, unsigned int vector)
 {

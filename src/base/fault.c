@@ -44,11 +44,12 @@ static struct program_action *action_of(int sig)
 	return &actions[sig == SIGBUS];
 }
 
+/* Nothing faults under the lock, and a SIGSEGV that somebody sends must wait: the handler reads actions. */
 static uint64_t lock_actions(void)
 {
 	uint64_t old;
 
-	raw_sigmask(SIG_SETMASK, ~SYNCHRONOUS_SIGNALS, &old);
+	raw_sigmask(SIG_SETMASK, ~(uint64_t)0, &old);
 	while (atomic_flag_test_and_set_explicit(&actions_lock, memory_order_acquire))
 		sched_yield();
 	return old;

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LINE_MAX_LEN 512
+#define LINE_MAX_LEN 800
 
 static void write_line(const char *fmt, va_list ap)
 {

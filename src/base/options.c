@@ -173,7 +173,10 @@ static int parse_word(const struct uvfio_option *table, const char *what, char *
 	const struct uvfio_option *opt;
 
 	if (!eq) {
-		snprintf(err, len, "%s: \"%s\" has no value: write it as key=value", what, word);
+		snprintf(err, len,
+			 "%s: \"%s\" has no value: write it as key=value; a comma within a value is written "
+			 "twice",
+			 what, word);
 		return -EINVAL;
 	}
 	*eq = 0;

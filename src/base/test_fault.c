@@ -87,7 +87,7 @@ static void check_args(void)
 	}
 }
 
-#define STACK_SIZE (512 * 1024u)
+#define STACK_SIZE (8 * 1024 * 1024u)
 
 static void *argument_above_stack(void *page)
 {
@@ -530,6 +530,45 @@ static void test_fork(void **state)
 	assert_int_equal(status, 0);
 }
 
+static _Atomic int handled;
+
+static void count_signal(int sig)
+{
+	(void)sig;
+	atomic_fetch_add(&handled, 1);
+}
+
+static void signal_a_changer(void)
+{
+	struct sigaction sa = { .sa_handler = count_signal };
+	pthread_t thread;
+
+	fault_handler_install(no_trap);
+	fault_program_action(SIGBUS, &sa, NULL);
+	atomic_store(&stop_changing, false);
+	pthread_create(&thread, NULL, change_actions, NULL);
+	for (int i = 0; i < 20000; i++) {
+		pthread_kill(thread, SIGBUS);
+		while (atomic_load(&handled) <= i)
+			sched_yield();
+	}
+	atomic_store(&stop_changing, true);
+	pthread_join(thread, NULL);
+}
+
+/* A signal that someone sends arrives just as its own action is being changed. */
+static void test_signal_during_change(void **state)
+{
+	pid_t child = fork();
+
+	(void)state;
+	if (!child) {
+		signal_a_changer();
+		_exit(0);
+	}
+	assert_int_equal(end_of(child), 0);
+}
+
 static int setup(void **state)
 {
 	(void)state;
@@ -546,6 +585,7 @@ int main(void)
 		cmocka_unit_test(test_program_handlers),
 		cmocka_unit_test(test_bus),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_signal_during_change),
 	};
 
 	return cmocka_run_group_tests(tests, setup, NULL);

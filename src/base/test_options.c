@@ -114,7 +114,8 @@ static void test_errors_name_the_option(void **state)
 	expect_error("ns=17", "nvme: ns=17 is not possible: use a number from 1 to 16");
 	expect_error("ns=1K", "nvme: ns=1K is not possible: use a number from 1 to 16");
 	expect_error("size=big", "nvme: size=big is not possible: use a size like 4096, 512K, 64M or 1G");
-	expect_error("file", "nvme: \"file\" has no value: write it as key=value");
+	expect_error("file", "nvme: \"file\" has no value: write it as key=value; a comma within a value is "
+			     "written twice");
 	expect_error("file=x,size=", "nvme: size= is not possible: use a size like 4096, 512K, 64M or 1G");
 }
 

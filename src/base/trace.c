@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -107,18 +108,46 @@ int trace_json_create(const char *path)
 	return rc;
 }
 
-int trace_json_finish(const char *path)
+/* Each event ends in ",\n": of the last one the comma goes. Only a regular file can be changed so. */
+static int finish_file(int fd, off_t size)
 {
-	static const char closing[] = "{\"ph\":\"M\",\"pid\":0,\"tid\":0,\"name\":\"process_name\",\"args\":{"
-				      "\"name\":\"uvfio\"}}\n]\n";
-	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-	int rc = 0;
+	char last[2] = "";
+
+	if (size >= 2 && pread(fd, last, 2, size - 2) != 2)
+		return -errno;
+	if (last[0] == ',' && pwrite(fd, "\n]\n", 3, size - 2) != 3)
+		return -errno;
+	if (last[0] != ',' && pwrite(fd, "]\n", 2, size) != 2)
+		return -errno;
+	return 0;
+}
+
+/* Into a pipe goes one more event: who wrote it all. */
+static int finish_pipe(const char *path)
+{
+	int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC), rc = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (write(fd, closing, sizeof(closing) - 1) < 0)
+	if (dprintf(fd,
+		    "{\"ph\":\"M\",\"pid\":%d,\"name\":\"process_name\",\"args\":{\"name\":\"uvfio\"}}\n]\n",
+		    (int)getpid()) < 0)
 		rc = -errno;
 	close(fd);
+	return rc;
+}
+
+int trace_json_finish(const char *path)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK), rc;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st) || !S_ISREG(st.st_mode))
+		rc = finish_pipe(path);
+	else
+		rc = finish_file(fd, st.st_size);
+	if (fd >= 0)
+		close(fd);
 	return rc;
 }
 
@@ -156,11 +185,12 @@ static void write_all_or_nothing(int fd, const char *buf, size_t len)
 	}
 }
 
+/* The time in front is that of the end: so lines stand in the order of their times. */
 static void emit_text(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
 		      const char *details)
 {
 	char line[800];
-	uint64_t us = ((start ? start : now) - trace_epoch) / 1000;
+	uint64_t us = (now - trace_epoch) / 1000;
 	size_t n = append(line, 0, sizeof(line) - 1, "[%5u.%06u] %-6s ", (unsigned int)(us / 1000000),
 			  (unsigned int)(us % 1000000), category_name(cat));
 
@@ -185,34 +215,62 @@ static uint32_t track_id(const char *track)
 	return 0x40000000u | (h & 0x3fffffffu);
 }
 
-static size_t append_track_name(char *buf, size_t n, size_t size, const char *track)
-{
-	static _Atomic uint32_t named[64];
-	uint32_t id = track_id(track);
+/* The tracks that have a name in this process; void in a forked child. */
+static _Atomic pid_t named_process;
+static __thread pid_t named_thread;
+static _Atomic uint32_t named_tracks[64];
 
-	for (size_t i = 0; i < ARRAY_SIZE(named); i++) {
+static size_t append_name(char *buf, size_t n, size_t size, const char *what, uint32_t tid, const char *name)
+{
+	n = append(buf, n, size, "{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"%s\",\"args\":{\"name\":\"",
+		   (int)getpid(), tid, what);
+	n = append_json_string(buf, n, size, name);
+	return append(buf, n, size, "\"}},\n");
+}
+
+static size_t append_process_name(char *buf, size_t n, size_t size)
+{
+	pid_t pid = getpid(), old = atomic_load(&named_process);
+
+	if (likely(old == pid) || !atomic_compare_exchange_strong(&named_process, &old, pid))
+		return n;
+	for (size_t i = 0; i < ARRAY_SIZE(named_tracks); i++)
+		atomic_store(&named_tracks[i], 0);
+	return append_name(buf, n, size, "process_name", (uint32_t)pid, program_invocation_short_name);
+}
+
+static size_t append_thread_name(char *buf, size_t n, size_t size, uint32_t tid)
+{
+	char name[32] = "";
+
+	if (named_thread == (pid_t)tid || prctl(PR_GET_NAME, name))
+		return n;
+	named_thread = (pid_t)tid;
+	return append_name(buf, n, size, "thread_name", tid, name);
+}
+
+static size_t append_track_name(char *buf, size_t n, size_t size, const char *track, uint32_t id)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(named_tracks); i++) {
 		uint32_t old = 0;
 
-		if (atomic_load(&named[i]) == id)
+		if (atomic_load(&named_tracks[i]) == id)
 			return n;
-		if (atomic_compare_exchange_strong(&named[i], &old, id))
+		if (atomic_compare_exchange_strong(&named_tracks[i], &old, id))
 			break;
 	}
-	return append(
-		buf, n, size,
-		"{\"ph\":\"M\",\"pid\":%d,\"tid\":%u,\"name\":\"thread_name\",\"args\":{\"name\":\"%s\"}},\n",
-		(int)getpid(), id, track);
+	return append_name(buf, n, size, "thread_name", id, track);
 }
 
 static void emit_json(uint32_t cat, const char *track, const char *name, uint64_t start, uint64_t now,
 		      const char *details)
 {
-	char line[1536];
-	size_t size = sizeof(line) - 16;
+	char line[2048];
+	size_t size = sizeof(line) - 16, n = append_process_name(line, 0, size);
 	uint64_t begin = start ? start : now;
 	uint32_t tid = track ? track_id(track) : (uint32_t)syscall(SYS_gettid);
-	size_t n = track ? append_track_name(line, 0, size, track) : 0;
 
+	n = track ? append_track_name(line, n, size, track, tid) : append_thread_name(line, n, size, tid);
 	n = append(line, n, size,
 		   "{\"name\":\"%s\",\"cat\":\"%s\",\"ph\":\"%s\",\"pid\":%d,\"tid\":%u,\"ts\":%llu.%03u",
 		   name, category_name(cat), start ? "X" : "i", (int)getpid(), tid,

@@ -22,7 +22,7 @@ enum trace_category {
 	TRACE_DMA = 1 << 4,    /* device accesses to memory, map and unmap */
 	TRACE_IRQ = 1 << 5,    /* interrupts signalled, masked, unmasked */
 	TRACE_CMD = 1 << 6,    /* device commands (NVMe, ...) */
-	TRACE_FAULT = 1 << 7,  /* DMA faults, mappings left at exit */
+	TRACE_FAULT = 1 << 7,  /* DMA faults, mappings that went with their container */
 	TRACE_ALL = 0xff,
 };
 
@@ -39,7 +39,8 @@ uint64_t trace_now(void);
 
 /*
  * Emit one event. track: the device's name (BDF), or NULL for the calling thread. name: short and constant
- * ("MAP_DMA", "read", "irq"). start_ns: trace_now() at the beginning, or 0 for an instant. fmt: the details,
+ * ("MAP_DMA", "read", "irq"). start_ns: trace_now() at the beginning, or 0 for an instant; the text
+ * shows the time of the end and the duration. fmt: the details,
  * "key=value ..." style, one line. Keeps errno. Safe in a signal handler.
  */
 void trace_emit(enum trace_category cat, const char *track, const char *name, uint64_t start_ns,

@@ -100,7 +100,7 @@ int spawn_and_wait(const struct launch *launch);
 /* ---- summary.c */
 
 void summary_print(int status, const char *trace_out);
-/* One line about mappings that nobody removed, when there are any. */
+/* One line about mappings that were left at exit, when there are any. */
 void summary_mappings_left(void);
 
 #endif

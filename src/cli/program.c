@@ -6,66 +6,21 @@
  * set-group-ID or file capabilities (the loader ignores LD_PRELOAD there), or a script whose interpreter is
  * such a file.
  */
+#include "base/elf_file.h"
 #include "cli/cli.h"
 
 #include <elf.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <link.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/xattr.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #define MAX_SCRIPTS 5 /* a script's interpreter may be a script, so often */
-
-struct elf_facts {
-	ElfW(Ehdr) header;
-	bool has_dynamic;
-	char loader[256]; /* PT_INTERP, or "" */
-};
-
-static int read_segments(int fd, struct elf_facts *elf)
-{
-	for (unsigned int i = 0; i < elf->header.e_phnum; i++) {
-		ElfW(Phdr) ph;
-		off_t at = (off_t)(elf->header.e_phoff + (uint64_t)i * sizeof(ph));
-
-		if (pread(fd, &ph, sizeof(ph), at) != sizeof(ph))
-			return -ENOEXEC;
-		if (ph.p_type == PT_DYNAMIC)
-			elf->has_dynamic = true;
-		if (ph.p_type != PT_INTERP)
-			continue;
-		if (!ph.p_filesz || ph.p_filesz > sizeof(elf->loader) ||
-		    pread(fd, elf->loader, ph.p_filesz, (off_t)ph.p_offset) != (ssize_t)ph.p_filesz)
-			return -ENOEXEC;
-		elf->loader[ph.p_filesz - 1] = 0;
-	}
-	return 0;
-}
-
-/* -ENOEXEC: a damaged file; -EXDEV: another architecture or word size. */
-static int read_elf(int fd, struct elf_facts *elf)
-{
-	*elf = (struct elf_facts){ .has_dynamic = false };
-	if (pread(fd, &elf->header, sizeof(elf->header), 0) != sizeof(elf->header))
-		return -ENOEXEC;
-	if (elf->header.e_ident[EI_CLASS] != (sizeof(void *) == 8 ? ELFCLASS64 : ELFCLASS32))
-		return -EXDEV;
-	if (elf->header.e_phentsize != sizeof(ElfW(Phdr)))
-		return -ENOEXEC;
-	return read_segments(fd, elf);
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 /* What we are ourselves: the architecture and loader that a program has to share with the preload library. */
 static const struct elf_facts *own_elf(void)
@@ -73,7 +28,7 @@ static const struct elf_facts *own_elf(void)
 	static struct elf_facts own;
 	int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
 
-	if (fd < 0 || read_elf(fd, &own))
+	if (fd < 0 || elf_read(fd, &own))
 		own = (struct elf_facts){ .has_dynamic = true };
 	if (fd >= 0)
 		close(fd);
@@ -84,7 +39,7 @@ static int check_elf(int fd, const char *path)
 {
 	const struct elf_facts *own = own_elf();
 	struct elf_facts elf;
-	int rc = read_elf(fd, &elf);
+	int rc = elf_read(fd, &elf);
 
 	if (rc == -EXDEV || (!rc && *own->loader && elf.header.e_machine != own->header.e_machine)) {
 		complain("%s: is built for another architecture: use a %u-bit program for this machine", path,
@@ -113,17 +68,9 @@ static int check_elf(int fd, const char *path)
 
 static int check_privileges(int fd, const char *path)
 {
-	const char *what = NULL;
 	struct stat st;
+	const char *what = fstat(fd, &st) ? NULL : elf_privileges(fd, &st);
 
-	if (fstat(fd, &st))
-		return 0;
-	if (st.st_mode & S_ISUID)
-		what = "is a set-user-ID program";
-	else if ((st.st_mode & (S_ISGID | S_IXGRP)) == (S_ISGID | S_IXGRP))
-		what = "is a set-group-ID program";
-	else if (fgetxattr(fd, "security.capability", NULL, 0) > 0)
-		what = "has file capabilities";
 	if (!what)
 		return 0;
 	complain("%s: %s: the loader would not let uvfio in; run a copy of it (cp drops that)", path, what);
@@ -136,11 +83,9 @@ static int check_file(const char *path, unsigned int depth, bool *shell_script);
 static int check_script(const char *head, const char *path, unsigned int depth)
 {
 	char interpreter[256];
-	const char *start = head + 2 + strspn(head + 2, " \t");
-	size_t len = strcspn(start, " \t\n");
 	bool shell_script = false;
 
-	snprintf(interpreter, sizeof(interpreter), "%.*s", (int)MIN(len, sizeof(interpreter)), start);
+	script_interpreter(head, interpreter, sizeof(interpreter));
 	if (depth >= MAX_SCRIPTS || !*interpreter) {
 		complain("%s: its first line names no interpreter that can run it", path);
 		return EXIT_NOT_EXECUTABLE;
@@ -228,12 +173,23 @@ static int search_path(const char *name, char path[PATH_MAX])
 
 static int not_executable(const char *path)
 {
+	const struct passwd *owner;
+	struct statvfs fs;
 	struct stat st;
 
-	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+	if (stat(path, &st)) {
+		complain("%s: cannot be executed: %s", path, strerror(errno));
+	} else if (S_ISDIR(st.st_mode)) {
 		complain("%s: is a directory: name a program", path);
-	else
+	} else if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))) {
 		complain("%s: is not executable: chmod +x makes it so", path);
+	} else if (!statvfs(path, &fs) && (fs.f_flag & ST_NOEXEC)) {
+		complain("%s: lies on a file system that is mounted noexec: copy it to another", path);
+	} else {
+		owner = getpwuid(st.st_uid);
+		complain("%s: may not be executed by this user: it is %s's and has mode %03o", path,
+			 owner ? owner->pw_name : "somebody else", st.st_mode & 0777);
+	}
 	return EXIT_NOT_EXECUTABLE;
 }
 

@@ -34,6 +34,7 @@ struct run {
 	struct description description;
 	bool has_device;
 	const char *trace;
+	bool trace_bare; /* without =CATEGORIES */
 	char trace_out[PATH_MAX];
 	bool summary;
 	bool help;
@@ -70,11 +71,11 @@ static int set_trace(struct run *run, const char *categories)
 	const char *bad = NULL;
 	uint32_t mask;
 
-	if (trace_parse_categories(categories, &mask, &bad)) {
+	if (!*categories || trace_parse_categories(categories, &mask, &bad)) {
 		complain("--trace: there is no category %.*s: use all, or some of ioctl, file, config, bar, "
 			 "dma, irq, cmd, "
 			 "fault",
-			 (int)strcspn(bad, ","), bad);
+			 *categories ? (int)strcspn(bad, ",") : 2, *categories ? bad : "\"\"");
 		return EXIT_USAGE;
 	}
 	run->trace = categories;
@@ -87,6 +88,10 @@ static int set_trace_out(struct run *run, const char *path)
 	char cwd[PATH_MAX] = "";
 	int n;
 
+	if (!*path || !strcmp(path, "--")) {
+		complain("--trace-out: there is no file name: write --trace-out=FILE");
+		return EXIT_USAGE;
+	}
 	if (*path != '/' && !getcwd(cwd, sizeof(cwd))) {
 		complain("--trace-out: %s: the working directory has no path: %s", path, strerror(errno));
 		return EXIT_ERROR;
@@ -108,6 +113,7 @@ static int parse_option(struct run *run, int option)
 	case OPT_IOMMU:
 		return describe(&run->description, "iommu", optarg);
 	case OPT_TRACE:
+		run->trace_bare = !optarg;
 		return set_trace(run, optarg ? optarg : "all");
 	case OPT_TRACE_OUT:
 		return set_trace_out(run, optarg);
@@ -121,6 +127,21 @@ static int parse_option(struct run *run, int option)
 	return EXIT_USAGE;
 }
 
+/* "--trace ioctl -- PROGRAM": the categories would be the program. */
+static bool categories_apart(const struct run *run, char **argv)
+{
+	const char *bad;
+	uint32_t mask;
+
+	if (!run->trace_bare || !strcmp(argv[-1], "--") || !*argv[0] ||
+	    trace_parse_categories(argv[0], &mask, &bad))
+		return false;
+	for (char **arg = argv + 1; *arg; arg++)
+		if (!strcmp(*arg, "--"))
+			return true;
+	return false;
+}
+
 static int parse_options(struct run *run, int argc, char **argv)
 {
 	int option, status = 0;
@@ -131,6 +152,10 @@ static int parse_options(struct run *run, int argc, char **argv)
 		return status;
 	if (optind == argc) {
 		complain("run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]");
+		return EXIT_USAGE;
+	}
+	if (categories_apart(run, argv + optind)) {
+		complain("run: --trace takes its categories after a =: write --trace=%s", argv[optind]);
 		return EXIT_USAGE;
 	}
 	if (!run->has_device)

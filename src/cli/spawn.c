@@ -113,7 +113,19 @@ static bool program_has_it(const siginfo_t *info, pid_t pid)
 	return info->si_code == SI_KERNEL && getpgid(pid) == getpgrp();
 }
 
-static int wait_and_forward(pid_t pid)
+/* As a shell does: for the signals that mean a mistake of the program, not somebody's wish. */
+static void report_crash(const char *name, int status)
+{
+	static const int crashes[] = { SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGSYS, SIGTRAP };
+	int sig = WTERMSIG(status);
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(crashes); i++)
+		if (sig == crashes[i])
+			complain("%s: ended by signal %d (SIG%s)%s", name, sig, sigabbrev_np(sig),
+				 WCOREDUMP(status) ? " (core dumped)" : "");
+}
+
+static int wait_and_forward(pid_t pid, const char *name)
 {
 	sigset_t set;
 	int status;
@@ -123,8 +135,12 @@ static int wait_and_forward(pid_t pid)
 		siginfo_t info;
 		pid_t ended = waitpid(pid, &status, WNOHANG);
 
-		if (ended == pid)
-			return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+		if (ended == pid && WIFEXITED(status))
+			return WEXITSTATUS(status);
+		if (ended == pid) {
+			report_crash(name, status);
+			return 128 + WTERMSIG(status);
+		}
 		if (ended < 0) {
 			complain("lost the program: %s", strerror(errno));
 			return EXIT_ERROR;
@@ -156,5 +172,5 @@ int spawn_and_wait(const struct launch *launch)
 	if (read(report[0], &error, sizeof(error)) == sizeof(error))
 		complain("%s: cannot be executed: %s", launch->program->path, strerror(error));
 	close(report[0]);
-	return wait_and_forward(pid);
+	return wait_and_forward(pid, launch->argv[0]);
 }

@@ -11,21 +11,13 @@ static uint64_t count(enum stat_id id)
 	return atomic_load_explicit(&stats[id], memory_order_relaxed);
 }
 
-/*
- * What was mapped to the very end: of a container that went, or of a process. One that was killed, or left by
- * _exit(), closes nothing.
- */
-static uint64_t mappings_left(void)
-{
-	return count(STAT_LEFT_MAPPINGS) + count(STAT_MAPPINGS);
-}
-
+/* What a process had mapped when it ended, even one that was killed: nobody but the kernel closes anything
+ * then. */
 void summary_mappings_left(void)
 {
-	if (mappings_left())
-		complain("%" PRIu64 " of %" PRIu64
-			 " mappings were left when their container or process ended",
-			 mappings_left(), count(STAT_MAPS));
+	if (count(STAT_MAPPINGS))
+		complain("%" PRIu64 " of %" PRIu64 " mappings were left at exit", count(STAT_MAPPINGS),
+			 count(STAT_MAPS));
 }
 
 /* "12.3 MiB" */
@@ -52,9 +44,10 @@ void summary_print(int status, const char *trace_out)
 	fprintf(stderr, "uvfio: summary (exit status %d)\n", status);
 	fprintf(stderr, "  ioctls      %" PRIu64 "\n", count(STAT_IOCTLS));
 	fprintf(stderr,
-		"  mappings    %" PRIu64 " made, %" PRIu64 " removed, %" PRIu64
-		" left when their container or process ended\n",
-		count(STAT_MAPS), count(STAT_UNMAPS) - count(STAT_LEFT_MAPPINGS), mappings_left());
+		"  mappings    %" PRIu64 " made, %" PRIu64 " unmapped by the program, %" PRIu64
+		" left to the container, %" PRIu64 " left at exit\n",
+		count(STAT_MAPS), count(STAT_UNMAPS) - count(STAT_LEFT_MAPPINGS), count(STAT_LEFT_MAPPINGS),
+		count(STAT_MAPPINGS));
 	fprintf(stderr, "  commands    %" PRIu64 ", %" PRIu64 " of them with an error status\n",
 		count(STAT_COMMANDS), count(STAT_COMMAND_ERRORS));
 	fprintf(stderr, "  bytes       %s read from memory by devices, %s written to it\n",

@@ -20,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #include <urcu/list.h>
 
@@ -138,18 +139,18 @@ void eventfd_ctx_put(struct eventfd_ctx *ctx)
 	}
 }
 
-static bool ready(int fd, short events)
+static bool has_room(int fd)
 {
-	struct pollfd p = { .fd = fd, .events = events };
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-	return poll(&p, 1, 0) == 1 && (p.revents & events);
+	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
 void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n)
 {
 	int saved_errno = errno;
 
-	if (!ctx->blocking || ready(ctx->fd, POLLOUT)) {
+	if (!ctx->blocking || has_room(ctx->fd)) {
 		if (write(ctx->fd, &n, sizeof(n)) < 0) {
 			/* at its limit: a signal is pending already */
 		}
@@ -172,15 +173,23 @@ static struct eventfd_watch *next_due(struct eventfd_ctx *ctx)
 	return NULL;
 }
 
+/* Has fd been signalled? A client may read it, too, and at the same time: never wait for another signal. */
+static bool take_signal(int fd)
+{
+	uint64_t count;
+	struct iovec iov = { &count, sizeof(count) };
+
+	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
+}
+
 /* Called with the lock held; drops it around the callbacks. The context is found anew each time: it may go.
  */
 static void run_watches(uint64_t id)
 {
 	struct eventfd_ctx *ctx = find_context(id);
 	struct eventfd_watch *watch;
-	uint64_t count;
 
-	if (ctx && ready(ctx->fd, POLLIN) && read(ctx->fd, &count, sizeof(count)) == sizeof(count))
+	if (ctx && take_signal(ctx->fd))
 		cds_list_for_each_entry (watch, &ctx->watches, node)
 			watch->due = true;
 	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {

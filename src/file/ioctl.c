@@ -70,7 +70,7 @@ static void trace_call(const struct ioctl_call *call, const void *arg, uint64_t 
 	char what[256] = "";
 	size_t n = 0;
 
-	if (structured && call->argsz < row->minsz)
+	if (structured && call->read && call->argsz < row->minsz)
 		n = (size_t)snprintf(what, sizeof(what), "argsz=%u", call->argsz);
 	if (row->describe && (!structured || call->read)) {
 		if (n)

@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -289,6 +290,49 @@ static void test_eventfd_watches(void **state)
 	close(fd);
 }
 
+static _Atomic bool stop_reading;
+
+static void *read_eventfd(void *arg)
+{
+	uint64_t count;
+	struct iovec iov = { &count, sizeof(count) };
+
+	while (!atomic_load(&stop_reading))
+		preadv2(*(int *)arg, &iov, 1, -1, RWF_NOWAIT);
+	return NULL;
+}
+
+/* A client that reads its eventfd itself may be quicker than the watch, which must not wait for more. */
+static void test_eventfd_watch_races_reader(void **state)
+{
+	int fd = eventfd(0, EFD_CLOEXEC);
+	_Atomic int calls = 0;
+	struct eventfd_ctx *ctx, *again;
+	struct eventfd_watch *watch;
+	pthread_t reader;
+
+	(void)state;
+	alarm(60);
+	atomic_store(&stop_reading, false);
+	assert_int_equal(eventfd_ctx_get(&self_caller, fd, &ctx), 0);
+	assert_int_equal(eventfd_watch(ctx, count_call, &calls, &watch), 0);
+	assert_int_equal(pthread_create(&reader, NULL, read_eventfd, &fd), 0);
+	for (int i = 0; i < 100000; i++) {
+		eventfd_signal(ctx, 1);
+		if (i % 8)
+			continue;
+		assert_int_equal(eventfd_ctx_get(&self_caller, fd, &again), 0);
+		assert_ptr_equal(again, ctx);
+		eventfd_ctx_put(again);
+	}
+	atomic_store(&stop_reading, true);
+	pthread_join(reader, NULL);
+	eventfd_unwatch(watch);
+	eventfd_ctx_put(ctx);
+	close(fd);
+	alarm(0);
+}
+
 static void test_private_descriptors(void **state)
 {
 	int low = open("/dev/null", O_RDONLY), fd = private_fd(low);
@@ -314,6 +358,7 @@ int main(void)
 		cmocka_unit_test(test_lookup_races_close),
 		cmocka_unit_test(test_eventfd_reference),
 		cmocka_unit_test(test_eventfd_watches),
+		cmocka_unit_test(test_eventfd_watch_races_reader),
 		cmocka_unit_test(test_private_descriptors),
 	};
 

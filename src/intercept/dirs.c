@@ -56,18 +56,31 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 READDIR_R(readdir_r, dirent)
 READDIR_R(readdir64_r, dirent64)
 
+/* The program's filter sees an entry before scandir() keeps a copy of it. Per thread, and put back after. */
 #define SCANDIR(name, type)                                                                                  \
+	static __thread int (*name##_filter)(const struct type *);                                           \
+                                                                                                             \
+	static int name##_mend(const struct type *entry)                                                     \
+	{                                                                                                    \
+		if (entry->d_type == DT_SOCK)                                                                \
+			((struct type *)(uintptr_t)entry)->d_type = DT_CHR;                                  \
+		return !name##_filter || name##_filter(entry);                                               \
+	}                                                                                                    \
+                                                                                                             \
 	EXPORT int name(const char *restrict path, struct type ***restrict list,                             \
 			int (*filter)(const struct type *),                                                  \
 			int (*compare)(const struct type **, const struct type **))                          \
 	{                                                                                                    \
 		struct path_buf buf;                                                                         \
 		const char *host = path_to_host(AT_FDCWD, path, &buf);                                       \
-		int n = REAL(name)(host ? host : path, list, filter, compare);                               \
+		int (*saved)(const struct type *) = name##_filter;                                           \
+		int n;                                                                                       \
                                                                                                              \
-		for (int i = 0; host && i < n; i++)                                                          \
-			if ((*list)[i]->d_type == DT_SOCK)                                                   \
-				(*list)[i]->d_type = DT_CHR;                                                 \
+		if (!host)                                                                                   \
+			return REAL(name)(path, list, filter, compare);                                      \
+		name##_filter = filter;                                                                      \
+		n = REAL(name)(host, list, name##_mend, compare);                                            \
+		name##_filter = saved;                                                                       \
 		return n;                                                                                    \
 	}
 

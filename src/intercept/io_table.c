@@ -135,12 +135,18 @@ static void prepare_for_fork(void)
 	pthread_atfork(before_fork, after_fork, in_child);
 }
 
-int io_change_begin(struct io_change *change)
+void io_table_prepare(void)
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	sigset_t all;
 
 	pthread_once(&once, prepare_for_fork);
+}
+
+int io_change_begin(struct io_change *change)
+{
+	sigset_t all;
+
+	io_table_prepare();
 	fault_thread_sigmask(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &change->mask);
 	pthread_mutex_lock(&change_lock);

@@ -28,6 +28,9 @@ struct io_range {
 	bool trapped;
 };
 
+/* Be ready for a fork. The first change does it, too. */
+void io_table_prepare(void);
+
 /* Readers. What is found is valid until io_read_unlock() with the number that io_read_lock() gave. */
 unsigned int io_read_lock(void);
 void io_read_unlock(unsigned int section);

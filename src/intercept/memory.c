@@ -52,9 +52,13 @@ static void note_change(const void *at, size_t len)
 static bool touches_ours(const void *at, size_t len)
 {
 	uint64_t end;
+	bool found;
 
 	/* who reads the table is waited for by who changes it: a handler must not come between */
-	return IN_SECTION(io_overlaps(va(at), add_overflows(va(at), len, &end) ? UINT64_MAX : end));
+	section_begin_short();
+	found = io_overlaps(va(at), add_overflows(va(at), len, &end) ? UINT64_MAX : end);
+	section_end_short();
+	return found;
 }
 
 static void *map_ours(void *at, size_t len, int prot, int flags, int fd, off_t off)

@@ -51,6 +51,11 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	if (fd >= 0)
 		return fdinfo_open(fd, flags);
 	host = path_to_host(dirfd, path, &buf);
+	if (host && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) &&
+	    !REAL(faccessat)(AT_FDCWD, host, F_OK, 0)) {
+		errno = EEXIST;
+		return -1;
+	}
 	if (host)
 		fd = REAL(openat)(AT_FDCWD, host, flags & ~O_CREAT);
 	else

@@ -71,6 +71,10 @@ OWN(ssize_t, readv, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 OWN(ssize_t, writev, (int fd, const struct iovec *iov, int n), (fd, iov, n))
 OWN(ssize_t, preadv, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
 OWN(ssize_t, preadv64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov, n, off))
+OWN(ssize_t, preadv2, (int fd, const struct iovec *iov, int n, off_t off, int flags),
+    (fd, iov, n, off, flags))
+OWN(ssize_t, preadv64v2, (int fd, const struct iovec *iov, int n, off64_t off, int flags),
+    (fd, iov, n, off, flags))
 OWN(ssize_t, pwritev, (int fd, const struct iovec *iov, int n, off_t off), (fd, iov, n, off))
 OWN(ssize_t, pwritev64, (int fd, const struct iovec *iov, int n, off64_t off), (fd, iov, n, off))
 OWN(off_t, lseek, (int fd, off_t off, int whence), (fd, off, whence))

@@ -84,7 +84,8 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 	X(remove) X(rename) X(renameat) X(renameat2) X(link) X(linkat)                                       \
 	X(fsync) X(fdatasync) X(ftruncate) X(ftruncate64) X(fallocate) X(fallocate64) X(posix_fallocate)     \
 	X(posix_fallocate64) X(sendfile) X(sendfile64) X(copy_file_range)                                    \
-	X(posix_spawn) X(posix_spawnp)                                                                       \
+	X(execve) X(execv) X(execvp) X(execvpe)                                                              \
+	X(posix_spawn) X(posix_spawnp) X(system) X(popen)                                                    \
 	X(sendmsg) X(recvmsg) X(sendmmsg) X(recvmmsg)                                                        \
 	X(mmap) X(mmap64) X(munmap) X(mremap) X(mprotect) X(pkey_mprotect) X(madvise) X(mlock) X(mlock2)     \
 	X(shmat) X(shmdt)                                                                                    \

@@ -7,6 +7,10 @@
  * program runs in it: one that is due is put off until the section is over, with the signal left pending for
  * this thread, and everything blocked meanwhile. That costs nothing as long as no signal comes.
  *
+ * Nor is a thread cancelled in a section: an ioctl() is no place where that could happen.
+ *
+ * The core allocates in some calls: a handler that interrupted malloc() may not make those.
+ *
  * It works because the kernel's handler is ours for each signal that an instruction does not raise (signals.c
  * installs it in place of the program's).
  */
@@ -15,31 +19,48 @@
 
 #include "base/base.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 struct section {
 	unsigned int depth;
 	bool due;      /* a signal is pending; all are blocked, mask is what to go back to */
 	uint64_t mask; /* as the kernel has it */
+	int cancel_state;
 };
 
 extern __thread struct section section __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 void section_signals(void);
 
-static inline void section_begin(void)
+/* For what makes no system call. */
+static inline void section_begin_short(void)
 {
 	section.depth++;
 	atomic_signal_fence(memory_order_seq_cst);
 }
 
-static inline void section_end(void)
+static inline void section_end_short(void)
 {
 	atomic_signal_fence(memory_order_seq_cst);
 	section.depth--;
 	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely(section.due) && !section.depth)
 		section_signals();
+}
+
+static inline void section_begin(void)
+{
+	section_begin_short();
+	if (section.depth == 1)
+		pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &section.cancel_state);
+}
+
+static inline void section_end(void)
+{
+	if (section.depth == 1 && section.cancel_state != PTHREAD_CANCEL_DISABLE)
+		pthread_setcancelstate(section.cancel_state, NULL);
+	section_end_short();
 }
 
 /* The value of an expression that is evaluated in a section. */

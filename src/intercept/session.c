@@ -14,6 +14,7 @@
 #include "file/eventfd.h"
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/io_table.h"
 #include "intercept/section.h"
 #include "intercept/share.h"
 #include "intercept/trap.h"
@@ -194,12 +195,18 @@ static __thread bool sharing;
 
 static void before_fork(void)
 {
+	section_begin();
 	remote_before_fork();
 	sharing = intercept_share_files();
 }
 
-/* Locks that another thread held at the fork are held by nobody in the child. */
 static void after_fork(void)
+{
+	section_end();
+}
+
+/* Locks that another thread held at the fork are held by nobody in the child. */
+static void in_child(void)
 {
 	struct uvfio_machine *machine = intercept_machine_if_made();
 	const struct wire_address *address;
@@ -219,6 +226,7 @@ static void after_fork(void)
 		eventfd_forked();
 		machine_forked(machine);
 	}
+	section_end();
 }
 
 /* Descriptors that the program before us in this process, or the one that started us, has left open. */
@@ -248,27 +256,12 @@ __attribute__((constructor)) static void start(void)
 		return;
 	session.dir_len = strlen(session.dir);
 	session.dev = st.st_dev;
-	if (session.dir_len > sizeof(session.dir) / 2 || pthread_atfork(before_fork, NULL, after_fork))
+	if (session.dir_len > sizeof(session.dir) / 2)
+		return;
+	io_table_prepare(); /* so that its lock is taken within the section that spans a fork */
+	if (pthread_atfork(before_fork, after_fork, in_child))
 		return;
 	session.on = true;
 	path_note_cwd();
 	adopt_inherited();
-}
-
-static void forget_fd(int fd, struct file *file, void *arg)
-{
-	(void)file;
-	(void)arg;
-	fdtable_close(fd);
-}
-
-/*
- * The kernel closes what a process leaves open. Here that matters to whoever watches: what a container had
- * mapped is reported when it goes. Nobody else needs it, and a program that exits within one of our calls is
- * better left alone.
- */
-__attribute__((destructor)) static void finish(void)
-{
-	if (trace_on(TRACE_FAULT) && intercept_machine_if_made() && !intercept_foreign_process())
-		fdtable_for_each(forget_fd, NULL);
 }

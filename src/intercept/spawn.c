@@ -5,6 +5,7 @@
  *
  * Not covered: vfork() and exec by hand, unless FD_CLOEXEC was cleared with fcntl() before.
  */
+#include "intercept/exec.h"
 #include "intercept/intercept.h"
 #include "intercept/share.h"
 
@@ -14,6 +15,7 @@ EXPORT int posix_spawn(pid_t *restrict pid, const char *restrict path,
 		       char *const envp[restrict])
 {
 	intercept_share_files();
+	exec_check(path, envp);
 	return REAL(posix_spawn)(pid, path, actions, attr, argv, envp);
 }
 
@@ -23,5 +25,22 @@ EXPORT int posix_spawnp(pid_t *restrict pid, const char *restrict file,
 			char *const envp[restrict])
 {
 	intercept_share_files();
+	exec_check_in_path(file, envp);
 	return REAL(posix_spawnp)(pid, file, actions, attr, argv, envp);
+}
+
+/* These start their shell without passing by the hooks above. */
+EXPORT int system(const char *command)
+{
+	intercept_share_files();
+	if (command)
+		exec_check("/bin/sh", environ);
+	return REAL(system)(command);
+}
+
+EXPORT FILE *popen(const char *command, const char *mode)
+{
+	intercept_share_files();
+	exec_check("/bin/sh", environ);
+	return REAL(popen)(command, mode);
 }

@@ -5,11 +5,16 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/trace.h"
+#include "base/why.h"
 #include "intercept/insn.h"
 #include "intercept/io_table.h"
 #include "intercept/trap_stack.h"
 #include "iommu/mm.h"
+#include "pci/region.h"
+#include "vfio/vfio.h"
 
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 /* On x86 what may be written may be read. */
@@ -77,6 +82,25 @@ int trap_access(uint64_t va, void *data, size_t len, bool write)
 /* Where the access began that failed, for the program's signal: not always where the trap began. */
 static __thread uint64_t failed_at;
 
+/* The program is about to get a SIGBUS. */
+static void report_bus_error(uint64_t va, bool write)
+{
+	const struct io_range *range = io_find(va);
+	const char *why = why_text();
+	struct vfio_device *vdev;
+	uint64_t offset;
+
+	if (!range || !range->trapped)
+		return;
+	vdev = vfio_file_device(range->file);
+	offset = range->offset + (va - range->start);
+	uvfio_err_once(
+		(uintptr_t)range->file + strlen(why), "%s: a %s of mapped BAR%u+0x%llx ends in SIGBUS: %s",
+		vdev ? vdev->name : range->file->path, write ? "write" : "read",
+		(unsigned int)(offset >> PCI_OFFSET_SHIFT), (unsigned long long)(offset & PCI_OFFSET_MASK),
+		*why ? why : "the device cannot be reached");
+}
+
 static enum access_result access_for_insn(uint64_t va, void *data, unsigned int len, bool write)
 {
 	int rc = access_pieces(va, data, len, write);
@@ -84,7 +108,10 @@ static enum access_result access_for_insn(uint64_t va, void *data, unsigned int 
 	if (likely(!rc))
 		return ACCESS_OK;
 	failed_at = va;
-	return rc == -EIO ? ACCESS_BUS : ACCESS_FAULT;
+	if (rc != -EIO)
+		return ACCESS_FAULT;
+	report_bus_error(va, write);
+	return ACCESS_BUS;
 }
 
 static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, ucontext_t *uc)
@@ -104,6 +131,7 @@ static enum fault_verdict carry_out(const struct io_range *range, uint64_t va, u
 		return FAULT_NOT_OURS;
 	}
 	stat_add(STAT_MMIO_TRAPS, 1);
+	why_clear();
 	result = emulate(&insn, uc, access_for_insn);
 	return result == ACCESS_OK ? FAULT_DONE : result == ACCESS_BUS ? FAULT_BUS : FAULT_NOT_OURS;
 }
@@ -151,12 +179,17 @@ static enum fault_verdict handle_trap(siginfo_t *info, void *context)
 
 int trap_init(void)
 {
+	const char *preload;
 	int rc = decode_init();
 
 	if (!rc)
 		rc = trap_stacks_init();
 	if (rc)
 		return rc;
+	preload = getenv("LD_PRELOAD");
+	if (preload && strstr(preload, "vgpreload"))
+		uvfio_err("valgrind does not let registers be emulated: their values are wrong; "
+			  "use AddressSanitizer instead");
 	mm_io_access = trap_access;
 	return fault_handler_install(handle_trap);
 }

@@ -87,7 +87,7 @@ void dma_wait_sections(struct iommu_domain *domain)
 }
 
 /* The device is in both domains' lists while sections may still use the old one. */
-int iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain)
+void iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain)
 {
 	pthread_mutex_lock(&users_lock);
 	atomic_store(&dev->domain, domain);
@@ -96,7 +96,6 @@ int iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain)
 	if (domain)
 		cds_list_add(&dev->domain_node, &domain->devs);
 	pthread_mutex_unlock(&users_lock);
-	return 0;
 }
 
 struct uvfio_dma *dma_user_new(struct iommu_dev *dev, struct uvfio_device *owner)

@@ -38,7 +38,7 @@ void iommu_dev_init(struct iommu_dev *dev, const char *name);
 void iommu_dev_destroy(struct iommu_dev *dev); /* no dma_user left */
 
 /* Attach to domain, or detach with NULL; returns when no section uses the old one. Outside sections. */
-int iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain);
+void iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain);
 
 /*
  * A new user for the calling thread (or one that will use it alone), as <uvfio/device.h> has it. owner: what

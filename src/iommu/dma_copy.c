@@ -40,11 +40,19 @@ static __attribute__((cold, noinline)) int fault_at(const struct access *acc, en
 	return dma_fault_add(acc->user, &fault, acc->what);
 }
 
-static void mark_dirty(pte_t *slot, uint64_t pte)
+/* Mark the leaf of iova, and look again: it may have moved to a table of its own meanwhile. */
+static __attribute__((noinline)) void mark_dirty(const struct pgtable *pt, uint64_t iova, struct pt_leaf leaf)
 {
-	while (pte & PTE_LEAF && !(pte & PTE_DIRTY))
-		if (atomic_compare_exchange_weak(slot, &pte, pte | PTE_DIRTY))
-			return;
+	const pte_t *marked;
+	uint64_t pte;
+
+	do {
+		pte = leaf.pte;
+		while (pte & PTE_LEAF && !(pte & PTE_DIRTY))
+			if (atomic_compare_exchange_weak(leaf.word, &pte, pte | PTE_DIRTY))
+				break;
+		marked = leaf.word;
+	} while (pgtable_walk(pt, iova, &leaf) && leaf.word != marked);
 }
 
 static void remember(struct dma_user *user, uint64_t iova, const struct pt_leaf *leaf)
@@ -71,7 +79,7 @@ static inline __attribute__((always_inline)) int translate_walk(struct dma_user 
 	if (unlikely(!(leaf.pte & (write ? PTE_WRITE : PTE_READ))))
 		return DMA_NO_PERMISSION;
 	if (unlikely(write && user->tracking))
-		mark_dirty(leaf.word, leaf.pte);
+		mark_dirty(&user->domain->pt, iova, leaf);
 	*run = (struct run){ (leaf.pte & PTE_ADDR) + (iova - leaf.first), leaf.last - iova + 1,
 			     leaf.pte & RUN_FLAGS };
 	remember(user, iova, &leaf);

@@ -77,7 +77,7 @@ static void report(struct iommu_dev *dev, const struct dma_fault *fault)
 {
 	uint64_t place = (uintptr_t)dev * 31 + (fault->at >> UVFIO_PAGE_SHIFT) * 16 +
 			 (uint64_t)fault->kind * 2 + fault->write;
-	char why[200], near[160], what[56] = "";
+	char why[200], near[320], what[56] = "";
 	uint32_t reported = atomic_load_explicit(&dev->faults_reported, memory_order_relaxed);
 
 	if (reported >= REPORTS_MAX && !trace_on(TRACE_FAULT))

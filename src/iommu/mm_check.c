@@ -65,8 +65,11 @@ static void cache_leave(void)
 	atomic_flag_clear_explicit(&cache.busy, memory_order_release);
 }
 
+/* Who was changing it at the fork never ends that here: what is known has to be asked again. */
 void mm_check_forked(void)
 {
+	if (!cache_enter())
+		atomic_fetch_add(&cache.changes, 1);
 	cache_leave();
 }
 
@@ -270,13 +273,23 @@ static bool page_exists(uint64_t page)
 	return !syscall(SYS_madvise, at, UVFIO_PAGE_SIZE, MADV_POPULATE_READ) || errno != EFAULT;
 }
 
+static bool is_present(uint64_t va, uint64_t len)
+{
+	return !syscall(SYS_msync, va, len, MS_ASYNC);
+}
+
 /* Ask about the mapping at va. Returns how far it is good, or va when it is not. */
 static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
 {
 	uint64_t changes = atomic_load_explicit(&cache.changes, memory_order_acquire), flags;
 	struct vma vma;
+	int ret = maps_query(mm, va, &vma);
 
-	if (maps_query(mm, va, &vma))
+	/* Without a descriptor or /proc only holes can be told; what lacks permission shows itself when used.
+	 */
+	if (ret == -EBADF && is_present(va, end - va))
+		return end;
+	if (ret)
 		return va;
 	flags = (vma.readable ? KNOWN_READ : 0) | (vma.writable ? KNOWN_WRITE : 0);
 	if (!(flags & need))
@@ -290,11 +303,6 @@ static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
 	}
 	learn(vma.start, vma.end, flags, changes);
 	return vma.end;
-}
-
-static bool is_present(uint64_t va, uint64_t len)
-{
-	return !syscall(SYS_msync, va, len, MS_ASYNC);
 }
 
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)

@@ -144,7 +144,7 @@ int maps_query(struct mm *mm, uint64_t va, struct vma *out)
 	int fd = mm->self ? self_maps() : open_maps(mm->pid), ret;
 
 	if (fd < 0)
-		return fd;
+		return mm->self ? -EBADF : fd;
 	ret = query(fd, va, out);
 	if (!mm->self)
 		syscall(SYS_close, fd);

@@ -14,7 +14,10 @@ struct vma {
 	bool file; /* may be shorter than the mapping */
 };
 
-/* The mapping that holds va: 0; -ENOENT: none; another negative errno: the process is gone. */
+/*
+ * The mapping that holds va: 0; -ENOENT: none; -EBADF: of this process, and the kernel cannot be asked;
+ * another negative errno: the process is gone.
+ */
 int maps_query(struct mm *mm, uint64_t va, struct vma *out);
 void maps_forked(void);
 void mm_check_forked(void);

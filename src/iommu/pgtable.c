@@ -241,7 +241,23 @@ static int map_span(struct pgtable *pt, pte_t *slot, struct span part, uint64_t 
 	return 0;
 }
 
-/* Push the span at slot down into a table of its own. Walkers see the one or the other. */
+struct visit {
+	void (*fn)(void *arg, const struct pt_leaf *leaf);
+	void *arg;
+};
+
+static void each_in(pte_t *table, unsigned int shift, struct span span, const struct visit *visit);
+
+static void mark_leaf(void *arg, const struct pt_leaf *leaf)
+{
+	(void)arg;
+	atomic_fetch_or(leaf->word, PTE_DIRTY);
+}
+
+/*
+ * Push the span at slot down into a table of its own. Walkers see the one or the other: one that marks the
+ * span after it was copied is seen here, or sees the table when it looks again (dma_copy.c).
+ */
 static int expand_span(struct pgtable *pt, pte_t *slot, unsigned int shift)
 {
 	struct pt_span *span = pte_span(pte_get(slot));
@@ -256,7 +272,9 @@ static int expand_span(struct pgtable *pt, pte_t *slot, unsigned int shift)
 		table_retire(pt, below);
 		return -ENOMEM;
 	}
-	pte_store(slot, pte_get(&entry));
+	atomic_store(slot, pte_get(&entry));
+	if (atomic_load(&span->pte) & PTE_DIRTY)
+		each_in(below, shift - TABLE_BITS, part, &(struct visit){ mark_leaf, NULL });
 	span_retire(pt, span);
 	return 0;
 }
@@ -319,11 +337,6 @@ bool pgtable_clear(struct pgtable *pt, uint64_t iova, uint64_t last)
 		clear_in(pt, pt->root, pt->root_shift, (struct span){ iova, MIN(last, top) }, &any);
 	return any;
 }
-
-struct visit {
-	void (*fn)(void *arg, const struct pt_leaf *leaf);
-	void *arg;
-};
 
 static void each_in(pte_t *table, unsigned int shift, struct span span, const struct visit *visit)
 {

@@ -278,6 +278,29 @@ static void test_other_process(void **state)
 	no_memory(p, 2);
 }
 
+/* A process that has used up its descriptors can map memory nevertheless. */
+static void test_no_descriptors(void **state)
+{
+	char *p = new_memory(3, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int status;
+	pid_t pid;
+
+	(void)state;
+	no_memory(p + 2 * PG, 1);
+	pid = fork();
+	if (!pid) {
+		struct rlimit none = { 0, 0 };
+
+		mm_forked();
+		setrlimit(RLIMIT_NOFILE, &none);
+		_exit(mm_check(mm, (uintptr_t)p, 2 * PG, true) != 0 ||
+		      mm_check(mm, (uintptr_t)p, 3 * PG, true) != -EFAULT);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	no_memory(p, 2);
+}
+
 static void test_charge(void **state)
 {
 	struct rlimit limit;
@@ -328,9 +351,11 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_anonymous), BOTH(test_protection),   BOTH(test_addresses),
-		BOTH(test_files),     BOTH(test_many_changes), BOTH(test_unlike_neighbours),
-		BOTH(test_bar),       BOTH(test_copies),       BOTH(test_other_process),
+		BOTH(test_anonymous),     BOTH(test_protection),
+		BOTH(test_addresses),     BOTH(test_files),
+		BOTH(test_many_changes),  BOTH(test_unlike_neighbours),
+		BOTH(test_bar),           BOTH(test_copies),
+		BOTH(test_other_process), BOTH(test_no_descriptors),
 		BOTH(test_charge),
 	};
 

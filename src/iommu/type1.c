@@ -11,7 +11,6 @@
 
 #include "base/why.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 struct type1 *type1_new(const struct iommu_params *params, bool v2)
@@ -385,6 +384,11 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 	else
 		ret = map_new(iommu, mm, iova, va, size, prot);
 	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && trace_on(TRACE_DMA))
+		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx%s%s%s",
+			   (unsigned long long)iova, (unsigned long long)(iova + (size - 1)),
+			   (unsigned long long)va, prot & IOMMU_READ ? " READ" : "",
+			   prot & IOMMU_WRITE ? " WRITE" : "", set_vaddr ? " VADDR" : "");
 	return ret;
 }
 
@@ -393,47 +397,10 @@ void type1_get_info(struct type1 *iommu, struct type1_info *info)
 	*info = (struct type1_info){
 		.pgsizes = iommu->params->pgsizes,
 		.nr_ranges = iommu->nr_ranges,
-		.v2 = iommu->v2,
 	};
 	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
 		info->ranges[i] = iommu->ranges[i];
 	pthread_mutex_lock(&iommu->lock);
 	info->avail = iommu->avail;
-	info->dirty_tracking = iommu->dirty_tracking;
-	pthread_mutex_unlock(&iommu->lock);
-}
-
-static size_t describe_range(const struct range *range, uint64_t distance, const char *where, char *buf,
-			     size_t len)
-{
-	uint64_t word = mapping_word(range);
-	int n = snprintf(buf, len, "[%#llx-%#llx] %c%c, %#llx %s", (unsigned long long)range->start,
-			 (unsigned long long)range->last, word & IOMMU_READ ? 'r' : '-',
-			 word & IOMMU_WRITE ? 'w' : '-', (unsigned long long)distance, where);
-
-	return n < 0 ? 0 : MIN((size_t)n, len - 1);
-}
-
-void type1_describe(void *owner, uint64_t iova, char *buf, size_t len)
-{
-	struct type1 *iommu = owner;
-	struct range below, above, at;
-	size_t n;
-
-	pthread_mutex_lock(&iommu->lock);
-	if (range_map_find(&iommu->mappings, iova, &at)) {
-		describe_range(&at, iova - at.start, "into this mapping", buf, len);
-	} else if (!iommu->mappings.count) {
-		snprintf(buf, len, "no mapping exists at all");
-	} else {
-		n = (size_t)snprintf(buf, len, "nearest: ");
-		if (range_map_before(&iommu->mappings, iova, &below)) {
-			n += describe_range(&below, iova - below.last, "below", buf + n, len - n);
-			if (range_map_after(&iommu->mappings, iova, &above))
-				n += (size_t)snprintf(buf + n, len - n, "; ");
-		}
-		if (n < len && range_map_after(&iommu->mappings, iova, &above))
-			describe_range(&above, above.start - iova, "above", buf + n, len - n);
-	}
 	pthread_mutex_unlock(&iommu->lock);
 }

@@ -63,7 +63,7 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
  * VFIO_IOMMU_DIRTY_PAGES. With devices behind an IOMMU every page that is mapped counts as dirty, always, as
  * in the kernel: devices are not asked which pages they wrote.
  */
-int type1_dirty_start(struct type1 *iommu, uint64_t pgsize);
+int type1_dirty_start(struct type1 *iommu);
 void type1_dirty_stop(struct type1 *iommu);
 int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct type1_bitmap *out);
 
@@ -72,8 +72,6 @@ struct type1_info {
 	uint64_t avail; /* mappings that can still be made */
 	unsigned int nr_ranges;
 	struct iommu_range ranges[32];
-	bool v2;
-	bool dirty_tracking;
 };
 void type1_get_info(struct type1 *iommu, struct type1_info *info);
 

@@ -76,11 +76,10 @@ static bool small_enough(void *arg, struct range *range)
 	return *ok;
 }
 
-int type1_dirty_start(struct type1 *iommu, uint64_t pgsize)
+int type1_dirty_start(struct type1 *iommu)
 {
 	bool ok = true;
 
-	(void)pgsize;
 	if (!iommu->v2)
 		return WHY(-EACCES, "TYPE1_IOMMU (v1) tracks no dirty pages: use TYPE1v2_IOMMU");
 	pthread_mutex_lock(&iommu->lock);

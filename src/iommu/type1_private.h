@@ -17,6 +17,8 @@
 
 #define MAPPING_VADDR_INVALID ((uint64_t)4)
 
+#define TYPE1_RECENT          16u
+
 struct type1 {
 	const struct iommu_params *params;
 	bool v2;
@@ -32,6 +34,8 @@ struct type1 {
 	uint64_t avail;
 	uint64_t vaddr_invalid; /* mappings */
 	bool dirty_tracking;
+	struct iommu_range recent[TYPE1_RECENT]; /* unmapped last: a ring, for fault reports */
+	unsigned int nr_recent;
 };
 
 static inline uint64_t mapping_word(const struct range *range)
@@ -47,6 +51,12 @@ static inline struct mm *mapping_mm(uint64_t word)
 static inline uint64_t range_size(const struct range *range)
 {
 	return range->last - range->start + 1;
+}
+
+/* Under the lock. */
+static inline void type1_note_unmapped(struct type1 *iommu, uint64_t start, uint64_t last)
+{
+	iommu->recent[iommu->nr_recent++ % TYPE1_RECENT] = (struct iommu_range){ start, last };
 }
 
 /* More pages than this in one mapping cannot be tracked. */

@@ -23,6 +23,8 @@ static void clear_run(struct removal *rem)
 {
 	if (rem->next != rem->start && rem->iommu->domain)
 		iommu_domain_unmap(rem->iommu->domain, rem->start, rem->next - rem->start);
+	if (rem->next != rem->start)
+		type1_note_unmapped(rem->iommu, rem->start, rem->next - 1);
 	rem->start = rem->next = 0;
 }
 
@@ -218,7 +220,16 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 	mm_put(mm);
 	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
 	count_unmapped(iommu, 1, size);
+	type1_note_unmapped(iommu, iova, iova + (size - 1));
 	return true;
+}
+
+static void trace_unmap(uint64_t iova, uint64_t last, unsigned int flags, uint64_t unmapped)
+{
+	if (!(flags & TYPE1_UNMAP_ASK))
+		trace_emit(TRACE_DMA, NULL, "unmap", 0, "iova=0x%llx-0x%llx unmapped=0x%llx%s",
+			   (unsigned long long)iova, (unsigned long long)last, (unsigned long long)unmapped,
+			   flags & TYPE1_UNMAP_VADDR ? " VADDR" : "");
 }
 
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
@@ -238,11 +249,15 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 	if (!flags && !dirty && take_one(iommu, iova, size)) {
 		pthread_mutex_unlock(&iommu->lock);
 		*unmapped = size;
+		if (trace_on(TRACE_DMA))
+			trace_unmap(iova, iova + (size - 1), flags, size);
 		return 0;
 	}
 	ret = check_unmap(iommu, iova, size, flags, dirty, &last);
 	if (!ret)
 		ret = unmap_range(iommu, iova, last, flags, dirty, unmapped);
 	pthread_mutex_unlock(&iommu->lock);
+	if (!ret && trace_on(TRACE_DMA))
+		trace_unmap(iova, last, flags, *unmapped);
 	return ret;
 }

@@ -54,4 +54,7 @@ void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree);
 /* Where a function lives: "sys/devices/pci0000:00/0000:00:01.0". */
 void pci_function_path(const struct pci_slot *slot, char *buf, size_t len);
 
+/* images.c: -EINVAL and one line in err when an image that is written to is behind two devices. */
+int machine_check_images(const struct machine_config *config, char *err, size_t err_len);
+
 #endif

@@ -76,7 +76,8 @@ struct uvfio_machine *machine_new(const char *description, const char *state_dir
 		snprintf(err, err_len, "out of memory");
 		return NULL;
 	}
-	if (machine_config_parse(description, &machine->config, err, err_len))
+	if (machine_config_parse(description, &machine->config, err, err_len) ||
+	    machine_check_images(&machine->config, err, err_len))
 		goto fail;
 	machine->state_dir = state_dir ? strdup(state_dir) : NULL;
 	if ((state_dir && !machine->state_dir) || make_groups(machine)) {

@@ -120,7 +120,8 @@ static void test_wrong_devices(void **state)
 	assert_wrong("device nvme,adr=00:01.0", "nvme: there is no option adr: did you mean addr?");
 	assert_wrong("device nvme,addr=1",
 		     "nvme: addr=1 is not possible: use a PCI address like 0000:00:01.0");
-	assert_wrong("device nvme,addr", "nvme: \"addr\" has no value: write it as key=value");
+	assert_wrong("device nvme,addr", "nvme: \"addr\" has no value: write it as key=value; a comma within "
+					 "a value is written twice");
 	assert_wrong("device nvme,group=x",
 		     "nvme: group=x is not possible: use a number from 0 to 2147483647");
 	assert_wrong("device nvme,noiommu=yes", "nvme: noiommu=yes is not possible: use on or off");

@@ -38,13 +38,14 @@ void pci_config_update(struct pci_func *func, uint32_t offset, uint32_t clear, u
 	pthread_mutex_unlock(&config->lock);
 }
 
-/* Called with config.lock held, as all below down to write_word(). */
+/* Called with config.lock held, as all below down to write_word(). In D3hot a function sends nothing. */
 static void apply_command(struct pci_func *func)
 {
 	uint32_t command = load(&func->config, PCI_COMMAND);
+	bool asleep = pci_gate(func) & GATE_D3HOT;
 
 	pci_gate_set(func, GATE_DECODE, !(command & PCI_COMMAND_MEMORY));
-	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !pci_gone(func));
+	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !asleep && !pci_gone(func));
 	pci_intx_set_disabled(func, (command & PCI_COMMAND_INTX_DISABLE) != 0);
 }
 
@@ -60,6 +61,7 @@ static bool apply_power_state(struct pci_func *func, uint32_t state)
 		return false;
 	store(config, at, (load(config, at) & ~(uint32_t)PCI_PM_CTRL_STATE_MASK) | state);
 	pci_gate_set(func, GATE_D3HOT, state == PM_STATE_D3HOT);
+	apply_command(func);
 	return old == PM_STATE_D3HOT && state == 0 && !func->desc.no_soft_reset;
 }
 

@@ -33,17 +33,26 @@ static long enter(struct pci_func *func, struct eventfd_ctx *wakeup)
 
 void pci_low_power_exit(struct pci_func *func)
 {
-	eventfd_ctx_put(atomic_exchange(&func->irqs.wakeup, NULL));
+	struct eventfd_ctx *wakeup;
+
+	pthread_mutex_lock(&func->irqs.lock);
+	wakeup = atomic_exchange(&func->irqs.wakeup, NULL);
 	pci_gate_set(func, GATE_LOW_POWER, false);
+	pthread_mutex_unlock(&func->irqs.lock);
+	eventfd_ctx_put(wakeup);
 }
 
 void pci_wake(struct pci_func *func)
 {
-	struct eventfd_ctx *wakeup = atomic_exchange(&func->irqs.wakeup, NULL);
+	struct eventfd_ctx *wakeup;
 
+	pthread_mutex_lock(&func->irqs.lock);
+	wakeup = atomic_exchange(&func->irqs.wakeup, NULL);
+	if (wakeup)
+		pci_gate_set(func, GATE_LOW_POWER, false);
+	pthread_mutex_unlock(&func->irqs.lock);
 	if (!wakeup)
 		return;
-	pci_gate_set(func, GATE_LOW_POWER, false);
 	eventfd_signal(wakeup, 1);
 	eventfd_ctx_put(wakeup);
 }

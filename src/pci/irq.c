@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Raising interrupts: slots, the INTx line, and what a model calls. See irq.h. */
+#include "base/log.h"
 #include "base/trace.h"
 #include "pci/func.h"
 
@@ -120,13 +121,28 @@ enum uvfio_irq_mode pci_irq_mode(struct uvfio_pci_func *pub)
 	return (enum uvfio_irq_mode)atomic_load_explicit(&func->irqs.mode, memory_order_relaxed);
 }
 
+/* Messages are memory writes, and so the function's bus mastering decides. */
+static bool may_send(const struct pci_func *func, enum uvfio_irq_mode mode)
+{
+	if (atomic_load_explicit(&func->iommu.enabled, memory_order_relaxed))
+		return true;
+	if (pci_gone(func))
+		return false;
+	if (mode == UVFIO_IRQ_MSI || mode == UVFIO_IRQ_MSIX)
+		uvfio_err_once((uintptr_t)func,
+			       "%s: interrupt lost: bus mastering is off; set bit 2 of the PCI command "
+			       "register first",
+			       func->name);
+	return false;
+}
+
 void pci_irq(struct uvfio_pci_func *pub, unsigned int vector)
 {
 	struct pci_func *func = to_func(pub);
 	struct pci_irqs *irqs = &func->irqs;
 	enum uvfio_irq_mode mode = pci_irq_mode(pub);
 
-	if (pci_gone(func))
+	if (!may_send(func, mode))
 		return;
 	if (mode == UVFIO_IRQ_MSI) {
 		/* a function that was given fewer vectors than it asked for shares them */

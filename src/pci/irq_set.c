@@ -114,6 +114,8 @@ static int intx_trigger(const struct set_irqs *set)
 		pci_slot_set(&func->irqs, &func->irqs.intx_slot, ctx);
 		atomic_store(&func->irqs.mode, UVFIO_IRQ_INTX);
 		pci_intx_enable(func, true);
+		if (func->model->ops.intx_enabled)
+			func->model->ops.intx_enabled(&func->pub);
 		return 0;
 	}
 	if (mode != UVFIO_IRQ_INTX)

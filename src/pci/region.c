@@ -5,6 +5,7 @@
  * pread and pwrite do not reach the MSI-X table: reads give ones, writes are dropped, both count as done.
  * Mappings of it are plain memory that nobody looks at.
  */
+#include "base/why.h"
 #include "pci/func.h"
 
 #include <linux/vfio.h>
@@ -63,11 +64,11 @@ static ssize_t rw_one(struct pci_func *func, const struct caller *caller, unsign
 {
 	uint64_t value = 0;
 
+	if (write && copy_in(caller, &value, buf, size))
+		return -EFAULT;
 	if (pci_gate(func) & GATE_RW && !pci_gone(func))
 		return -EIO;
 	if (write) {
-		if (copy_in(caller, &value, buf, size))
-			return -EFAULT;
 		pci_bar_store(func, bar, pos, value, size);
 		return size;
 	}
@@ -85,13 +86,13 @@ static ssize_t rw_piece(struct pci_func *func, const struct caller *caller, unsi
 	len = stretch(&func->bars[bar], pos, MIN(len, sizeof(bytes) - (size_t)(pos & 7)), &hidden);
 	if (!hidden && len == access_size(pos, len))
 		return rw_one(func, caller, bar, pos, buf, (unsigned int)len, write);
+	if (write && !hidden && copy_in(caller, bytes, buf, len))
+		return -EFAULT;
 	if (!hidden && (pci_gate(func) & GATE_RW) && !pci_gone(func))
 		return -EIO;
 	if (write) {
 		if (hidden)
 			return (ssize_t)len;
-		if (copy_in(caller, bytes, buf, len))
-			return -EFAULT;
 		store_bytes(func, bar, pos, bytes, len);
 		return (ssize_t)len;
 	}
@@ -124,14 +125,29 @@ ssize_t pci_rw(struct pci_func *func, const struct caller *caller, uint64_t buf,
 {
 	uint64_t index = off >> PCI_OFFSET_SHIFT, pos = off & PCI_OFFSET_MASK;
 
+	if (index >= UVFIO_PCI_BARS && index != VFIO_PCI_CONFIG_REGION_INDEX)
+		return -EINVAL;
 	if (pci_gate(func) & GATE_LOW_POWER)
 		pci_wake(func);
 	if (index == VFIO_PCI_CONFIG_REGION_INDEX)
 		return write ? pci_config_write(func, caller, buf, len, pos)
 			     : pci_config_read(func, caller, buf, len, pos);
-	if (index < UVFIO_PCI_BARS)
-		return bar_rw(func, caller, (unsigned int)index, buf, len, pos, write);
-	return -EINVAL;
+	return bar_rw(func, caller, (unsigned int)index, buf, len, pos, write);
+}
+
+/* Says why, whoever listens: an access of this kind has no other way to. */
+static int refuse(const struct pci_func *func)
+{
+	uint32_t gate = pci_gate(func);
+
+	why_clear();
+	if (gate & GATE_DECODE)
+		why_say("memory decode is off; set bit 1 of the PCI command register first");
+	else if (gate & GATE_D3HOT)
+		why_say("the device is in D3hot; set its power state to D0 first");
+	else if (gate & GATE_LOW_POWER)
+		why_say("the device is in low power; VFIO_DEVICE_FEATURE_LOW_POWER_EXIT ends that");
+	return -EIO;
 }
 
 int pci_mmio(struct pci_func *func, uint64_t off, void *data, unsigned int len, bool write)
@@ -140,7 +156,7 @@ int pci_mmio(struct pci_func *func, uint64_t off, void *data, unsigned int len, 
 	uint64_t size;
 
 	if (index >= UVFIO_PCI_BARS || (pci_gate(func) && !pci_gone(func)))
-		return -EIO;
+		return refuse(func);
 	size = func->desc.bar[index].size;
 	if (pos >= size || len > size - pos) {
 		/* behind a BAR that is smaller than its page */
@@ -194,6 +210,9 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 	uint64_t end;
 
 	plan->nr = 0;
+	/* such files are on no file system that programs may be run from, and that is looked at first */
+	if (plan->prot & PROT_EXEC)
+		return -EPERM;
 	if (index >= UVFIO_PCI_BARS || (plan->flags & MAP_TYPE) == MAP_PRIVATE)
 		return -EINVAL;
 	desc = &func->desc.bar[index];
@@ -201,7 +220,5 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 		return -EINVAL;
 	if (add_overflows(pos, plan->length, &end) || end > align_up(desc->size, UVFIO_PAGE_SIZE))
 		return -EINVAL;
-	if (plan->prot & PROT_EXEC)
-		return -EPERM;
 	return plan_segments(&func->bars[index], plan, pos);
 }

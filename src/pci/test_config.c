@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 static void test_identity(void **state)
 {
@@ -148,6 +149,9 @@ static void test_decode_off(void **state)
 	assert_int_equal(dev_read(r, 0, 0, &value, 4), -EIO);
 	assert_int_equal(dev_write(r, 0, 0, &value, 4), -EIO);
 	assert_int_equal(dev_read(r, 1, 0, &value, 4), -EINVAL);
+	/* the buffer comes first */
+	assert_int_equal(dev_write(r, 0, 0, NULL, 4), -EFAULT);
+	assert_int_equal(dev_write(r, 0, 0, NULL, 7), -EFAULT);
 	assert_int_equal(pci_mmio(r->func, 0, &value, 4, false), -EIO);
 	cfg_write(r, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
 	assert_int_equal(dev_read(r, 0, 0, &value, 4), 4);
@@ -374,6 +378,47 @@ static void test_concurrent(void **state)
 	assert_false(r->func->iommu.enabled);
 }
 
+static void test_d3hot_sends_nothing(void **state)
+{
+	struct rig *r = *state;
+
+	cfg_write(r, PCI_COMMAND, 0x0506, 2);
+	assert_true(r->func->iommu.enabled);
+	cfg_write(r, 0x60 + PCI_PM_CTRL, 3, 2);
+	assert_false(r->func->iommu.enabled);
+	cfg_write(r, PCI_COMMAND, 0x0506, 2);
+	assert_false(r->func->iommu.enabled);
+	cfg_write(r, 0x60 + PCI_PM_CTRL, 0, 2);
+	assert_true(r->func->iommu.enabled);
+}
+
+static void test_removal(void **state)
+{
+	struct rig *r = *state;
+	uint32_t *mem = uvfio_pci_memory(&r->func->pub, 2, 0x1000), value = 0;
+	int err = new_eventfd(), irq = new_eventfd();
+
+	cfg_write(r, PCI_COMMAND, 0x0506, 2);
+	assert_int_equal(set_irqs(r, EVFD | TRIG, VFIO_PCI_ERR_IRQ_INDEX, 0, 1, &err), 0);
+	assert_int_equal(set_irqs(r, EVFD | TRIG, VFIO_PCI_MSIX_IRQ_INDEX, 0, 1, &irq), 0);
+	uvfio_unplug(&r->func->pub.dev);
+	uvfio_unplug(&r->func->pub.dev);
+	assert_int_equal(eventfd_count(err, 0), 1);
+	uvfio_pci_irq(&r->func->pub, 0);
+	assert_int_equal(eventfd_count(irq, 0), 0);
+	assert_int_equal(*mem, UINT32_MAX);
+	assert_int_equal(cfg_read(r, PCI_VENDOR_ID, 4), UINT32_MAX);
+	assert_int_equal(dev_read(r, 0, 0, &value, 4), 4);
+	assert_int_equal(value, UINT32_MAX);
+	cfg_write(r, PCI_COMMAND, 0, 2);
+	assert_int_equal(dev_write(r, 0, 0x1000, &value, 4), 4);
+	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_RESET, NULL), 0);
+	assert_false(r->func->iommu.enabled);
+	close(err);
+	close(irq);
+	close_device_fd(r);
+}
+
 static void test_names(void **state)
 {
 	static const struct {
@@ -422,16 +467,28 @@ static void test_bdf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_identity),         CASE(test_capability_list),
-		CASE(test_bounds),           CASE(test_partial_reads),
-		CASE(test_read_only),        CASE(test_command),
-		CASE(test_bar_sizing),       CASE(test_write_block),
-		CASE(test_decode_off),       CASE(test_power_states),
-		CASE_MSI(test_soft_reset),   CASE(test_flr),
-		CASE(test_quiesced_first),   CASE(test_aer),
-		CASE_MSI(test_conventional), CASE_MSI(test_msi_flags),
-		CASE(test_reopen),           CASE(test_names),
-		CASE(test_concurrent),       cmocka_unit_test(test_bdf),
+		CASE(test_identity),
+		CASE(test_capability_list),
+		CASE(test_bounds),
+		CASE(test_partial_reads),
+		CASE(test_read_only),
+		CASE(test_command),
+		CASE(test_bar_sizing),
+		CASE(test_write_block),
+		CASE(test_decode_off),
+		CASE(test_power_states),
+		CASE_MSI(test_soft_reset),
+		CASE(test_flr),
+		CASE(test_quiesced_first),
+		CASE(test_aer),
+		CASE_MSI(test_conventional),
+		CASE_MSI(test_msi_flags),
+		CASE(test_reopen),
+		CASE(test_names),
+		CASE(test_d3hot_sends_nothing),
+		CASE(test_removal),
+		CASE(test_concurrent),
+		cmocka_unit_test(test_bdf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

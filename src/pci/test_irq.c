@@ -210,6 +210,31 @@ static void test_msi(void **state)
 	close(a);
 }
 
+/* A message is a memory write: without bus mastering the function cannot send one. The INTx line is none. */
+static void test_msi_needs_master(void **state)
+{
+	struct rig *r = *state;
+	int a = new_eventfd();
+
+	cfg_write(r, PCI_COMMAND, 0x0103, 2);
+	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 0, 1, &a), 0);
+	uvfio_pci_irq(&r->func->pub, 0);
+	assert_int_equal(eventfd_count(a, 0), 0);
+	assert_int_equal(set_irqs(r, NONE | TRIG, MSIX, 0, 1, NULL), 0);
+	assert_int_equal(eventfd_count(a, 0), 1);
+	cfg_write(r, PCI_COMMAND, 0x0107, 2);
+	assert_int_equal(eventfd_count(a, 0), 0);
+	uvfio_pci_irq(&r->func->pub, 0);
+	assert_int_equal(eventfd_count(a, 0), 1);
+	assert_int_equal(set_irqs(r, NONE | TRIG, MSIX, 0, 0, NULL), 0);
+	cfg_write(r, PCI_COMMAND, 0x0103, 2);
+	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), 0);
+	uvfio_pci_intx(&r->func->pub, true);
+	assert_int_equal(eventfd_count(a, 0), 1);
+	uvfio_pci_intx(&r->func->pub, false);
+	close(a);
+}
+
 static void test_intx_automask(void **state)
 {
 	struct rig *r = *state;
@@ -355,17 +380,33 @@ static void test_concurrent(void **state)
 	close(b);
 }
 
-#define CASE(name)     cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
-#define CASE_MSI(name) cmocka_unit_test_setup_teardown(name, rig_setup_msi, rig_teardown)
+static int master_setup(void **state)
+{
+	rig_setup(state);
+	cfg_write(*state, PCI_COMMAND, 0x0107, 2);
+	return 0;
+}
+
+static int master_setup_msi(void **state)
+{
+	rig_setup_msi(state);
+	cfg_write(*state, PCI_COMMAND, 0x0107, 2);
+	return 0;
+}
+
+#define CASE(name)     cmocka_unit_test_setup_teardown(name, master_setup, rig_teardown)
+#define CASE_MSI(name) cmocka_unit_test_setup_teardown(name, master_setup_msi, rig_teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_info),       CASE(test_arguments),    CASE(test_req),
-		CASE(test_err),        CASE(test_msix),         CASE(test_msix_failed_block),
-		CASE(test_lifetime),   CASE_MSI(test_msi),      CASE(test_intx_automask),
-		CASE(test_intx_mask),  CASE(test_intx_disable), CASE(test_intx_resample),
-		CASE(test_concurrent),
+		CASE(test_info),          CASE(test_arguments),
+		CASE(test_req),           CASE(test_err),
+		CASE(test_msix),          CASE(test_msix_failed_block),
+		CASE(test_lifetime),      CASE_MSI(test_msi),
+		CASE(test_intx_automask), CASE(test_msi_needs_master),
+		CASE(test_intx_mask),     CASE(test_intx_disable),
+		CASE(test_intx_resample), CASE(test_concurrent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

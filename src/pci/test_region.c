@@ -234,6 +234,9 @@ static void test_mmap_plan(void **state)
 	assert_int_equal(plan_of(r, &plan, 0, 0x1000, UINT64_MAX & ~0xfffull, MAP_SHARED), -EINVAL);
 	for (unsigned int region = 6; region < 10; region++)
 		assert_int_equal(plan_of(r, &plan, region, 0, 0x1000, MAP_SHARED), -EINVAL);
+	/* before anything else is looked at */
+	plan.prot = PROT_READ | PROT_EXEC;
+	assert_int_equal(pci_mmap(r->func, &plan), -EPERM);
 }
 
 /* What is mapped and what pread sees is the same memory. */

@@ -23,14 +23,19 @@ static uint64_t count_words(const struct type1_bitmap *bitmap, uint64_t size)
 	return type1_bitmap_bytes(bitmap->pgsize, size) / sizeof(uint64_t);
 }
 
-/* The bits of the caller's word below our first one are kept: they may be those of the mapping before. */
-static int keep_bits_below(const struct caller *caller, uint64_t *word, uint64_t addr)
+/*
+ * The kernel writes mapping by mapping. One that begins within a word adds to what stands there, which is the
+ * caller's unless a mapping before it has written the word from its beginning.
+ */
+static int keep_callers_bits(const struct caller *caller, uint64_t *word, uint64_t addr)
 {
 	uint64_t theirs;
 
+	if (*word & 1)
+		return 0;
 	if (copy_in(caller, &theirs, addr, sizeof(theirs)))
 		return -EFAULT;
-	*word |= theirs & (((uint64_t)1 << __builtin_ctzll(*word)) - 1);
+	*word |= theirs;
 	return 0;
 }
 
@@ -43,12 +48,11 @@ int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap 
 		uint64_t to = addr + first * sizeof(uint64_t);
 
 		for (end = first; end < words && bitmap->bits[end]; end++)
-			;
+			if (keep_callers_bits(caller, &bitmap->bits[end], addr + end * sizeof(uint64_t)))
+				return -EFAULT;
 		if (end > first &&
-		    (keep_bits_below(caller, &bitmap->bits[first], to) ||
-		     copy_out(caller, to, &bitmap->bits[first], (end - first) * sizeof(uint64_t))))
-			return WHY(-EFAULT, "the bitmap at 0x%llx is not writable memory",
-				   (unsigned long long)addr);
+		    copy_out(caller, to, &bitmap->bits[first], (end - first) * sizeof(uint64_t)))
+			return -EFAULT;
 		first = end + 1;
 	}
 	return 0;

@@ -2,8 +2,8 @@
 /*
  * Bitmaps of dirty pages: gathered in memory of ours (iommu/type1), and written to the caller's here.
  *
- * Of the caller's bitmap only the words are written in which a page is dirty; in the first word of such a
- * run, the bits below the first dirty page stay as the caller left them.
+ * Of the caller's bitmap only the words are written in which a page is dirty. Such a word keeps the bits that
+ * the caller has in it, unless its first page is dirty.
  */
 #ifndef UVFIO_VFIO_BITMAP_H
 #define UVFIO_VFIO_BITMAP_H

@@ -90,15 +90,9 @@ static void noiommu_detach_group(void *data, struct iommu_dev *const *devs, unsi
 static int noiommu_attach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
 {
 	struct noiommu *noiommu = data;
-	int rc;
 
-	for (unsigned int i = 0; i < nr; i++) {
-		rc = iommu_dev_attach(devs[i], noiommu->domain);
-		if (rc) {
-			noiommu_detach_group(data, devs, i);
-			return rc;
-		}
-	}
+	for (unsigned int i = 0; i < nr; i++)
+		iommu_dev_attach(devs[i], noiommu->domain);
 	return 0;
 }
 

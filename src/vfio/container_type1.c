@@ -2,8 +2,7 @@
 /*
  * The type1 back end of a container: its ioctls, in front of iommu/type1.
  *
- * Bitmaps of dirty pages are gathered in memory of ours. Of the caller's bitmap only the words are written
- * that cover a mapping, and in such a word the bits below the first page stay as the caller left them.
+ * Bitmaps of dirty pages are gathered in memory of ours, and copied to the caller by vfio/bitmap.
  */
 #include "vfio/internal.h"
 
@@ -292,12 +291,10 @@ static long ioctl_dirty_pages(struct ioctl_call *call, void *arg)
 {
 	struct type1_container *tc = vfio_container_data(call->file);
 	const struct vfio_iommu_type1_dirty_bitmap *dirty = arg;
-	struct type1_info info;
 
 	switch (dirty->flags) {
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_START:
-		type1_get_info(tc->iommu, &info);
-		return type1_dirty_start(tc->iommu, info.pgsizes & -info.pgsizes);
+		return type1_dirty_start(tc->iommu);
 	case VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP:
 		type1_dirty_stop(tc->iommu);
 		return 0;
@@ -405,7 +402,7 @@ static int type1_open(struct vfio_container *container, uint64_t type, struct mm
 
 	(void)mm;
 	if (type != VFIO_TYPE1_IOMMU && type != VFIO_TYPE1v2_IOMMU)
-		return -EINVAL;
+		return WHY(-EINVAL, "%llu is an extension, but no type of IOMMU", (unsigned long long)type);
 	tc = calloc(1, sizeof(*tc));
 	if (!tc)
 		return -ENOMEM;

@@ -276,13 +276,22 @@ static void test_dirty_get_writes_only_what_it_must(void **state)
 	assert_int_equal(map(t->c, 70 * PG, memory, 4 * PG, RW), 0);
 	assert_int_equal(dirty(t->c, 8, START), 0);
 	memset(bits, 0xff, sizeof(bits));
-	bits[1] = 0x21;
+	bits[1] = 0x21 | BIT64(40);
 	assert_int_equal(dirty_get(t->c, 4096, 0, 192 * PG, PG, 24, bits), 0);
 	assert_int_equal(bits[0], UINT64_MAX);
-	/* bit 0 is below the mapping's first page and stays */
-	assert_int_equal(bits[1], 0xf << 6 | 0x21);
+	/* what the caller has in the word that the mapping begins in stays */
+	assert_int_equal(bits[1], 0xf << 6 | 0x21 | BIT64(40));
 	assert_int_equal(bits[2], UINT64_MAX);
 	assert_int_equal(bits[3], UINT64_MAX);
+	/* also when the word before is written, but not when a mapping reaches into this one */
+	assert_int_equal(map(t->c, 62 * PG, memory, 2 * PG, RW), 0);
+	assert_int_equal(map(t->c, 127 * PG, memory, 2 * PG, RW), 0);
+	bits[0] = 0;
+	bits[1] = 1;
+	assert_int_equal(dirty_get(t->c, 48, 0, 192 * PG, PG, 24, bits), 0);
+	assert_int_equal(bits[0], (uint64_t)3 << 62);
+	assert_int_equal(bits[1], 0xf << 6 | 1 | BIT64(63));
+	assert_int_equal(bits[2], 1);
 }
 
 static long unmap_dirty(int container, uint32_t argsz, uint32_t flags, uint64_t iova, uint64_t size,

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests of the uvfio command share: TAP, a scratch place for each run, what is expected of a run.
 
-A test script is called with UVFIO PROGRAM STATIC_PROGRAM MANPAGE.
+A test script is called with UVFIO PROGRAM STATIC_PROGRAM MANPAGE MISTAKES.
 """
 import os
 import shutil

@@ -4,7 +4,7 @@
  *   fds          print every open descriptor above 2
  *   count-int    print "ready", wait for SIGTERM, print how many SIGINT came before it
  *   sleep        print "ready" and sleep
- *   map HOW      map three pages, unmap one, and end by exit, _exit or kill
+ *   map HOW      map three pages, unmap one, and end by exit, _exit or kill, or close everything
  *   ignored      print which of SIGINT and SIGCHLD are ignored, and how many signals are blocked
  */
 #include <dirent.h>
@@ -94,7 +94,7 @@ static int leave_mappings(const char *how)
 	static char pages[3 * 4096] __attribute__((aligned(4096)));
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map), .flags = 3, .size = 4096 };
 	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .size = 4096 };
-	int container = open_container();
+	int container = open_container(), last = container;
 
 	for (; map.iova < sizeof(pages); map.iova += map.size) {
 		map.vaddr = (uintptr_t)pages + map.iova;
@@ -103,6 +103,8 @@ static int leave_mappings(const char *how)
 	}
 	if (ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap))
 		return 1;
+	while (!strcmp(how, "close") && !close(last))
+		last++;
 	if (!strcmp(how, "_exit"))
 		_exit(0);
 	if (!strcmp(how, "kill"))

@@ -66,7 +66,7 @@ def exit_statuses():
     with Place() as place:
         for status in (0, 1, 2, 77, 255):
             expect(place.run('run', '--', 'sh', '-c', f'exit {status}'), status, '', '')
-        for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGSEGV, signal.SIGINT):
+        for sig in (signal.SIGTERM, signal.SIGKILL, signal.SIGINT):
             expect(place.run('run', '--', 'sh', '-c', f'kill -{int(sig)} $$'), 128 + sig, '', '')
 
 
@@ -244,12 +244,12 @@ def summary():
         assert words == ['ioctls', 'mappings', 'commands', 'bytes', 'interrupts', 'registers', 'faults', 'trace'], words
         assert lines[-1].endswith(place.path('trace.json'))
         events = json.load(open(place.path('trace.json')))
-        assert isinstance(events, list) and events
+        assert events == []
 
 
 @test
 def mappings_left():
-    line = 'uvfio: 2 of 3 mappings were left when their container or process ended'
+    line = 'uvfio: 2 of 3 mappings were left at exit'
     with Place() as place:
         for how, status in ('exit', 0), ('_exit', 0), ('kill', 137):
             result = place.run('run', '--trace=irq', '--', PROGRAM, 'map', how)
@@ -257,7 +257,12 @@ def mappings_left():
             result = place.run('run', '--trace', '--', PROGRAM, 'map', how)
             assert result.stderr.splitlines()[-1] == line, result.stderr
             result = place.run('run', '--summary', '--', PROGRAM, 'map', how)
-            assert '  mappings    3 made, 1 removed, 2 left when ' in result.stderr, result.stderr
+            line_of_summary = '  mappings    3 made, 1 unmapped by the program, 0 left to the container, 2 left at exit\n'
+            assert line_of_summary in result.stderr, result.stderr
+        result = place.run('run', '--trace=irq', '--summary', '--', PROGRAM, 'map', 'close')
+        line_of_summary = '  mappings    3 made, 1 unmapped by the program, 2 left to the container, 0 left at exit\n'
+        assert line_of_summary in result.stderr, result.stderr
+        expect(place.run('run', '--trace=irq', '--', PROGRAM, 'map', 'close'), 0, '', '')
         expect(place.run('run', '--', PROGRAM, 'map', 'exit'), 0, '')
         expect(place.run('run', '--trace=irq', '--', PROGRAM, 'fds'), 0, '', '')
 

@@ -47,6 +47,11 @@ def usage_errors():
 def wrong_trace():
     run_refused('--trace: there is no category foo: use all, or some of ioctl, file, config, bar, dma, irq, cmd, '
                 'fault', '--trace=ioctl,foo,dma', status=2)
+    run_refused('--trace: there is no category "": use all, or some of ioctl, file, config, bar, dma, irq, cmd, fault',
+                '--trace=', status=2)
+    run_refused('--trace-out: there is no file name: write --trace-out=FILE', '--trace-out=', status=2)
+    refused(2, '--trace-out: there is no file name: write --trace-out=FILE', 'run', '--trace-out', '--', 'touch', '@/ran')
+    run_refused('run: --trace takes its categories after a =: write --trace=ioctl,dma', '--trace', 'ioctl,dma', status=2)
     run_refused('--trace-out: @/no/x.json cannot be written: No such file or directory', '--trace-out=@/no/x.json')
 
 
@@ -55,7 +60,8 @@ def wrong_models_and_options():
     run_refused('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
     run_refused('there is no device model "": known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', '')
     run_refused('nvme: there is no option siz: did you mean size?', '--device', 'nvme,siz=1M')
-    run_refused('nvme: "readonly" has no value: write it as key=value', '--device', 'nvme,readonly')
+    run_refused('nvme: "readonly" has no value: write it as key=value; a comma within a value is written '
+                'twice', '--device', 'nvme,readonly')
     run_refused('nvme: readonly=1 is not possible: use on or off', '--device', 'nvme,readonly=1')
     run_refused('nvme: addr=zz is not possible: use a PCI address like 0000:00:01.0', '--device', 'nvme,addr=zz')
     run_refused('nvme: two devices at 0000:00:01.0: give one another address with addr=',
@@ -82,15 +88,30 @@ def check_image(options, words, setup=None):
 
 @test
 def wrong_images():
-    check_image('file=missing.img', ['@/missing.img', 'No such file'])
+    check_image('file=missing.img', ['@/missing.img: No such file', "; make an image first: truncate -s 256M '@/missing.img'\n"])
     check_image('file=/nonexistent/x', ['/nonexistent/x', 'No such file'])
     check_image('file=.', ['@/.'])
     check_image('file=/dev/null', ['/dev/null'])
     check_image('file=odd.img', ['@/odd.img', '512'], lambda p: p.path('odd.img', bytes(1000)))
     check_image('file=odd.img,lba=4096', ['@/odd.img', '4096'], lambda p: p.path('odd.img', bytes(4608)))
     check_image('file=empty.img', ['@/empty.img'], lambda p: p.path('empty.img', b''))
+    check_image('size=999999T', ['size=999999T: '])
     check_image('size=much', ['size=much', 'is not possible'])
     check_image('size=1000', ['1000', '512'])
+
+
+@test
+def one_image_behind_two_devices():
+    with Place() as place:
+        place.path('a,b.img', bytes(1 << 20))
+        os.link(place.path('a,b.img'), place.path('c.img'))
+        two = ['--device', 'nvme,file=a,,b.img', '--device', 'nvme,file=c.img']
+        line = f'uvfio: nvme: file={place.dir}/c.img is behind two devices: use two images, or readonly=on for both\n'
+        expect(place.run('run', *two, '--', 'true'), 1, line)
+        two[1] += ',readonly=on'
+        expect(place.run('run', *two, '--', 'true'), 1, line)
+        two[3] += ',readonly=on'
+        expect(place.run('run', *two, '--', 'ls', '/dev/vfio'), 0, '', '1\n2\nvfio\n')
 
 
 # ---- wrong programs
@@ -131,6 +152,21 @@ def program_not_executable():
         path = {'PATH': place.dir + ':' + place.path('none')}
         expect(place.run('run', '--', 'plain', env=path), 126,
                f'uvfio: {place.dir}/plain: is not executable: chmod +x makes it so\n')
+
+
+@test
+def program_of_another_user():
+    if os.getuid() != 0:
+        raise Skip('needs root to become nobody')
+    with Place() as place:
+        who = {'user': 65534, 'group': 65534, 'extra_groups': []}
+        try:
+            subprocess.run([UVFIO, '--version'], check=True, stdout=subprocess.DEVNULL, **who)
+        except (OSError, subprocess.CalledProcessError):
+            raise Skip('nobody cannot reach the build directory')
+        place.path('mine', b'#!/bin/sh\n', 0o744)
+        expect(place.run('run', '--', './mine', **who), 126,
+               'uvfio: ./mine: may not be executed by this user: it is root\'s and has mode 744\n', '')
 
 
 @test

@@ -37,6 +37,7 @@ static void opens(void)
 	FAILS(open("/dev/vfio/vfio/", O_RDWR), ENOTDIR);
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_DIRECTORY), ENOTDIR);
 	FAILS(open("/dev/vfio/new", O_RDWR | O_CREAT, 0600), EACCES);
+	FAILS(open("/dev/vfio/vfio", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
 	FAILS(open("/dev/iommu", O_RDWR), ENOENT);
 	CHECK((fd = open("/dev/vfio/../null", O_RDWR)) >= 0 && write(fd, "x", 1) == 1 && !close(fd));
 }
@@ -210,6 +211,11 @@ static int count_entries(const char *path, const char *wanted, int type)
 	return n;
 }
 
+static int only_devices(const struct dirent *entry)
+{
+	return entry->d_type == DT_CHR;
+}
+
 static void directories(void)
 {
 	struct dirent **list;
@@ -222,6 +228,11 @@ static void directories(void)
 	n = scandir("/dev/vfio", &list, NULL, alphasort);
 	CHECK(n >= 4);
 	CHECK(!strcmp(list[n - 1]->d_name, "vfio") && list[n - 1]->d_type == DT_CHR);
+	while (n)
+		free(list[--n]);
+	free(list);
+	n = scandir("/dev/vfio", &list, only_devices, alphasort);
+	CHECK(n == 2 && !strcmp(list[1]->d_name, "vfio") && list[1]->d_type == DT_CHR);
 	while (n)
 		free(list[--n]);
 	free(list);

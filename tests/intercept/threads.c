@@ -90,6 +90,34 @@ static void *make_children(void *arg)
 	return NULL;
 }
 
+static void *map_while_cancelled(void *arg)
+{
+	static char page[4096] __attribute__((aligned(4096)));
+
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	while (!atomic_load((atomic_bool *)arg))
+		;
+	pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, NULL);
+	CHECK(!client_map(shared.container, page, 1 << 20, 4096));
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, NULL);
+	return (void *)1;
+}
+
+/* An ioctl() is no cancellation point, whatever is done in it. */
+static void cancelled(void)
+{
+	static atomic_bool go;
+	pthread_t thread;
+	void *end;
+
+	CHECK(!pthread_create(&thread, NULL, map_while_cancelled, &go));
+	usleep(10000);
+	CHECK(!pthread_cancel(thread));
+	atomic_store(&go, true);
+	CHECK(!pthread_join(thread, &end) && end == (void *)1);
+	CHECK(client_unmap(shared.container, 1 << 20, 4096) == 4096);
+}
+
 int main(void)
 {
 	void *(*const what[])(void *) = { open_and_close, open_and_close, replace,       call_slot,
@@ -99,6 +127,7 @@ int main(void)
 
 	shared = client_open();
 	alarm(50);
+	cancelled();
 	for (uintptr_t i = 0; i < 8; i++)
 		CHECK(!pthread_create(&threads[i], NULL, what[i], (void *)(i + 1)));
 	nanosleep(&(struct timespec){ .tv_sec = 2 }, NULL);

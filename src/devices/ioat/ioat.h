@@ -93,6 +93,7 @@ struct ioat {
 	_Atomic uint64_t ctl;
 	_Atomic uint64_t last; /* IOVA of the last descriptor done; the worker writes it */
 	_Atomic uint32_t running;
+	_Atomic uint32_t hung;                     /* what `running` was when a write gave up waiting */
 	_Atomic uint64_t regs[IOAT_REGS_SIZE / 8]; /* what drivers have written, and CDAR, CHANERR */
 	_Atomic uint32_t attention;
 	/* The worker's: where in the chain it is. */
@@ -103,6 +104,8 @@ struct ioat {
 	uint32_t offset;       /* bytes of it done */
 	uint32_t wrong;        /* what its validation has found in them */
 	unsigned int irqs;     /* interrupts due */
+	bool failed;           /* the chain before ended in an error */
+	uint64_t not_before;   /* when this one may begin, uvfio_now(); 0: it may */
 };
 
 #define IOAT_REG64(ioat, offset) (&(ioat)->regs[(offset) / 8])
@@ -121,6 +124,8 @@ void ioat_run(struct uvfio_worker *worker);
  * small enough for who waits in a register write.
  */
 bool ioat_may_go_on(struct ioat *ioat);
+/* Let an unmap through that waits for the DMA section. */
+void ioat_breathe(struct ioat *ioat);
 
 #define IOAT_PIECE ((uint32_t)128 << 10) /* bytes; a multiple of 8 */
 #define IOAT_CUT   BIT32(31)             /* among CHANERR's bits: stopped between two pieces */

@@ -20,8 +20,9 @@
 #define MAX_XOR_BASE     5
 #define MAX_PQ           8
 #define MAX_PQ_BASE      3
-#define MAX_SED_FIRST    9 /* sources, of which a super extended descriptor of 64 bytes has room for the last \
-			    */
+#define MAX_SED_FIRST                                                                                        \
+	9 /* sources, of which a super extended descriptor of 64 bytes has room for the last                 \
+	   */
 
 /* An operation, whatever its descriptors look like. */
 struct job {
@@ -301,6 +302,7 @@ static uint32_t run(struct ioat *ioat, const struct job *job)
 				return error;
 		}
 		ioat->offset += n;
+		ioat_breathe(ioat);
 	}
 	return ioat->wrong;
 }

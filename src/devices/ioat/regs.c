@@ -15,23 +15,23 @@
 /* ---- the channel */
 
 /*
- * Wait until the worker has left the run that is `running`. It yields the CPU meanwhile: the worker may have
- * none.
+ * Wait until the worker has left the run that is `running`; false: it has not, for too long. It yields the
+ * CPU meanwhile: the worker may have none.
  */
-static void wait_for_worker(struct ioat *ioat, uint32_t running)
+static bool wait_for_worker(struct ioat *ioat, uint32_t running)
 {
 	uint64_t end = 0;
 
 	for (;;) {
 		for (int i = 0; i < 64; i++) {
 			if (atomic_load(&ioat->running) != running)
-				return;
+				return true;
 			__builtin_ia32_pause();
 		}
 		if (!end)
 			end = uvfio_now() + WAIT_NS;
 		else if (uvfio_now() > end)
-			return;
+			return false;
 		sched_yield();
 	}
 }
@@ -51,8 +51,8 @@ static void begin_generation(struct ioat *ioat, unsigned int state, bool keep)
 			new |= IOAT_FRESH;
 	} while (!atomic_compare_exchange_weak(&ioat->ctl, &ctl, new));
 	running = atomic_load(&ioat->running);
-	if (running && running - 1 != gen)
-		wait_for_worker(ioat, running);
+	if (running && running - 1 != gen && !wait_for_worker(ioat, running))
+		atomic_store(&ioat->hung, running);
 }
 
 static void channel_reset(struct ioat *ioat)
@@ -73,7 +73,7 @@ static void suspend(struct ioat *ioat)
 	} while (!atomic_compare_exchange_weak(&ioat->ctl, &ctl, ioat_with_state(ctl, IOAT_SUSPENDED)));
 	running = atomic_load(&ioat->running);
 	if (running)
-		wait_for_worker(ioat, running);
+		(void)wait_for_worker(ioat, running);
 }
 
 static void resume(struct ioat *ioat)
@@ -134,9 +134,9 @@ static uint64_t status(struct ioat *ioat)
 
 static bool reset_pending(struct ioat *ioat)
 {
-	uint32_t running = atomic_load(&ioat->running);
+	uint32_t hung = atomic_load(&ioat->hung);
 
-	return running && running - 1 != ioat_gen(atomic_load(&ioat->ctl));
+	return hung && atomic_load(&ioat->running) == hung;
 }
 
 /* ---- words */
@@ -278,6 +278,7 @@ void ioat_regs_reset(struct ioat *ioat)
 	for (size_t i = 0; i < ARRAY_SIZE(ioat->regs); i++)
 		atomic_store(&ioat->regs[i], 0);
 	atomic_store(&ioat->running, 0);
+	atomic_store(&ioat->hung, 0);
 	atomic_store(&ioat->last, 0);
 	atomic_store(&ioat->ctl, (uint64_t)gen << IOAT_GEN_SHIFT | IOAT_FRESH | IOAT_HALTED);
 	attention_seen(ioat);

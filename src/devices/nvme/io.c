@@ -218,6 +218,17 @@ static void count(struct nvme_ctrl *ctrl, bool write, uint64_t len)
 				  memory_order_relaxed);
 }
 
+/* Everything that was written is where it stays. */
+static uint16_t commit(struct nvme_worker *w, struct nvme_sq *sq)
+{
+	int rc;
+
+	nvme_long_begin(w, sq);
+	rc = nvme_media_flush(&w->ctrl->media);
+	nvme_long_end(w);
+	return rc ? media_status(w->ctrl, rc, true) : 0;
+}
+
 static uint16_t read_write(struct nvme_worker *w, struct nvme_cmd *cmd, bool write)
 {
 	struct nvme_ctrl *ctrl = w->ctrl;
@@ -237,7 +248,10 @@ static uint16_t read_write(struct nvme_worker *w, struct nvme_cmd *cmd, bool wri
 	t.offset = e.offset;
 	t.left = e.len;
 	t.fua = write && command_fua(ctrl, &cmd->sqe);
-	status = transfer(&t);
+	if (!write && cmd->sqe.cdw12 >> 16 & NVME_IO_FUA)
+		status = commit(w, cmd->sq);
+	if (!status)
+		status = transfer(&t);
 	if (!status) {
 		count(ctrl, write, e.len);
 		w->irq_cost += (uint32_t)MIN(e.len, (uint64_t)NVME_CHUNK);
@@ -249,15 +263,9 @@ static uint16_t read_write(struct nvme_worker *w, struct nvme_cmd *cmd, bool wri
 
 static uint16_t flush(struct nvme_worker *w, struct nvme_cmd *cmd)
 {
-	struct nvme_ctrl *ctrl = w->ctrl;
-	int rc;
-
-	if (cmd->sqe.nsid != NVME_NSID_ALL && !nvme_find_ns(ctrl, cmd->sqe.nsid))
+	if (cmd->sqe.nsid != NVME_NSID_ALL && !nvme_find_ns(w->ctrl, cmd->sqe.nsid))
 		return NVME_DNR(NVME_SC_INVALID_NS);
-	nvme_long_begin(w, cmd->sq);
-	rc = nvme_media_flush(&ctrl->media);
-	nvme_long_end(w);
-	return rc ? media_status(ctrl, rc, true) : 0;
+	return commit(w, cmd->sq);
 }
 
 /* The blocks against the client's data, or (data false) only whether they can be read. */

@@ -20,22 +20,41 @@
 
 /* ---- opening */
 
+/* As one would write it. */
+static const char *size_text(uint64_t size, char buf[24])
+{
+	static const char suffixes[] = "KMGT";
+	unsigned int i = 0;
+
+	while (size && size % 1024 == 0 && suffixes[i]) {
+		size /= 1024;
+		i++;
+	}
+	snprintf(buf, 24, "%llu%.*s", (unsigned long long)size, i ? 1 : 0, &suffixes[i ? i - 1 : 0]);
+	return buf;
+}
+
+static int open_failed(const char *path, int error, char *err, size_t err_len)
+{
+	if (error == ENOENT)
+		snprintf(err, err_len, "nvme: file=%s: %s; make an image first: truncate -s 256M '%s'", path,
+			 strerror(error), path);
+	else
+		snprintf(err, err_len, "nvme: file=%s: %s%s", path, strerror(error),
+			 error == EACCES || error == EROFS ? "; it must be writable, or give readonly=on"
+			 : error == EISDIR                 ? "; give a regular file or a block device"
+							   : "");
+	return -error;
+}
+
 static int open_image(const char *path, bool readonly, uint64_t *size, char *err, size_t err_len)
 {
 	struct stat st;
 	off_t end;
 	int fd = open(path, (readonly ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
-	int rc;
 
-	if (fd < 0) {
-		rc = -errno;
-		snprintf(err, err_len, "nvme: file=%s: %s%s", path, strerror(-rc),
-			 rc == -ENOENT ? "; make an image first, for example with truncate -s 256M"
-			 : rc == -EACCES || rc == -EROFS ? "; it must be writable, or give readonly=on"
-			 : rc == -EISDIR                 ? "; give a regular file or a block device"
-							 : "");
-		return rc;
-	}
+	if (fd < 0)
+		return open_failed(path, errno, err, err_len);
 	end = fstat(fd, &st) ? -1 : lseek(fd, 0, SEEK_END);
 	if (end < 0 || (!S_ISREG(st.st_mode) && !S_ISBLK(st.st_mode))) {
 		snprintf(err, err_len, "nvme: file=%s: is neither a regular file nor a block device", path);
@@ -70,6 +89,7 @@ static int open_ram(const struct uvfio_device *dev, char *err, size_t err_len)
 
 static int grow_to(int fd, uint64_t have, uint64_t size, const char *what, char *err, size_t err_len)
 {
+	char text[24];
 	int rc;
 
 	if (size <= have)
@@ -77,8 +97,8 @@ static int grow_to(int fd, uint64_t have, uint64_t size, const char *what, char 
 	if (!ftruncate(fd, (off_t)size))
 		return 0;
 	rc = -errno;
-	snprintf(err, err_len, "nvme: size=%llu: %s cannot be made that large: %s", (unsigned long long)size,
-		 what, strerror(-rc));
+	snprintf(err, err_len, "nvme: size=%s: %s cannot be made that large: %s", size_text(size, text), what,
+		 strerror(-rc));
 	return rc;
 }
 
@@ -98,7 +118,7 @@ int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, s
 		    char *err, size_t err_len)
 {
 	uint64_t have = 0, size = opts->size;
-	char what[512];
+	char what[512], text[24];
 	int fd, rc;
 
 	if (opts->file) {
@@ -117,8 +137,8 @@ int nvme_media_open(struct nvme_media *media, const struct nvme_options *opts, s
 	rc = check_size(size, opts->lba, what, err, err_len);
 	if (!rc && size > have && opts->file && opts->readonly) {
 		snprintf(err, err_len,
-			 "nvme: size=%llu: file=%s has only %llu bytes and cannot grow with readonly=on",
-			 (unsigned long long)size, opts->file, (unsigned long long)have);
+			 "nvme: size=%s: file=%s has only %llu bytes and cannot grow with readonly=on",
+			 size_text(size, text), opts->file, (unsigned long long)have);
 		rc = -EINVAL;
 	}
 	if (!rc && !opts->file)

@@ -147,6 +147,15 @@ static void nvme_reset(struct uvfio_pci_func *func)
 	nvme_full_reset(func->dev.priv);
 }
 
+/* Completions may be waiting already. */
+static void nvme_intx_enabled(struct uvfio_pci_func *func)
+{
+	struct nvme_ctrl *ctrl = func->dev.priv;
+
+	atomic_store(&ctrl->intx_check, true);
+	nvme_kick(ctrl);
+}
+
 static void nvme_forked(struct uvfio_pci_func *func)
 {
 	struct nvme_ctrl *ctrl = func->dev.priv;
@@ -186,6 +195,7 @@ const struct uvfio_pci_model nvme_model = {
 		.reset = nvme_reset,
 		.read = nvme_bar_read,
 		.write = nvme_bar_write,
+		.intx_enabled = nvme_intx_enabled,
 		.forked = nvme_forked,
 	},
 };

@@ -111,8 +111,9 @@ void nvme_sq_doorbell(struct nvme_ctrl *ctrl, unsigned int qid, uint32_t value)
 {
 	struct nvme_sq *sq = &ctrl->sq[qid];
 	uint32_t size = atomic_load(&sq->size);
-	uint32_t tail = atomic_load(&sq->tail);
+	/* In this order: the head follows the tail, and another thread may ring meanwhile. */
 	uint32_t head = atomic_load(&sq->head);
+	uint32_t tail = atomic_load(&sq->tail);
 
 	if (!atomic_load(&sq->live)) {
 		nvme_event_raise(ctrl, NVME_EVENT_INVALID_DB_REG);
@@ -133,6 +134,7 @@ void nvme_cq_doorbell(struct nvme_ctrl *ctrl, unsigned int qid, uint32_t value)
 	uint32_t size = atomic_load(&cq->size);
 	uint32_t head = atomic_load(&cq->head);
 	uint32_t tail = atomic_load(&cq->tail);
+	bool kick = false;
 
 	if (!atomic_load(&cq->live)) {
 		nvme_event_raise(ctrl, NVME_EVENT_INVALID_DB_REG);
@@ -144,13 +146,16 @@ void nvme_cq_doorbell(struct nvme_ctrl *ctrl, unsigned int qid, uint32_t value)
 		return;
 	}
 	atomic_store(&cq->head, value);
+	if (atomic_load(&ctrl->line)) {
+		atomic_store(&ctrl->intx_check, true);
+		kick = true;
+	}
 	if (atomic_load(&cq->stalled)) {
 		atomic_store(&ctrl->unstall, true);
-		nvme_kick(ctrl);
-	} else if (atomic_load(&ctrl->line)) {
-		atomic_store(&ctrl->intx_check, true);
-		nvme_kick(ctrl);
+		kick = true;
 	}
+	if (kick)
+		nvme_kick(ctrl);
 }
 
 /* ---- completion queue entries */

@@ -175,6 +175,8 @@ static void test_intx(void **state)
 	rig_write(rig, NVME_REG_INTMC, 1, 4);
 	rig_run(rig);
 	assert_true(atomic_load(&rig->func.line));
+	/* Room in a queue that was full does not make the line forgotten. */
+	atomic_store(&rig->ctrl->cq[0].stalled, true);
 	assert_true(rig_poll(rig, 0, &cqe));
 	rig_run(rig);
 	assert_false(atomic_load(&rig->func.line));
@@ -183,6 +185,16 @@ static void test_intx(void **state)
 	assert_true(atomic_load(&rig->func.line));
 	rig_disable(rig);
 	assert_false(atomic_load(&rig->func.line));
+	/* What is complete before the driver enables INTx raises the line then. */
+	rig->func.mode = UVFIO_IRQ_NONE;
+	rig_enable(rig);
+	rig_submit(rig, 0, &sqe);
+	rig_run(rig);
+	assert_false(atomic_load(&rig->func.line));
+	rig->func.mode = UVFIO_IRQ_INTX;
+	nvme_model.ops.intx_enabled(&rig->func.pub);
+	rig_run(rig);
+	assert_true(atomic_load(&rig->func.line));
 	rig_free(rig);
 }
 

@@ -135,8 +135,8 @@ def _(directory):
     result = run("qemu-io", "-f", "raw", "-c", "write -P 1 0 4M", "-c", "read -P 1 0 4M", NVME, options=["--summary"], quiet=False)
     lines = {line.split()[0]: line.split()[1:] for line in result.err.splitlines() if line.startswith("  ")}
     equal(lines["faults"], ["0"], "faults")
-    made, removed = int(lines["mappings"][0]), int(lines["mappings"][2])
-    equal((made > 0, made - removed), (True, 0), "mappings made, and not removed")
+    equal(int(lines["mappings"][0]) > 0, True, "mappings were made")
+    equal(lines["mappings"][-4:], ["0", "left", "at", "exit"], "mappings that were left")
 
 
 if __name__ == "__main__":

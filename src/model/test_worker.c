@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Workers: no kick is lost, none runs while it is held, timers, and what a model finds through its calls.
+ */
+#include "model/model.h"
+
+#include "base/trace.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+struct device {
+	struct uvfio_device dev;
+	struct iommu_dev iommu;
+	struct model_host host;
+	struct uvfio_worker *worker[3];
+	_Atomic uint64_t asked, done, runs;
+	_Atomic bool held, wrong, long_run;
+};
+
+static void run(struct uvfio_worker *worker)
+{
+	struct device *d = worker->arg;
+
+	if (atomic_load(&d->held))
+		atomic_store(&d->wrong, true);
+	atomic_fetch_add(&d->runs, 1);
+	while (atomic_load(&d->long_run) && !uvfio_worker_stopping(worker))
+		sched_yield();
+	if (atomic_load(&d->held))
+		atomic_store(&d->wrong, true);
+	atomic_store(&d->done, atomic_load(&d->asked));
+}
+
+static int setup(void **state)
+{
+	struct device *d = calloc(1, sizeof(*d));
+
+	iommu_dev_init(&d->iommu, "0000:00:01.0");
+	d->dev.name = "0000:00:01.0";
+	model_host_init(&d->host, &d->dev, &d->iommu);
+	for (int i = 0; i < 3; i++) {
+		d->worker[i] = uvfio_worker_new(&d->dev, "test", run, d);
+		assert_non_null(d->worker[i]);
+	}
+	assert_int_equal(model_host_open(&d->host), 0);
+	*state = d;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct device *d = *state;
+
+	model_host_close(&d->host);
+	model_host_destroy(&d->host);
+	iommu_dev_destroy(&d->iommu);
+	free(d);
+	return 0;
+}
+
+static void wait_for(_Atomic uint64_t *counter, uint64_t value)
+{
+	uint64_t end = uvfio_now() + 20000000000u;
+
+	while (atomic_load(counter) < value) {
+		assert_true(uvfio_now() < end);
+		sched_yield();
+	}
+}
+
+static void test_no_kick_is_lost(void **state)
+{
+	struct device *d = *state;
+
+	model_host_release(&d->host);
+	for (uint64_t i = 1; i <= 20000; i++) {
+		atomic_store(&d->asked, i);
+		uvfio_worker_kick(d->worker[i % 3]);
+		if (i % 64 == 0)
+			wait_for(&d->done, i);
+		if (i % 5000 == 0) /* long enough to fall asleep */
+			usleep(30000);
+	}
+	wait_for(&d->done, 20000);
+}
+
+/* Started held: nothing runs before the release, and what was kicked before a hold is forgotten. */
+static void test_hold(void **state)
+{
+	struct device *d = *state;
+
+	atomic_store(&d->held, true);
+	uvfio_worker_kick(d->worker[0]);
+	usleep(20000);
+	assert_int_equal(atomic_load(&d->runs), 0);
+	model_host_hold(&d->host);
+	model_host_release(&d->host);
+	usleep(20000);
+	assert_int_equal(atomic_load(&d->runs), 0);
+	atomic_store(&d->held, false);
+	model_host_release(&d->host);
+	uvfio_worker_kick(d->worker[0]);
+	wait_for(&d->runs, 1);
+	assert_false(atomic_load(&d->wrong));
+}
+
+static void *kicker(void *arg)
+{
+	struct device *d = arg;
+
+	for (int i = 0; i < 20000; i++)
+		uvfio_worker_kick(d->worker[i % 3]);
+	return NULL;
+}
+
+/* Holding ends a run that looks at uvfio_worker_stopping(), and none begins before the release. */
+static void test_hold_under_kicks(void **state)
+{
+	struct device *d = *state;
+	pthread_t thread;
+
+	model_host_release(&d->host);
+	assert_int_equal(pthread_create(&thread, NULL, kicker, d), 0);
+	for (int i = 0; i < 300; i++) {
+		atomic_store(&d->long_run, i % 3 == 0);
+		uvfio_worker_kick(d->worker[i % 3]);
+		model_host_hold(&d->host);
+		atomic_store(&d->held, true);
+		sched_yield();
+		atomic_store(&d->held, false);
+		model_host_release(&d->host);
+	}
+	atomic_store(&d->long_run, false);
+	pthread_join(thread, NULL);
+	assert_false(atomic_load(&d->wrong));
+}
+
+static void test_timer(void **state)
+{
+	struct device *d = *state;
+	uint64_t start = uvfio_now();
+
+	model_host_release(&d->host);
+	uvfio_worker_kick_after(d->worker[0], 20000000);
+	wait_for(&d->runs, 1);
+	assert_true(uvfio_now() - start >= 20000000);
+	/* once; replaced; taken back */
+	uvfio_worker_kick_after(d->worker[0], UINT64_MAX);
+	uvfio_worker_kick_after(d->worker[0], 1000000);
+	wait_for(&d->runs, 2);
+	uvfio_worker_kick_after(d->worker[0], 30000000);
+	uvfio_worker_kick_after(d->worker[0], 0);
+	usleep(60000);
+	assert_int_equal(atomic_load(&d->runs), 2);
+	/* forgotten by a reset */
+	uvfio_worker_kick_after(d->worker[0], 30000000);
+	model_host_hold(&d->host);
+	model_host_release(&d->host);
+	usleep(60000);
+	assert_int_equal(atomic_load(&d->runs), 2);
+}
+
+static void test_open_again(void **state)
+{
+	struct device *d = *state;
+
+	for (uint64_t i = 1; i <= 20; i++) {
+		model_host_release(&d->host);
+		uvfio_worker_kick(d->worker[1]);
+		wait_for(&d->runs, i);
+		assert_non_null(d->worker[1]->dma);
+		model_host_close(&d->host);
+		assert_null(d->worker[1]->dma);
+		uvfio_worker_kick(d->worker[1]); /* nobody is there */
+		assert_int_equal(model_host_open(&d->host), 0);
+		model_host_hold(&d->host);
+		model_host_release(&d->host);
+	}
+}
+
+static void test_counts(void **state)
+{
+	struct device *d = *state;
+	uint64_t commands = atomic_load(&stats[STAT_COMMANDS]),
+		 errors = atomic_load(&stats[STAT_COMMAND_ERRORS]);
+
+	uvfio_count_command(&d->dev, false);
+	uvfio_count_command(&d->dev, true);
+	assert_int_equal(atomic_load(&stats[STAT_COMMANDS]) - commands, 2);
+	assert_int_equal(atomic_load(&stats[STAT_COMMAND_ERRORS]) - errors, 1);
+	assert_false(uvfio_trace_on(&d->dev));
+	assert_int_equal(trace_start(TRACE_CMD, 0, NULL), 0);
+	assert_true(uvfio_trace_on(&d->dev));
+	assert_int_equal(trace_start(TRACE_DMA, 0, NULL), 0);
+	assert_false(uvfio_trace_on(&d->dev));
+	assert_int_equal(trace_start(0, 0, NULL), 0);
+}
+
+#define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(test_no_kick_is_lost), T(test_hold),       T(test_hold_under_kicks),
+		T(test_timer),           T(test_open_again), T(test_counts),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
