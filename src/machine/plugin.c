@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 bool plugin_named(const char *name)
 {
@@ -44,6 +43,35 @@ static bool common_option(const char *key)
 	return false;
 }
 
+/* Does the field that the option is parsed into lie within the model's options structure? */
+static bool option_fits(const struct uvfio_pci_model *model, const struct uvfio_option *opt)
+{
+	size_t size = opt->type == UVFIO_OPTION_BOOL ? sizeof(bool) : sizeof(uint64_t);
+
+	return opt->type <= UVFIO_OPTION_BOOL && model->options_size >= size &&
+	       opt->offset <= model->options_size - size;
+}
+
+static int check_options(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
+{
+	for (const struct uvfio_option *opt = model->options; opt && opt->key; opt++) {
+		if (common_option(opt->key)) {
+			snprintf(err, err_len, "%s: its option %s is one that every device has: rename it",
+				 path, opt->key);
+			return -EINVAL;
+		}
+		if (!option_fits(model, opt)) {
+			snprintf(
+				err, err_len,
+				"%s: its option %s lies outside its options: say how many bytes they have in "
+				"options_size",
+				path, opt->key);
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
 /* What every model must have, and what the compiler has not checked. */
 static int check_model(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
 {
@@ -53,13 +81,7 @@ static int check_model(const struct uvfio_pci_model *model, const char *path, ch
 			 "%s: its model lacks a name, a summary, or one of read, write and reset", path);
 		return -EINVAL;
 	}
-	for (const struct uvfio_option *opt = model->options; opt && opt->key; opt++)
-		if (common_option(opt->key)) {
-			snprintf(err, err_len, "%s: its option %s is one that every device has: rename it",
-				 path, opt->key);
-			return -EINVAL;
-		}
-	return 0;
+	return check_options(model, path, err, err_len);
 }
 
 static int load(const char *path, const struct uvfio_pci_model **model, char *err, size_t err_len)
@@ -67,10 +89,8 @@ static int load(const char *path, const struct uvfio_pci_model **model, char *er
 	const struct uvfio_plugin *plugin;
 	void *handle;
 
-	if (access(path, R_OK)) {
-		snprintf(err, err_len, "plug-in %s: %s", path, strerror(errno));
+	if (plugin_check_file(path, err, err_len))
 		return -EINVAL;
-	}
 	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
 	if (!handle) {
 		snprintf(err, err_len, "plug-in cannot be loaded: %s", dlerror());

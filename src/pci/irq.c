@@ -103,15 +103,15 @@ bool pci_slot_signal(struct pci_func *func, struct irq_slot *slot, const char *w
 
 	atomic_fetch_add(&irqs->raisers[phase], 1);
 	ctx = atomic_load(&slot->trigger);
-	if (ctx)
+	if (ctx) {
+		/* before anybody can react to it, and perhaps end the program */
+		stat_add(STAT_IRQS, 1);
+		if (trace_on(TRACE_IRQ))
+			trace_emit(TRACE_IRQ, func->name, "irq", 0, "%s vector=%u", what, vector);
 		eventfd_signal(ctx, 1);
+	}
 	atomic_fetch_sub(&irqs->raisers[phase], 1);
-	if (!ctx)
-		return false;
-	stat_add(STAT_IRQS, 1);
-	if (trace_on(TRACE_IRQ))
-		trace_emit(TRACE_IRQ, func->name, "irq", 0, "%s vector=%u", what, vector);
-	return true;
+	return ctx != NULL;
 }
 
 enum uvfio_irq_mode pci_irq_mode(struct uvfio_pci_func *pub)
