@@ -141,10 +141,14 @@ uint64_t await(struct engine *e, unsigned int state);
 void run(struct engine *e, uint16_t count);
 uint64_t completion(const struct engine *e); /* what has been written to CHANCMP */
 uint64_t now_ns(void);
+void pause_ns(uint64_t ns);
 
 /* Bytes that differ from place to place and from seed to seed; and whether they are there. */
 void paint(void *at, size_t size, uint64_t seed);
 bool painted(const void *at, size_t size, uint64_t seed);
+/* A mark on each page, quickly made: a write that lands afterwards wipes some out. */
+void mark(void *at, size_t size);
+bool marked(const void *at, size_t size);
 uint32_t random_below(uint32_t n);
 
 /* ---- the cases */

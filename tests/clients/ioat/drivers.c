@@ -184,7 +184,7 @@ static void dpdk_recover(struct engine *e)
 static void dpdk_bursts(struct engine *e)
 {
 	dpdk_start(e);
-	for (unsigned int round = 0; round < 6000; round++) {
+	for (unsigned int round = 0; round < 2000; round++) {
 		unsigned int n = 1 + random_below(DPDK_RING - 1);
 
 		paint(memory(FROM), n * 128, round);
@@ -246,7 +246,7 @@ static void spdk(struct engine *e)
 	for (end = now_ns() + 10000000; STATE(r64(e, CHANSTS)) != IDLE;)
 		CHECK(now_ns() < end);
 	EQUAL(r64(e, CHANSTS), slot(e, 0) | IDLE);
-	for (unsigned int head = 1, round = 0; round < 2000; round++) {
+	for (unsigned int head = 1, round = 0; round < 800; round++) {
 		unsigned int n = 1 + random_below(64);
 
 		paint(memory(FROM), n * 100, round);

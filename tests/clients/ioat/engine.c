@@ -16,6 +16,12 @@ uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
 }
 
+void pause_ns(uint64_t ns)
+{
+	for (uint64_t end = now_ns() + ns; now_ns() < end;)
+		;
+}
+
 void channel_reset(struct engine *e)
 {
 	w8(e, CHANCMD, CMD_RESET);
@@ -99,6 +105,22 @@ bool painted(const void *at, size_t size, uint64_t seed)
 {
 	for (size_t i = 0; i < size; i++)
 		if (((const uint8_t *)at)[i] != byte_at(seed, i))
+			return false;
+	return true;
+}
+
+#define MARK 0x6d61726b6d61726bull
+
+void mark(void *at, size_t size)
+{
+	for (size_t i = 0; i < size / 4096; i++)
+		*(volatile uint64_t *)((uint8_t *)at + i * 4096) = MARK;
+}
+
+bool marked(const void *at, size_t size)
+{
+	for (size_t i = 0; i < size / 4096; i++)
+		if (*(const volatile uint64_t *)((const uint8_t *)at + i * 4096) != MARK)
 			return false;
 	return true;
 }

@@ -180,8 +180,8 @@ static void without_abort(struct engine *e)
 {
 	for (unsigned int i = 0; i < sizeof(causes) / sizeof(*causes); i++) {
 		go_wrong(e, &causes[i], 1, 0);
-		while (!r32(e, CHANERR))
-			;
+		for (uint64_t end = now_ns() + 5000000000ull; !r32(e, CHANERR);)
+			CHECK(now_ns() < end);
 		EQUAL(r32(e, CHANERR), causes[i].error);
 		channel_reset(e);
 		w16(e, CHANCTRL, CTRL_ALL);

@@ -36,26 +36,19 @@ static void begin_writing(struct engine *e)
 	w16(e, DMACOUNT, 65535);
 }
 
-static void pause_ns(uint64_t ns)
-{
-	for (uint64_t end = now_ns() + ns; now_ns() < end;)
-		;
-}
-
 /* Once the unmap has returned, nothing lands there. */
 static void unmap(struct engine *e)
 {
 	make_window();
-	for (unsigned int i = 0; i < 150; i++) {
+	for (unsigned int i = 0; i < 300; i++) {
 		begin_writing(e);
 		pause_ns(i * 5000);
 		EQUAL(dma_unmap(WINDOW, SIZE), SIZE);
-		memset(window, 0xc3, SIZE);
+		mark(window, SIZE);
 		await(e, HALTED);
 		EQUAL(r32(e, CHANERR) & (r32(e, CHANERR) - 1), 0);
 		CHECK(r32(e, CHANERR) & (ERR_WRITE_DATA | ERR_COMPL_ADDR));
-		for (unsigned int n = 0; n < SIZE; n++)
-			EQUAL(window[n], 0xc3);
+		CHECK(marked(window, SIZE));
 	}
 	munmap(window, SIZE);
 }
@@ -76,16 +69,15 @@ static void memory_gone(struct engine *e)
 static void device_reset_in_flight(struct engine *e)
 {
 	make_window();
-	for (unsigned int i = 0; i < 150; i++) {
+	for (unsigned int i = 0; i < 300; i++) {
 		begin_writing(e);
 		pause_ns(i * 5000);
 		CHECK(!ioctl(e->device, VFIO_DEVICE_RESET));
-		memset(window, 0x3c, SIZE);
+		mark(window, SIZE);
 		EQUAL(r64(e, CHANSTS), HALTED);
 		EQUAL(r64(e, CHANCMP), 0);
 		pause_ns(50000);
-		for (unsigned int n = 0; n < SIZE; n++)
-			EQUAL(window[n], 0x3c);
+		CHECK(marked(window, SIZE));
 		EQUAL(dma_unmap(WINDOW, SIZE), SIZE);
 		device_reset(e);
 	}

@@ -246,6 +246,8 @@ static void unreadable(struct engine *e)
 	used = put_xor(e, 2, OP_XOR_VAL);
 	((struct desc *)memory(slot(e, 0)))->dst = WRITE_ONLY;
 	expect_invalid(e, used, ERR_READ_DATA);
+	((struct desc *)memory(slot(e, 0)))->dst = ~0ull - 8;
+	expect_invalid(e, used, ERR_READ_DATA);
 }
 
 /* A chain goes on behind an operation that takes two descriptors, with their count. */

@@ -148,19 +148,17 @@ static void suspend(struct engine *e)
 		uint64_t before, written;
 
 		begin_long(e);
-		for (uint64_t end = now_ns() + i * 20000; now_ns() < end;)
-			;
+		pause_ns(i * 20000);
 		w8(e, CHANCMD, CMD_SUSPEND);
+		/* At rest: neither status nor memory move. */
+		mark(memory(TO), 1u << e->xfercap);
+		written = completion(e);
 		before = r64(e, CHANSTS);
 		EQUAL(STATE(before), SUSPENDED);
-		written = completion(e);
-		/* At rest: neither status nor memory move. */
-		paint(memory(TO), 1u << e->xfercap, i);
-		for (uint64_t end = now_ns() + 200000; now_ns() < end;)
-			;
+		pause_ns(200000);
 		EQUAL(r64(e, CHANSTS), before);
 		EQUAL(completion(e), written);
-		CHECK(painted(memory(TO), 1u << e->xfercap, i));
+		CHECK(marked(memory(TO), 1u << e->xfercap));
 	}
 }
 
@@ -177,6 +175,17 @@ static void resume(struct engine *e)
 	}
 	EQUAL(await(e, IDLE), slot(e, 99) | IDLE);
 	EQUAL(completion(e) & ~7ull, slot(e, 99));
+	/* With nothing to do: back to where it was. */
+	to_state(e, SUSPENDED);
+	w8(e, CHANCMD, CMD_RESUME);
+	EQUAL(r64(e, CHANSTS), slot(e, 0) | IDLE);
+	to_state(e, ARMED);
+	w8(e, CHANCMD, CMD_SUSPEND);
+	w8(e, CHANCMD, CMD_RESUME);
+	EQUAL(r64(e, CHANSTS), ARMED);
+	to_state(e, HALTED);
+	w8(e, CHANCMD, CMD_RESUME);
+	EQUAL(r64(e, CHANSTS), HALTED);
 }
 
 /* A count in a state that has no use for it does nothing now. */
@@ -196,24 +205,17 @@ static void count_at_rest(struct engine *e)
 
 static void reset_in_flight(struct engine *e)
 {
-	for (unsigned int i = 0; i < 200; i++) {
+	for (unsigned int i = 0; i < 500; i++) {
 		begin_long(e);
-		for (uint64_t end = now_ns() + i * 3000; now_ns() < end;)
-			;
-		if (i % 2) {
-			channel_reset(e);
-		} else {
-			w8(e, CHANCMD, CMD_ABORT);
-			EQUAL(STATE(r64(e, CHANSTS)), HALTED);
-		}
-		/* Nothing of before lands any more. */
-		memset(memory(e->cmp), 0x11, 8);
-		memset(memory(TO), 0x22, 4096);
-		for (uint64_t end = now_ns() + 100000; now_ns() < end;)
-			;
-		EQUAL(completion(e), 0x1111111111111111ull);
-		for (unsigned int n = 0; n < 4096; n++)
-			EQUAL(((uint8_t *)memory(TO))[n], 0x22);
+		pause_ns(i * 3000);
+		w8(e, CHANCMD, i % 2 ? CMD_RESET : CMD_ABORT);
+		/* From here on nothing of before lands. */
+		*(uint64_t *)memory(e->cmp) = ~0ull;
+		mark(memory(TO), 1u << e->xfercap);
+		EQUAL(STATE(r64(e, CHANSTS)), HALTED);
+		pause_ns(100000);
+		EQUAL(completion(e), ~0ull);
+		CHECK(marked(memory(TO), 1u << e->xfercap));
 	}
 }
 
@@ -223,8 +225,7 @@ static void chain_in_flight(struct engine *e)
 	for (unsigned int i = 0; i < 200; i++) {
 		begin_long(e);
 		put(e, 100, D_COMPL, 8, FROM, FROM + 64);
-		for (uint64_t end = now_ns() + i * 3000; now_ns() < end;)
-			;
+		pause_ns(i * 3000);
 		w64(e, CHAINADDR, slot(e, 100));
 		EQUAL(r64(e, CHANSTS), ARMED);
 		EQUAL(r16(e, DMACOUNT), 0);
