@@ -10,8 +10,15 @@
 #define IRQ_BATCH 16   /* interrupts that may become one */
 #define IRQ_HURRY 4096 /* bytes: an operation that is not begun before the interrupts are delivered */
 
-#define FATAL     (IOAT_ERR_NEXT | IOAT_ERR_ALIGN | IOAT_ERR_COUNT) /* there is no way on */
-#define RESERVED  0x00fff800u                                       /* control bits of copy and fill */
+/*
+ * How long a chain waits that begins after an error, as hardware has to collect itself too. DPDK (22.11 to
+ * 24.11) relies on it: asked for the status of the operation that has failed, right after it has restarted
+ * the channel, its driver forgets the next operation if that is already done.
+ */
+#define RECOVERY_NS 100000
+
+#define FATAL       (IOAT_ERR_NEXT | IOAT_ERR_ALIGN | IOAT_ERR_COUNT) /* there is no way on */
+#define RESERVED    0x00fff800u                                       /* control bits of copy and fill */
 
 /* Is the chain still the driver's current one? It may be suspended, not ended. */
 static bool owns(struct ioat *ioat)
@@ -198,6 +205,7 @@ static void fail(struct ioat *ioat, uint32_t error, unsigned int used, uint64_t 
 	atomic_fetch_or(IOAT_REG64(ioat, IOAT_REG_CHANERR), error);
 	uvfio_pci_config_update(ioat->func, IOAT_CFG_CHANERR_INT, 0,
 				error & ~uvfio_pci_config_read(ioat->func, IOAT_CFG_CHANERRMSK_INT));
+	ioat->failed = fatal;
 	if (!(fatal ? halt(ioat) : advance(ioat, used, next, false)))
 		return;
 	uvfio_count_command(&ioat->func->dev, true);
@@ -262,14 +270,39 @@ static bool step(struct ioat *ioat, uint16_t pending)
 	return true;
 }
 
-/* Begins where the chain was left, or anew when there is another. */
-static void follow(struct ioat *ioat, uint64_t ctl)
+/* Where the chain begins, if it is another one. */
+static void begin(struct ioat *ioat, uint64_t ctl)
 {
-	if (ioat->gen != ioat_gen(ctl)) {
-		ioat->gen = ioat_gen(ctl);
-		ioat->next = atomic_load(IOAT_REG64(ioat, IOAT_REG_CHAINADDR));
-		ioat->fetched = false;
+	if (ioat->gen == ioat_gen(ctl))
+		return;
+	ioat->gen = ioat_gen(ctl);
+	ioat->next = atomic_load(IOAT_REG64(ioat, IOAT_REG_CHAINADDR));
+	ioat->fetched = false;
+	ioat->not_before = ioat->failed ? uvfio_now() + RECOVERY_NS : 0;
+	ioat->failed = false;
+}
+
+/* True: not yet; we come back. */
+static bool too_early(struct ioat *ioat)
+{
+	uint64_t now;
+
+	if (!ioat->not_before)
+		return false;
+	now = uvfio_now();
+	if (now < ioat->not_before) {
+		uvfio_worker_kick_after(ioat->worker, ioat->not_before - now);
+		return true;
 	}
+	ioat->not_before = 0;
+	return false;
+}
+
+/* Goes through the chain from where it was left. */
+static void follow(struct ioat *ioat)
+{
+	uint64_t ctl;
+
 	for (;;) {
 		uint16_t pending;
 
@@ -294,10 +327,13 @@ void ioat_run(struct uvfio_worker *worker)
 
 		if (ioat_state(ctl) != IOAT_ACTIVE || uvfio_worker_stopping(worker))
 			return;
-		atomic_store(&ioat->running, ioat_gen(ctl) + 1);
+		begin(ioat, ctl);
+		if (too_early(ioat))
+			return;
+		atomic_store(&ioat->running, ioat->gen + 1);
 		/* Whoever ends this chain from here on sees us in it; who did before is seen now. */
-		if (ioat_gen(atomic_load(&ioat->ctl)) == ioat_gen(ctl))
-			follow(ioat, ctl);
+		if (ioat_gen(atomic_load(&ioat->ctl)) == ioat->gen)
+			follow(ioat);
 		atomic_store(&ioat->running, 0);
 	}
 }

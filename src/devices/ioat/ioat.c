@@ -90,6 +90,7 @@ static void ioat_reset(struct uvfio_pci_func *func)
 	ioat_regs_reset(ioat);
 	ioat->fetched = false;
 	ioat->irqs = 0;
+	ioat->failed = false;
 }
 
 /* The worker of before is gone, maybe in the middle of a descriptor: the new one does it again. */

@@ -104,6 +104,8 @@ struct ioat {
 	uint32_t offset;       /* bytes of it done */
 	uint32_t wrong;        /* what its validation has found in them */
 	unsigned int irqs;     /* interrupts due */
+	bool failed;           /* the chain before ended in an error */
+	uint64_t not_before;   /* when this one may begin, uvfio_now(); 0: it may */
 };
 
 #define IOAT_REG64(ioat, offset) (&(ioat)->regs[(offset) / 8])

@@ -225,22 +225,26 @@ static void stop_now(struct rig *rig, uint64_t iova)
 
 static void test_stopping(void **state)
 {
-	struct rig *rig = rig_new("3.3", 20);
+	static const uint32_t ops[] = { IOAT_OP_COPY, IOAT_OP_FILL, IOAT_OP_XOR };
 
 	(void)state;
-	rig->before_write = stop_now;
-	rig_desc(rig, 0, IOAT_OP_COPY, COMPL, 1u << 20, RIG_DATA, FAR);
-	rig_go(rig, 1);
-	rig_run(rig);
-	assert_int_equal(rig->pieces, 1);
-	assert_int_equal(rig_sts(rig), IOAT_ACTIVE);
-	ioat_model.ops.reset(&rig->func);
-	atomic_store(&rig->stopping, false);
-	atomic_store(&rig->kicked, true);
-	rig_run(rig);
-	assert_int_equal(rig->pieces, 1);
-	assert_int_equal(rig_sts(rig), IOAT_HALTED);
-	rig_free(rig);
+	for (size_t i = 0; i < ARRAY_SIZE(ops); i++) {
+		struct rig *rig = rig_new("3.4", 20);
+
+		rig->before_write = stop_now;
+		rig_desc(rig, 0, ops[i], COMPL, 1u << 20, RIG_DATA, FAR)->arg[0] = RIG_DATA;
+		rig_go(rig, 1);
+		rig_run(rig);
+		assert_int_equal(rig->pieces, 1);
+		assert_int_equal(rig_sts(rig), IOAT_ACTIVE);
+		ioat_model.ops.reset(&rig->func);
+		atomic_store(&rig->stopping, false);
+		atomic_store(&rig->kicked, true);
+		rig_run(rig);
+		assert_int_equal(rig->pieces, 1);
+		assert_int_equal(rig_sts(rig), IOAT_HALTED);
+		rig_free(rig);
+	}
 }
 
 static void test_forked(void **state)

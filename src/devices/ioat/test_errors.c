@@ -46,9 +46,10 @@ static void fail_at(struct rig *rig, const struct cause *c, unsigned int good)
 	rig_desc(rig, good, c->op, c->flags, c->size, c->src, c->dst);
 	rig_desc(rig, good + 1, IOAT_OP_COPY, COMPL | IOAT_DESC_INT, 8, RIG_DATA, FAR);
 	rig->chanerr_int = 0;
-	rig->irqs = rig->failed = 0;
+	rig->irqs = rig->failed = rig->delays = 0;
 	rig_go(rig, (uint16_t)(good + 2));
 	rig_run(rig);
+	assert_int_equal(rig->delays, 0);
 	assert_int_equal(rig_chanerr(rig), c->error);
 	assert_int_equal(rig->chanerr_int, c->error);
 	assert_int_equal(rig_sts(rig), last | IOAT_HALTED);
@@ -64,6 +65,8 @@ static void fail_at(struct rig *rig, const struct cause *c, unsigned int good)
 	assert_int_equal(rig_sts(rig), SLOT(good + 1) | IOAT_IDLE);
 	assert_int_equal(rig_chanerr(rig), 0);
 	assert_int_equal(rig->irqs, 2);
+	/* It does not begin at once. */
+	assert_int_equal(rig->delays, 1);
 }
 
 static void test_errors(void **state)
@@ -128,9 +131,11 @@ static void test_completion_errors(void **state)
 		rig_write(rig, IOAT_REG_CHANCMP, bad[i], 8);
 		rig_desc(rig, 0, IOAT_OP_COPY, 0, 8, RIG_DATA, FAR);
 		rig_desc(rig, 1, IOAT_OP_COPY, COMPL, 8, RIG_DATA, FAR);
-		rig->irqs = 0;
+		rig->irqs = rig->pieces = 0;
 		rig_go(rig, 2);
 		rig_run(rig);
+		/* Two copies, and an attempt that is not made twice. */
+		assert_int_equal(rig->pieces, bad[i] % 8 ? 2 : 3);
 		assert_int_equal(rig_chanerr(rig), IOAT_ERR_CHANCMP);
 		assert_int_equal(rig_sts(rig), SLOT(0) | IOAT_HALTED);
 		assert_int_equal(rig->irqs, 1);

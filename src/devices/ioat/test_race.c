@@ -116,27 +116,58 @@ static void hang(struct rig *rig, uint64_t iova)
 		sleep_ms(1);
 }
 
-static void test_reset_of_what_hangs(void **state)
+static struct rig *hung_rig(uint32_t size)
 {
 	struct rig *rig = rig_new("3.3", 20);
-	unsigned int pieces;
 
-	(void)state;
-	rig_desc(rig, 0, IOAT_OP_COPY, COMPL, BIG, RIG_DATA, FAR);
+	rig_desc(rig, 0, IOAT_OP_COPY, COMPL, size, RIG_DATA, FAR);
 	rig->before_write = hang;
 	rig_start(rig);
 	rig_go(rig, 1);
 	await_gate(rig);
+	return rig;
+}
+
+static void reset_hung(uint32_t size)
+{
+	struct rig *rig = hung_rig(size);
+	unsigned int pieces = atomic_load(&rig->pieces);
+
 	rig_write(rig, IOAT_REG_CHANCMD, IOAT_CMD_RESET, 1);
 	assert_int_equal(rig_sts(rig), IOAT_HALTED);
 	assert_int_equal(rig_read(rig, IOAT_REG_CHANCMD, 1), IOAT_CMD_RESET);
-	pieces = atomic_load(&rig->pieces);
 	atomic_store(&rig->gate, 2);
 	while (rig_read(rig, IOAT_REG_CHANCMD, 1))
 		sched_yield();
 	assert_int_equal(rig_sts(rig), IOAT_HALTED);
 	assert_int_equal(atomic_load(&rig->pieces), pieces + 1);
 	assert_int_equal(rig_completion(rig), 0);
+	rig_free(rig);
+}
+
+static void test_reset_of_what_hangs(void **state)
+{
+	(void)state;
+	reset_hung(BIG);
+	reset_hung(64);
+}
+
+/* What hung fails, when nobody cares any more. */
+static void test_late_failure(void **state)
+{
+	struct rig *rig = hung_rig(64);
+
+	(void)state;
+	rig_access(rig, FAR, 4096, 0);
+	rig_write(rig, IOAT_REG_CHAINADDR, SLOT(0), 8);
+	assert_int_equal(rig_sts(rig), IOAT_ARMED);
+	atomic_store(&rig->gate, 2);
+	while (rig_read(rig, IOAT_REG_CHANCMD, 1))
+		sched_yield();
+	assert_int_equal(rig_sts(rig), IOAT_ARMED);
+	assert_int_equal(rig_chanerr(rig), 0);
+	assert_int_equal(rig_completion(rig), 0);
+	assert_int_equal(atomic_load(&rig->irqs), 0);
 	rig_free(rig);
 }
 
@@ -263,9 +294,10 @@ static void test_hostile_threads(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_end_in_flight),  cmocka_unit_test(test_reset_of_what_hangs),
-		cmocka_unit_test(test_suspend_resume), cmocka_unit_test(test_suspend_at_completion),
-		cmocka_unit_test(test_reset_storm),    cmocka_unit_test(test_hostile_threads),
+		cmocka_unit_test(test_end_in_flight),         cmocka_unit_test(test_reset_of_what_hangs),
+		cmocka_unit_test(test_late_failure),          cmocka_unit_test(test_suspend_resume),
+		cmocka_unit_test(test_suspend_at_completion), cmocka_unit_test(test_reset_storm),
+		cmocka_unit_test(test_hostile_threads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

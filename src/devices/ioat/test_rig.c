@@ -70,10 +70,12 @@ static int dma_copy(struct uvfio_dma *dma, uint64_t dst, uint64_t src, size_t le
 		    bool *dst_failed)
 {
 	struct rig *rig = rig_of(dma->dev);
-	uint64_t in = reach(rig, src, len, RIG_R), out = reach(rig, dst, len, RIG_W);
+	uint64_t in, out;
 
 	assert_non_null(what);
 	before_write(rig, dst);
+	in = reach(rig, src, len, RIG_R);
+	out = reach(rig, dst, len, RIG_W);
 	rig_copy_bytes(rig->memory + dst % RIG_MEMORY, rig->memory + src % RIG_MEMORY, MIN(in, out));
 	*dst_failed = out < in;
 	return MIN(in, out) == len ? 0 : -EFAULT;
@@ -115,6 +117,15 @@ static void worker_kick(struct uvfio_worker *worker)
 		pthread_cond_signal(&rig->cond);
 		pthread_mutex_unlock(&rig->lock);
 	}
+}
+
+static void worker_kick_after(struct uvfio_worker *worker, uint64_t ns)
+{
+	struct timespec ts = { (time_t)(ns / 1000000000), (long)(ns % 1000000000) };
+
+	nanosleep(&ts, NULL);
+	atomic_fetch_add(&rig_of(worker->dev)->delays, 1);
+	worker_kick(worker);
 }
 
 static bool worker_stopping(const struct uvfio_worker *worker)
@@ -186,6 +197,7 @@ static const struct uvfio_device_calls device_calls = {
 	.dma_fill = dma_fill,
 	.worker_new = worker_new,
 	.worker_kick = worker_kick,
+	.worker_kick_after = worker_kick_after,
 	.worker_stopping = worker_stopping,
 	.trace = host_trace,
 	.count_command = count_command,

@@ -39,7 +39,7 @@ struct rig {
 	uint8_t access[RIG_PAGES];
 	uint32_t trace_on;
 	/* What the model did. */
-	_Atomic unsigned int irqs, traces, done, failed, line, pieces;
+	_Atomic unsigned int irqs, traces, done, failed, line, pieces, delays;
 	enum uvfio_irq_mode mode;
 	_Atomic uint32_t chanerr_int, chanerrmsk_int;
 	/* Called in the worker before each copy, fill and write; where is the first I/O address. */
