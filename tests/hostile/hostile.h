@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A deliberately wrong NVMe driver.
+ * Deliberately wrong drivers: of an NVMe controller (driver_nvme.c), of a copy engine (driver_ioat.c).
  *
- * It knows how to bring the controller up, so that its nonsense reaches every part of it, and then does
- * everything a driver must not do: random registers, doorbells, queue entries and data pointers, memory that
- * is unmapped under the device, queues that lie over each other. What must never happen: a crash, a hang, or
- * a byte written to memory that the device has not been given, or no longer has.
+ * One knows how to bring its device up, so that its nonsense reaches every part of it, and then does
+ * everything a driver must not do: random registers, doorbells, queue entries, descriptors and data pointers,
+ * memory that is unmapped under the device, queues that lie over each other. What must never happen: a crash,
+ * a hang, or a byte written to memory that the device has not been given, or no longer has.
  */
 #ifndef UVFIO_TESTS_HOSTILE_H
 #define UVFIO_TESTS_HOSTILE_H
@@ -65,9 +65,10 @@ void device_random_config(struct device *dev);
 void device_random_irqs(struct device *dev);
 void device_master(struct device *dev);
 
-/* driver.c */
-void driver_bring_up(
-	struct device *dev); /* reset, enable, make queues; dies when the controller does not follow */
+/* driver_*.c */
+extern const char driver_device[]; /* as for --device */
+/* Reset, enable, make queues; dies when the device does not follow. */
+void driver_bring_up(struct device *dev);
 void driver_operation(struct device *dev);
 void driver_final_check(struct device *dev); /* after all that, it must work */
 

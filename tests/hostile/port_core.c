@@ -5,15 +5,17 @@
 #include "uvfio/machine.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 
 static struct uvfio_machine *machine;
 static int bar = -1;
 
 void port_setup(void)
 {
-	char err[256];
+	char config[128], err[256];
 
-	machine = uvfio_machine_new("device nvme,size=16M,ns=2,threads=3\n", err, sizeof(err));
+	snprintf(config, sizeof(config), "device %s\n", driver_device);
+	machine = uvfio_machine_new(config, err, sizeof(err));
 	if (!machine)
 		die("%s", err);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The wrong driver itself: what it brings up properly, and what it then does with it. */
+/* A wrong NVMe driver: what it brings up properly, and what it then does with it. */
 #include "hostile.h"
 
 #include <linux/vfio.h>
@@ -18,6 +18,8 @@ struct queue {
 	uint8_t phase;
 	uint16_t cid;
 };
+
+const char driver_device[] = "nvme,size=16M,ns=2,threads=3";
 
 static struct queue queues[NR_QUEUES];
 
