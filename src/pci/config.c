@@ -44,7 +44,9 @@ static void apply_command(struct pci_func *func)
 	uint32_t command = load(&func->config, PCI_COMMAND);
 
 	pci_gate_set(func, GATE_DECODE, !(command & PCI_COMMAND_MEMORY));
-	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !pci_gone(func));
+	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) != 0);
+	if (pci_func_gone(func)) /* whoever of the two stores last turns it off */
+		atomic_store(&func->iommu.enabled, false);
 	pci_intx_set_disabled(func, (command & PCI_COMMAND_INTX_DISABLE) != 0);
 }
 
