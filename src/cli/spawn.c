@@ -113,7 +113,7 @@ static bool program_has_it(const siginfo_t *info, pid_t pid)
 	return info->si_code == SI_KERNEL && getpgid(pid) == getpgrp();
 }
 
-static int wait_and_forward(pid_t pid)
+static int wait_and_forward(pid_t pid, struct ctl_server *ctl)
 {
 	sigset_t set;
 	int status;
@@ -129,6 +129,8 @@ static int wait_and_forward(pid_t pid)
 			complain("lost the program: %s", strerror(errno));
 			return EXIT_ERROR;
 		}
+		if (ctl)
+			ctl_server_wait(ctl, &set);
 		if (sigwaitinfo(&set, &info) > 0 && info.si_signo != SIGCHLD && !program_has_it(&info, pid))
 			kill(pid, info.si_signo);
 	}
@@ -156,5 +158,5 @@ int spawn_and_wait(const struct launch *launch)
 	if (read(report[0], &error, sizeof(error)) == sizeof(error))
 		complain("%s: cannot be executed: %s", launch->program->path, strerror(error));
 	close(report[0]);
-	return wait_and_forward(pid);
+	return wait_and_forward(pid, launch->ctl);
 }

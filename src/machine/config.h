@@ -34,6 +34,7 @@ struct machine_config {
 	struct iommu_params iommu;
 	unsigned int nr_devices;
 	struct device_config *devices;
+	unsigned int next_instance; /* above all that there have been */
 };
 
 /* 0, -EINVAL or -ENOMEM; on error one line in err and nothing to free. */

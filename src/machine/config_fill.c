@@ -93,14 +93,14 @@ static void fill_numbers(struct machine_config *config)
 {
 	for (unsigned int i = 0; i < config->nr_devices; i++) {
 		struct device_config *dev = &config->devices[i];
-		unsigned int next = 0, minor = NOT_GIVEN;
+		unsigned int minor = NOT_GIVEN;
 		bool taken[256] = { false };
 
 		for (unsigned int k = 0; k < config->nr_devices; k++) {
 			const struct device_config *other = &config->devices[k];
 
 			if (other->instance != NOT_GIVEN)
-				next = MAX(next, other->instance + 1);
+				config->next_instance = MAX(config->next_instance, other->instance + 1);
 			if (other->minor < ARRAY_SIZE(taken))
 				taken[other->minor] = true;
 			if (other->group == dev->group && other->minor != NOT_GIVEN)
@@ -110,7 +110,7 @@ static void fill_numbers(struct machine_config *config)
 			minor = taken[k] ? NOT_GIVEN : k;
 		dev->minor = minor == NOT_GIVEN ? dev->group : minor;
 		if (dev->instance == NOT_GIVEN)
-			dev->instance = next;
+			dev->instance = config->next_instance++;
 	}
 }
 

@@ -105,7 +105,7 @@ static const struct {
 	const char *what, *heading;
 } kinds[] = {
 	{ "devices", "ADDRESS       MODEL     GROUP  STATE" },
-	{ "groups", "GROUP  VIABLE  STATE" },
+	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
 };
