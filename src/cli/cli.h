@@ -5,6 +5,7 @@
  *   program.c  is PROGRAM something that the preload library can be loaded into?
  *   preload.c  where is the preload library?  session.c  the session directory
  *   spawn.c    runs the program, passes signals on   summary.c  what happened
+ *   ctl_*.c    lets others look at and change what the program has: `uvfio ctl`
  *
  * Exit status: the program's own, 128 + n when signal n ended it; before the program runs 1 for anything
  * wrong with the machine, the program or the system, 2 for wrong usage, 126 program cannot be executed, 127
@@ -16,6 +17,7 @@
 #include "base/base.h"
 
 #include <limits.h>
+#include <signal.h>
 
 #define EXIT_ERROR          1
 #define EXIT_USAGE          2
@@ -43,6 +45,7 @@ void cli_print_options(const struct cli_option *table);
 
 int run_command(int argc, char **argv);
 int devices_command(int argc, char **argv);
+int ctl_command(int argc, char **argv);
 
 /* ---- describe.c */
 
@@ -75,6 +78,8 @@ struct session {
 	char dir[PATH_MAX];     /* absolute */
 	int owner;              /* descriptor: its lock says that the launcher lives; open to the end */
 	char preload[PATH_MAX]; /* a path to the preload library that LD_PRELOAD can hold */
+	bool ctl;               /* set before it is made: devices can change */
+	struct uvfio_machine *machine; /* what is there now; NULL without ctl */
 };
 /*
  * Make the session directory, the machine in it to check everything, and the files that the program needs.
@@ -82,6 +87,20 @@ struct session {
  */
 int session_create(struct session *session, const char *description);
 void session_remove(struct session *session);
+/* Replace SESSION/machine. 0 or -errno. */
+int session_describe(const struct session *session, const char *description);
+/* Call fn for every directory in tmp that is named like a session. */
+void sessions_each(const char *tmp, void (*fn)(void *arg, const char *dir), void *arg);
+
+/* ---- ctl_server.c: the launcher's side of `uvfio ctl` */
+
+struct ctl_server;
+/* Listen in the session, and at path when it is not empty. NULL: complained. */
+struct ctl_server *ctl_server_new(struct session *session, const char *description, const char *path,
+				  const char *program);
+void ctl_server_free(struct ctl_server *server);
+/* Serve until a signal of the set is pending. */
+void ctl_server_wait(struct ctl_server *server, const sigset_t *set);
 
 /* ---- spawn.c */
 
@@ -89,8 +108,9 @@ struct launch {
 	const struct program *program;
 	char **argv;
 	const struct session *session;
-	const char *trace;     /* categories, or NULL */
-	const char *trace_out; /* absolute path, or NULL */
+	const char *trace;      /* categories, or NULL */
+	const char *trace_out;  /* absolute path, or NULL */
+	struct ctl_server *ctl; /* or NULL */
 };
 /* Block the signals that are passed on, from before the session exists to after it is gone. */
 void spawn_block_signals(void);

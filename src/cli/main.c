@@ -91,6 +91,7 @@ static int main_help(void)
 {
 	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
 	       "       uvfio devices [MODEL]\n"
+	       "       uvfio ctl [--session=PATH] COMMAND\n"
 	       "       uvfio --help | --version\n"
 	       "\n"
 	       "uvfio is Linux device assignment (VFIO) in user space: a program written for /dev/vfio runs\n"
@@ -99,6 +100,7 @@ static int main_help(void)
 	       "commands:\n"
 	       "  run      run a program against devices; uvfio run --help lists the options\n"
 	       "  devices  list the device models, or one, with every option and its default\n"
+	       "  ctl      look at a running program's devices, add and remove some\n"
 	       "\n"
 	       "options:\n");
 	cli_print_options(main_options);
@@ -121,7 +123,7 @@ static int run_main(int argc, char **argv)
 	if (c == '?')
 		return EXIT_USAGE;
 	if (optind == argc) {
-		complain("no command: use uvfio run or uvfio devices; uvfio --help tells more");
+		complain("no command: use uvfio run, uvfio devices or uvfio ctl; uvfio --help tells more");
 		return EXIT_USAGE;
 	}
 	argc -= optind;
@@ -131,7 +133,9 @@ static int run_main(int argc, char **argv)
 		return run_command(argc, argv);
 	if (!strcmp(argv[0], "devices"))
 		return devices_command(argc, argv);
-	complain("there is no command %s: use run or devices", argv[0]);
+	if (!strcmp(argv[0], "ctl"))
+		return ctl_command(argc, argv);
+	complain("there is no command %s: use run, devices or ctl", argv[0]);
 	return EXIT_USAGE;
 }
 

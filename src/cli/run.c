@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_DEVICE = 256, OPT_IOMMU, OPT_TRACE, OPT_TRACE_OUT, OPT_SUMMARY, OPT_HELP };
+enum { OPT_DEVICE = 256, OPT_IOMMU, OPT_TRACE, OPT_TRACE_OUT, OPT_SUMMARY, OPT_CTL, OPT_HELP };
 
 static const struct cli_option run_options[] = {
 	{ "device", "MODEL[,KEY=VALUE...]", OPT_DEVICE,
@@ -26,6 +26,9 @@ static const struct cli_option run_options[] = {
 	{ "trace-out", "FILE", OPT_TRACE_OUT,
 	  "write all events to FILE (JSON) for Perfetto or chrome://tracing" },
 	{ "summary", NULL, OPT_SUMMARY, "after the program's end, print on standard error what happened" },
+	{ "ctl", "[=PATH]", OPT_CTL,
+	  "let uvfio ctl add and remove devices while the program runs; prints on standard error\n"
+	  "the path of the socket for that: one in the session directory, or PATH" },
 	{ "help", NULL, OPT_HELP, "show this help" },
 	{ NULL, NULL, 0, NULL },
 };
@@ -37,6 +40,8 @@ struct run {
 	bool trace_bare; /* without =CATEGORIES */
 	char trace_out[PATH_MAX];
 	bool summary;
+	bool ctl;
+	const char *ctl_path; /* or NULL */
 	bool help;
 };
 
@@ -120,6 +125,10 @@ static int parse_option(struct run *run, int option)
 	case OPT_SUMMARY:
 		run->summary = true;
 		return 0;
+	case OPT_CTL:
+		run->ctl = true;
+		run->ctl_path = optarg;
+		return 0;
 	case OPT_HELP:
 		run->help = true;
 		return 0;
@@ -188,7 +197,7 @@ static int run_in_session(const struct run *run, struct launch *launch)
 static int run(const struct run *run, char **argv)
 {
 	struct program program;
-	struct session session;
+	struct session session = { .ctl = run->ctl };
 	struct launch launch = {
 		.program = &program, .argv = argv, .session = &session, .trace = run->trace
 	};
@@ -200,7 +209,13 @@ static int run(const struct run *run, char **argv)
 	status = session_create(&session, run->description.text);
 	if (status)
 		return status;
-	status = run_in_session(run, &launch);
+	if (run->ctl) {
+		launch.ctl = ctl_server_new(&session, run->description.text, run->ctl_path, argv[0]);
+		status = launch.ctl ? 0 : EXIT_ERROR;
+	}
+	if (!status)
+		status = run_in_session(run, &launch);
+	ctl_server_free(launch.ctl);
 	session_remove(&session);
 	if (run->summary)
 		summary_print(status, launch.trace_out);

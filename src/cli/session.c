@@ -6,6 +6,7 @@
  *   dev/, sys/   the trees that stand for /dev and /sys
  *   stats        counters (base/trace.h)
  *   owner        locked as long as the launcher lives
+ *   ctl          with --ctl, the socket of `uvfio ctl` (ctl_server.c)
  *   preload.so   a link to the preload library, when its own path cannot be written into LD_PRELOAD
  *
  * It is made below TMPDIR with mode 0700, and removed when the program has ended. A launcher that was killed
@@ -65,27 +66,32 @@ static bool was_left(const char *dir, int *fd)
 	return *fd >= 0 && !flock(*fd, LOCK_EX | LOCK_NB);
 }
 
-static void remove_left_sessions(const char *tmp)
+void sessions_each(const char *tmp, void (*fn)(void *arg, const char *dir), void *arg)
 {
 	DIR *dir = opendir(tmp);
 	struct dirent *entry;
+	char path[PATH_MAX];
 
-	while (dir && (entry = readdir(dir))) {
-		struct session left;
-		int fd;
-
-		if (strncmp(entry->d_name, PREFIX, strlen(PREFIX)) ||
-		    strlen(entry->d_name) != strlen(PREFIX) + 6 ||
-		    (size_t)snprintf(left.dir, sizeof(left.dir), "%s/%s", tmp, entry->d_name) >=
-			    sizeof(left.dir))
-			continue;
-		if (was_left(left.dir, &fd))
-			session_remove(&left);
-		if (fd >= 0)
-			close(fd);
-	}
+	while (dir && (entry = readdir(dir)))
+		if (!strncmp(entry->d_name, PREFIX, strlen(PREFIX)) &&
+		    strlen(entry->d_name) == strlen(PREFIX) + 6 &&
+		    (size_t)snprintf(path, sizeof(path), "%s/%s", tmp, entry->d_name) < sizeof(path))
+			fn(arg, path);
 	if (dir)
 		closedir(dir);
+}
+
+static void remove_if_left(void *arg, const char *dir)
+{
+	struct session left = { .owner = -1 };
+	int fd;
+
+	(void)arg;
+	snprintf(left.dir, sizeof(left.dir), "%s", dir);
+	if (was_left(dir, &fd))
+		session_remove(&left);
+	if (fd >= 0)
+		close(fd);
 }
 
 static int make_directory(struct session *session)
@@ -105,7 +111,7 @@ static int make_directory(struct session *session)
 			 real);
 		return EXIT_ERROR;
 	}
-	remove_left_sessions(real);
+	sessions_each(real, remove_if_left, NULL);
 	snprintf(session->dir, sizeof(session->dir), "%.*s/" PREFIX "XXXXXX",
 		 (int)sizeof(session->dir) - DEEPEST, strcmp(real, "/") ? real : "");
 	if (!mkdtemp(session->dir)) {
@@ -116,21 +122,25 @@ static int make_directory(struct session *session)
 	return 0;
 }
 
-static int write_description(const struct session *session, const char *description)
+/* Who reads it meanwhile reads the old one or the new one. */
+int session_describe(const struct session *session, const char *description)
 {
-	char path[PATH_MAX];
+	char new[PATH_MAX], path[PATH_MAX];
 	FILE *f;
 
+	session_path(session, "machine.new", new);
 	session_path(session, "machine", path);
-	f = fopen(path, "we");
+	f = fopen(new, "we");
 	if (!f)
 		return -errno;
 	fputs(description, f);
-	return fclose(f) ? -errno : 0;
+	if (fclose(f))
+		return -errno;
+	return rename(new, path) ? -errno : 0;
 }
 
 /* Make the machine, which checks everything that the description names, and write what it looks like. */
-static int check_machine(const struct session *session, const char *description)
+static int check_machine(struct session *session, const char *description)
 {
 	char err[1024];
 	struct uvfio_machine *machine = machine_new(description, session->dir, err, sizeof(err));
@@ -141,7 +151,10 @@ static int check_machine(const struct session *session, const char *description)
 		return EXIT_ERROR;
 	}
 	rc = machine_write_tree(machine, session->dir);
-	machine_free(machine);
+	if (session->ctl && !rc)
+		session->machine = machine;
+	else
+		machine_free(machine);
 	if (rc) {
 		complain("session directory %s: cannot be filled: %s", session->dir, strerror(-rc));
 		return EXIT_ERROR;
@@ -182,7 +195,7 @@ static int fill(struct session *session, const char *description)
 		return status;
 	session_path(session, "stats", path);
 	if (!rc)
-		rc = write_description(session, description);
+		rc = session_describe(session, description);
 	if (!rc)
 		rc = stats_attach(path);
 	if (rc) {
@@ -197,6 +210,7 @@ int session_create(struct session *session, const char *description)
 	int status = preload_find(session->preload);
 	mode_t mask;
 
+	session->machine = NULL;
 	if (!status)
 		status = make_directory(session);
 	if (status)
@@ -222,6 +236,8 @@ static int remove_entry(const char *path, const struct stat *st, int type, struc
 
 void session_remove(struct session *session)
 {
+	if (session->machine)
+		machine_free(session->machine);
 	if (nftw(session->dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) ||
 	    !access(session->dir, F_OK))
 		complain("session directory %s: cannot be removed: remove it yourself", session->dir);

@@ -125,7 +125,7 @@ static void report_crash(const char *name, int status)
 				 WCOREDUMP(status) ? " (core dumped)" : "");
 }
 
-static int wait_and_forward(pid_t pid, const char *name)
+static int wait_and_forward(pid_t pid, const char *name, struct ctl_server *ctl)
 {
 	sigset_t set;
 	int status;
@@ -145,6 +145,8 @@ static int wait_and_forward(pid_t pid, const char *name)
 			complain("lost the program: %s", strerror(errno));
 			return EXIT_ERROR;
 		}
+		if (ctl)
+			ctl_server_wait(ctl, &set);
 		if (sigwaitinfo(&set, &info) > 0 && info.si_signo != SIGCHLD && !program_has_it(&info, pid))
 			kill(pid, info.si_signo);
 	}
@@ -172,5 +174,5 @@ int spawn_and_wait(const struct launch *launch)
 	if (read(report[0], &error, sizeof(error)) == sizeof(error))
 		complain("%s: cannot be executed: %s", launch->program->path, strerror(error));
 	close(report[0]);
-	return wait_and_forward(pid, launch->argv[0]);
+	return wait_and_forward(pid, launch->argv[0], launch->ctl);
 }

@@ -5,6 +5,7 @@
  */
 #include "base/trace.h"
 #include "file/fdtable.h"
+#include "intercept/control.h"
 #include "intercept/intercept.h"
 #include "intercept/section.h"
 #include "intercept/share.h"
@@ -47,6 +48,7 @@ static int open_here(const char *name, int oflags)
 
 	if (!machine)
 		return -ENXIO;
+	control_resume();
 	hold_reap();
 	rc = machine_open(machine, name, oflags, &file);
 	return rc ? rc : fdtable_install(file, oflags);

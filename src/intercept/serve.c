@@ -10,6 +10,7 @@
  */
 #include "base/thread.h"
 #include "file/fdtable.h"
+#include "intercept/control.h"
 #include "intercept/intercept.h"
 #include "intercept/share.h"
 #include "iommu/mm.h"
@@ -154,6 +155,7 @@ static long open_node(struct peer *peer)
 
 	if (!machine)
 		return -ENXIO;
+	control_resume();
 	hold_reap();
 	rc = machine_open(machine, peer->packet.msg.path, oflags, &file);
 	return rc ? rc : peer_install(&peer->caller, file, oflags);

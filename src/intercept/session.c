@@ -13,6 +13,7 @@
 #include "base/trace.h"
 #include "file/eventfd.h"
 #include "file/fdtable.h"
+#include "intercept/control.h"
 #include "intercept/intercept.h"
 #include "intercept/io_table.h"
 #include "intercept/section.h"
@@ -91,7 +92,8 @@ static void start_reports(void)
 		uvfio_err("%s: cannot be written: %s", out ? out : "trace", strerror(-rc));
 }
 
-static struct uvfio_machine *make_machine(void)
+/* *description: what it was made from, to be freed. */
+static struct uvfio_machine *make_machine(char **description_out)
 {
 	struct uvfio_machine *machine;
 	char err[512] = "";
@@ -109,7 +111,7 @@ static struct uvfio_machine *make_machine(void)
 	machine = machine_new(description, session.dir, err, sizeof(err));
 	if (!machine)
 		uvfio_err("the devices of this session cannot be made: %s", err);
-	free(description);
+	*description_out = description;
 	return machine;
 }
 
@@ -117,6 +119,7 @@ struct uvfio_machine *intercept_machine(void)
 {
 	struct uvfio_machine *machine = atomic_load_explicit(&the_machine, memory_order_acquire);
 	int saved_errno = errno;
+	char *description = NULL;
 
 	if (likely(machine) || !session.on)
 		return machine;
@@ -124,11 +127,14 @@ struct uvfio_machine *intercept_machine(void)
 	pthread_mutex_lock(&making);
 	machine = atomic_load(&the_machine);
 	if (!machine && !machine_failed) {
-		machine = make_machine();
+		machine = make_machine(&description);
 		machine_failed = !machine;
 		atomic_store_explicit(&the_machine, machine, memory_order_release);
+		if (machine)
+			control_start(description);
 	}
 	pthread_mutex_unlock(&making);
+	free(description);
 	section_end();
 	errno = saved_errno;
 	return machine;
@@ -148,6 +154,7 @@ void intercept_take_over(void)
 {
 	eventfd_forked();
 	machine_forked(intercept_machine_if_made());
+	control_resume();
 }
 
 static void note_local(struct file *file, void *found)
@@ -222,6 +229,7 @@ static void in_child(void)
 	address = serve_forked();
 	remote_forked(sharing ? address : NULL);
 	hold_forked();
+	control_forked();
 	if (machine && !sharing) {
 		eventfd_forked();
 		machine_forked(machine);

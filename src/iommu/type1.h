@@ -67,6 +67,15 @@ int type1_dirty_start(struct type1 *iommu);
 void type1_dirty_stop(struct type1 *iommu);
 int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct type1_bitmap *out);
 
+struct type1_mapping {
+	uint64_t iova, va, size;
+	unsigned int prot;
+};
+/* Call fn, under the lock, for the lowest max mappings; the number and the bytes of all of them. */
+void type1_each_mapping(struct type1 *iommu, unsigned int max,
+			void (*fn)(void *arg, const struct type1_mapping *mapping), void *arg,
+			uint64_t *count, uint64_t *bytes);
+
 struct type1_info {
 	uint64_t pgsizes;
 	uint64_t avail; /* mappings that can still be made */

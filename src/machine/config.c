@@ -203,7 +203,7 @@ static int parse_device(const char *text, struct device_config *dev, char *err, 
 	char *name = strndup(text, len), *common = calloc(1, size);
 	int rc = -ENOMEM;
 
-	*dev = (struct device_config){ .options = calloc(1, size) };
+	dev->options = calloc(1, size);
 	if (!name || !common || !dev->options) {
 		snprintf(err, err_len, "out of memory");
 		goto out;
@@ -211,19 +211,36 @@ static int parse_device(const char *text, struct device_config *dev, char *err, 
 	rc = model_find(name, &dev->model, err, err_len);
 	if (rc)
 		goto out;
+	dev->name = name;
 	rc = split_options(dev->model, text + len + (text[len] == ','), common, dev->options, &dev->has_group,
 			   err, err_len);
 	if (!rc)
 		rc = parse_common(dev, common, err, err_len);
 out:
-	free(name);
 	free(common);
-	if (rc)
+	if (rc) {
+		free(name);
 		free(dev->options);
+	}
 	return rc;
 }
 
-static int add_device(struct machine_config *config, const char *text, char *err, size_t err_len)
+/* What stands behind "device": nothing, or "@INSTANCE:MINOR". */
+static int parse_numbers(const char *text, struct device_config *dev, char *err, size_t err_len)
+{
+	int end = 0;
+
+	dev->instance = dev->minor = NOT_GIVEN;
+	if (!*text)
+		return 0;
+	if (sscanf(text, "@%9u:%9u%n", &dev->instance, &dev->minor, &end) == 2 && !text[end])
+		return 0;
+	snprintf(err, err_len, "device%s: numbers are written device@INSTANCE:MINOR", text);
+	return -EINVAL;
+}
+
+static int add_device(struct machine_config *config, const char *numbers, const char *text, char *err,
+		      size_t err_len)
 {
 	struct device_config *devices =
 		reallocarray(config->devices, config->nr_devices + 1, sizeof(*devices));
@@ -234,7 +251,10 @@ static int add_device(struct machine_config *config, const char *text, char *err
 		return -ENOMEM;
 	}
 	config->devices = devices;
-	rc = parse_device(text, &devices[config->nr_devices], err, err_len);
+	devices[config->nr_devices] = (struct device_config){ 0 };
+	rc = parse_numbers(numbers, &devices[config->nr_devices], err, err_len);
+	if (!rc)
+		rc = parse_device(text, &devices[config->nr_devices], err, err_len);
 	if (!rc)
 		config->nr_devices++;
 	return rc;
@@ -248,8 +268,8 @@ static int parse_line(struct machine_config *config, char *line, char *iommu, ch
 	if (!*line || *line == '#')
 		return 0;
 	line[len] = 0;
-	if (!strcmp(line, "device"))
-		return add_device(config, rest, err, err_len);
+	if (!strncmp(line, "device", 6) && (!line[6] || line[6] == '@'))
+		return add_device(config, line + 6, rest, err, err_len);
 	if (!strcmp(line, "iommu")) {
 		append_item(iommu, rest, strlen(rest));
 		return 0;
@@ -258,88 +278,46 @@ static int parse_line(struct machine_config *config, char *line, char *iommu, ch
 	return -EINVAL;
 }
 
-static bool same_slot(const struct pci_slot *a, const struct pci_slot *b)
+int machine_config_add(struct machine_config *config, const char *line, char *err, size_t err_len)
 {
-	return a->domain == b->domain && a->bus == b->bus && a->dev == b->dev && a->fn == b->fn;
+	unsigned int before = config->nr_devices;
+	char *text = strdup(line), no_iommu[1] = "";
+	int rc = -ENOMEM;
+
+	if (!text)
+		snprintf(err, err_len, "out of memory");
+	else if (strncmp(text, "device", 6))
+		rc = -EINVAL;
+	else
+		rc = parse_line(config, text, no_iommu, err, err_len);
+	free(text);
+	if (!rc)
+		rc = machine_config_fill(config, err, err_len);
+	if (rc && config->nr_devices > before)
+		machine_config_remove(config, before);
+	return rc;
 }
 
-static bool slot_taken(const struct machine_config *config, const struct pci_slot *slot,
-		       const struct device_config *but)
+void machine_config_remove(struct machine_config *config, unsigned int index)
 {
-	for (unsigned int i = 0; i < config->nr_devices; i++)
-		if (&config->devices[i] != but && config->devices[i].has_addr &&
-		    same_slot(&config->devices[i].slot, slot))
-			return true;
-	return false;
+	struct device_config *dev = &config->devices[index];
+
+	free(dev->name);
+	free(dev->options);
+	config->nr_devices--;
+	memmove(dev, dev + 1, (config->nr_devices - index) * sizeof(*dev));
 }
 
-/* The next device number, on the next bus after the last. False at the very end. */
-static bool next_slot(struct pci_slot *slot)
+char *machine_config_line(const struct device_config *dev)
 {
-	slot->dev = (uint8_t)((slot->dev + 1) % 32);
-	if (!slot->dev)
-		slot->bus++;
-	return slot->dev || slot->bus;
-}
+	char bdf[16], *line;
 
-static int fill_addresses(struct machine_config *config, char *err, size_t err_len)
-{
-	struct pci_slot slot = { .dev = 1 };
-
-	for (unsigned int i = 0; i < config->nr_devices; i++) {
-		struct device_config *dev = &config->devices[i];
-		char bdf[16];
-
-		if (!dev->has_addr) {
-			while (slot_taken(config, &slot, dev) && next_slot(&slot))
-				continue;
-			dev->slot = slot;
-			dev->has_addr = true;
-		}
-		if (slot_taken(config, &dev->slot, dev)) {
-			pci_format_bdf(&dev->slot, bdf);
-			snprintf(err, err_len, "%s: two devices at %s: give one another address with addr=",
-				 dev->model->name, bdf);
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-static const struct device_config *group_member(const struct machine_config *config, unsigned int group,
-						const struct device_config *but)
-{
-	for (unsigned int i = 0; i < config->nr_devices; i++)
-		if (&config->devices[i] != but && config->devices[i].has_group &&
-		    config->devices[i].group == group)
-			return &config->devices[i];
-	return NULL;
-}
-
-static int fill_groups(struct machine_config *config, char *err, size_t err_len)
-{
-	unsigned int next = 1;
-
-	for (unsigned int i = 0; i < config->nr_devices; i++) {
-		struct device_config *dev = &config->devices[i];
-		const struct device_config *other;
-
-		if (!dev->has_group) {
-			while (group_member(config, next, dev))
-				next++;
-			dev->group = next;
-			dev->has_group = true;
-		}
-		other = group_member(config, dev->group, dev);
-		if (other && other->noiommu != dev->noiommu) {
-			snprintf(err, err_len,
-				 "%s: group=%u has devices with noiommu=on and with noiommu=off: use two "
-				 "groups",
-				 dev->model->name, dev->group);
-			return -EINVAL;
-		}
-	}
-	return 0;
+	pci_format_bdf(&dev->slot, bdf);
+	if (asprintf(&line, "device@%u:%u %s%s%s,addr=%s,group=%u%s\n", dev->instance, dev->minor, dev->name,
+		     *dev->options ? "," : "", dev->options, bdf, dev->group,
+		     dev->noiommu ? ",noiommu=on" : "") < 0)
+		return NULL;
+	return line;
 }
 
 int machine_config_parse(const char *description, struct machine_config *config, char *err, size_t err_len)
@@ -357,9 +335,7 @@ int machine_config_parse(const char *description, struct machine_config *config,
 	if (!rc)
 		rc = iommu_config_parse(iommu, &config->iommu, err, err_len);
 	if (!rc)
-		rc = fill_addresses(config, err, err_len);
-	if (!rc)
-		rc = fill_groups(config, err, err_len);
+		rc = machine_config_fill(config, err, err_len);
 	if (rc)
 		machine_config_free(config);
 	free(text);
@@ -369,8 +345,8 @@ int machine_config_parse(const char *description, struct machine_config *config,
 
 void machine_config_free(struct machine_config *config)
 {
-	for (unsigned int i = 0; i < config->nr_devices; i++)
-		free(config->devices[i].options);
+	while (config->nr_devices)
+		machine_config_remove(config, config->nr_devices - 1);
 	free(config->devices);
 	*config = (struct machine_config){ 0 };
 }

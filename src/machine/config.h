@@ -12,24 +12,44 @@
 #include "iommu/domain.h"
 #include "pci/pci.h"
 
+#define NOT_GIVEN UINT32_MAX
+
 struct device_config {
 	const struct uvfio_pci_model *model;
+	char *name;    /* of the model, as written */
 	char *options; /* for the model: the text without the common options */
 	struct pci_slot slot;
 	unsigned int group;
 	bool noiommu;
 	bool has_addr, has_group; /* given, not filled in */
+	/*
+	 * Two numbers that stay a device's own while others come and go, so that every process of a session
+	 * agrees about them: its own, and its group's node's minor. In a line "device@INSTANCE:MINOR ...", or
+	 * counted.
+	 */
+	unsigned int instance, minor;
 };
 
 struct machine_config {
 	struct iommu_params iommu;
 	unsigned int nr_devices;
 	struct device_config *devices;
+	unsigned int next_instance; /* above all that there have been */
 };
 
 /* 0, -EINVAL or -ENOMEM; on error one line in err and nothing to free. */
 int machine_config_parse(const char *description, struct machine_config *config, char *err, size_t err_len);
 void machine_config_free(struct machine_config *config);
+
+/* config_fill.c: choose what the text leaves open. -EINVAL with a line in err. */
+int machine_config_fill(struct machine_config *config, char *err, size_t err_len);
+
+/* Append the device of one line "device ...", with what it leaves open filled in. On error nothing changes.
+ */
+int machine_config_add(struct machine_config *config, const char *line, char *err, size_t err_len);
+void machine_config_remove(struct machine_config *config, unsigned int index);
+/* The line that describes a device completely, with its end; allocated, or NULL. */
+char *machine_config_line(const struct device_config *dev);
 
 /* "key=value,..." of all iommu lines joined by commas. reserved= may come several times. */
 int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len);

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Private to machine/: what a machine is made of. Nothing in it changes after machine_new(). */
+/*
+ * Private to machine/: what a machine is made of. Devices come and go while it is in use; what else the
+ * description says does not change.
+ *
+ * Lock order: adding, lock, then those of vfio/. lock is held for a moment only, and by none of the calls
+ * that a program makes often: opening a node, stat() of one, and what control asks for. No function is made,
+ * unregistered or reset with it held.
+ */
 #ifndef UVFIO_MACHINE_IMPL_H
 #define UVFIO_MACHINE_IMPL_H
 
 #include "machine/config.h"
 #include "machine/machine.h"
 #include "vfio/vfio.h"
+
+#include <pthread.h>
 
 /* Device numbers of the nodes, as on a common machine. */
 #define MISC_MAJOR       10
@@ -15,41 +24,44 @@
 struct machine_group {
 	unsigned int id;
 	bool noiommu;
-	unsigned int minor; /* groups count from 0 in the order of their first devices */
-	char name[24];      /* of the node: "12" or "noiommu-12" */
+	unsigned int minor;
+	char name[24]; /* of the node: "12" or "noiommu-12" */
 };
 
 struct uvfio_machine {
-	struct machine_config config;
+	struct machine_config config; /* its devices: under lock */
 	char *state_dir;
 	struct vfio *vfio;
-	unsigned int nr_funcs;
-	struct pci_func **funcs; /* one for each device of config, in its order */
-	unsigned int nr_groups;
-	struct machine_group *groups;
+	pthread_mutex_t adding; /* held by machine_add_device() */
+	pthread_mutex_t lock;
+	/* under lock */
+	struct pci_func **funcs; /* one for each device of config, in its order; NULL: it is being made */
+	struct cds_list_head removals;
 };
 
-static inline const struct machine_group *machine_group_of(const struct uvfio_machine *machine,
-							   const struct device_config *dev)
-{
-	for (unsigned int i = 0; i < machine->nr_groups; i++)
-		if (machine->groups[i].id == dev->group)
-			return &machine->groups[i];
-	return NULL;
-}
+/* The group of a device. */
+void machine_group_of(const struct device_config *dev, struct machine_group *group);
+/* Is the device the first of its group? */
+bool machine_first_of_group(const struct machine_config *config, unsigned int index);
+bool machine_has_noiommu(const struct machine_config *config);
+/* Make the function of a device. *func, or -errno with a line in err. */
+int machine_make_function(struct uvfio_machine *machine, const struct device_config *dev,
+			  struct pci_func **func, char *err, size_t err_len);
 
-static inline bool machine_has_noiommu(const struct uvfio_machine *machine)
-{
-	for (unsigned int i = 0; i < machine->nr_groups; i++)
-		if (machine->groups[i].noiommu)
-			return true;
-	return false;
-}
+/* hotplug.c */
+void removals_end(struct uvfio_machine *machine);    /* wait for all */
+void removals_forked(struct uvfio_machine *machine); /* this is the child of a fork */
+/* Where in config is the device? -1: nowhere. */
+int machine_find(const struct uvfio_machine *machine, const char *bdf);
 
 struct tree;
 /* The directory of a function, and the rest of sysfs and /dev. Errors stay in the tree. */
 void write_pci_function(const struct uvfio_machine *machine, unsigned int index, struct tree *tree);
 void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree);
+void write_group(const struct uvfio_machine *machine, const struct machine_group *group, struct tree *tree);
+/* Take away what the two wrote. */
+void erase_pci_function(const struct device_config *dev, struct tree *tree);
+void erase_group(const struct machine_group *group, struct tree *tree);
 
 /* Where a function lives: "sys/devices/pci0000:00/0000:00:01.0". */
 void pci_function_path(const struct pci_slot *slot, char *buf, size_t len);

@@ -2,7 +2,7 @@
 /*
  * Making a machine from its description, and finding its nodes.
  *
- * A machine is made completely or not at all; afterwards it does not change, so that its calls need no lock.
+ * A machine is made completely or not at all. Devices that come and go later: hotplug.c.
  */
 #include "devices/models.h"
 #include "machine/impl.h"
@@ -15,25 +15,46 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-static int make_groups(struct uvfio_machine *machine)
+void machine_group_of(const struct device_config *dev, struct machine_group *group)
 {
-	machine->groups = calloc(machine->config.nr_devices + 1, sizeof(*machine->groups));
-	if (!machine->groups)
-		return -ENOMEM;
-	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
-		const struct device_config *dev = &machine->config.devices[i];
-		struct machine_group *group = &machine->groups[machine->nr_groups];
+	*group = (struct machine_group){ .id = dev->group, .noiommu = dev->noiommu, .minor = dev->minor };
+	snprintf(group->name, sizeof(group->name), "%s%u", dev->noiommu ? "noiommu-" : "", dev->group);
+}
 
-		if (machine_group_of(machine, dev))
-			continue;
-		*group = (struct machine_group){ .id = dev->group,
-						 .noiommu = dev->noiommu,
-						 .minor = machine->nr_groups };
-		snprintf(group->name, sizeof(group->name), "%s%u", dev->noiommu ? "noiommu-" : "",
-			 dev->group);
-		machine->nr_groups++;
-	}
-	return 0;
+bool machine_first_of_group(const struct machine_config *config, unsigned int index)
+{
+	for (unsigned int i = 0; i < index; i++)
+		if (config->devices[i].group == config->devices[index].group)
+			return false;
+	return true;
+}
+
+bool machine_has_noiommu(const struct machine_config *config)
+{
+	for (unsigned int i = 0; i < config->nr_devices; i++)
+		if (config->devices[i].noiommu)
+			return true;
+	return false;
+}
+
+int machine_make_function(struct uvfio_machine *machine, const struct device_config *dev,
+			  struct pci_func **func, char *err, size_t err_len)
+{
+	struct pci_func_config how = {
+		.slot = dev->slot,
+		.group_id = dev->group,
+		.noiommu = dev->noiommu,
+		.state_dir = machine->state_dir,
+		.instance = dev->instance,
+		.options = dev->options,
+	};
+	int rc;
+
+	*err = 0;
+	rc = pci_func_create(machine->vfio, dev->model, &how, func, err, err_len);
+	if (rc && !*err)
+		snprintf(err, err_len, "%s: cannot be made: %s", dev->model->name, strerror(-rc));
+	return rc;
 }
 
 static int make_functions(struct uvfio_machine *machine, char *err, size_t err_len)
@@ -44,26 +65,11 @@ static int make_functions(struct uvfio_machine *machine, char *err, size_t err_l
 		return -ENOMEM;
 	}
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
-		const struct device_config *dev = &machine->config.devices[i];
-		struct pci_func_config how = {
-			.slot = dev->slot,
-			.group_id = dev->group,
-			.noiommu = dev->noiommu,
-			.state_dir = machine->state_dir,
-			.instance = i,
-			.options = dev->options,
-		};
-		int rc;
+		int rc = machine_make_function(machine, &machine->config.devices[i], &machine->funcs[i], err,
+					       err_len);
 
-		*err = 0;
-		rc = pci_func_create(machine->vfio, dev->model, &how, &machine->funcs[i], err, err_len);
-		if (rc) {
-			if (!*err)
-				snprintf(err, err_len, "%s: cannot be made: %s", dev->model->name,
-					 strerror(-rc));
+		if (rc)
 			return rc;
-		}
-		machine->nr_funcs++;
 	}
 	return 0;
 }
@@ -76,15 +82,18 @@ struct uvfio_machine *machine_new(const char *description, const char *state_dir
 		snprintf(err, err_len, "out of memory");
 		return NULL;
 	}
+	pthread_mutex_init(&machine->adding, NULL);
+	pthread_mutex_init(&machine->lock, NULL);
+	CDS_INIT_LIST_HEAD(&machine->removals);
 	if (machine_config_parse(description, &machine->config, err, err_len) ||
 	    machine_check_images(&machine->config, err, err_len))
 		goto fail;
 	machine->state_dir = state_dir ? strdup(state_dir) : NULL;
-	if ((state_dir && !machine->state_dir) || make_groups(machine)) {
+	if (state_dir && !machine->state_dir) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
-	machine->vfio = vfio_new(&machine->config.iommu, machine_has_noiommu(machine));
+	machine->vfio = vfio_new(&machine->config.iommu, machine_has_noiommu(&machine->config));
 	if (!machine->vfio) {
 		snprintf(err, err_len, "out of memory");
 		goto fail;
@@ -99,22 +108,29 @@ fail:
 
 void machine_free(struct uvfio_machine *machine)
 {
-	while (machine->nr_funcs)
-		pci_func_destroy(machine->funcs[--machine->nr_funcs]);
+	removals_end(machine);
+	for (unsigned int i = machine->config.nr_devices; machine->funcs && i-- > 0;)
+		if (machine->funcs[i])
+			pci_func_destroy(machine->funcs[i]);
 	if (machine->vfio)
 		vfio_free(machine->vfio);
 	free(machine->funcs);
-	free(machine->groups);
 	free(machine->state_dir);
 	machine_config_free(&machine->config);
+	pthread_mutex_destroy(&machine->lock);
+	pthread_mutex_destroy(&machine->adding);
 	free(machine);
 }
 
 void machine_forked(struct uvfio_machine *machine)
 {
-	for (unsigned int i = 0; i < machine->nr_funcs; i++)
-		pci_func_forked(machine->funcs[i]);
+	pthread_mutex_init(&machine->adding, NULL);
+	pthread_mutex_init(&machine->lock, NULL);
+	for (unsigned int i = machine->config.nr_devices; i-- > 0;)
+		if (machine->funcs[i])
+			pci_func_forked(machine->funcs[i]);
 	vfio_forked(machine->vfio);
+	removals_forked(machine);
 }
 
 /* "/dev/vfio/NAME" -> NAME, or NULL. */
@@ -125,18 +141,23 @@ static const char *node_name(const char *path)
 	return strncmp(path, dir, strlen(dir)) ? NULL : path + strlen(dir);
 }
 
-static const struct machine_group *group_node(const struct uvfio_machine *machine, const char *name)
+static bool group_node(struct uvfio_machine *machine, const char *name, struct machine_group *group)
 {
-	for (unsigned int i = 0; i < machine->nr_groups; i++)
-		if (!strcmp(machine->groups[i].name, name))
-			return &machine->groups[i];
-	return NULL;
+	bool found = false;
+
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices && !found; i++) {
+		machine_group_of(&machine->config.devices[i], group);
+		found = !strcmp(group->name, name);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	return found;
 }
 
 int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
 {
 	const char *name = node_name(path);
-	const struct machine_group *group;
+	struct machine_group group;
 
 	if (!name)
 		return -ENOENT;
@@ -144,16 +165,15 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 		return -ENOTDIR;
 	if (!strcmp(name, "vfio"))
 		return vfio_container_open(machine->vfio, oflags, file);
-	group = group_node(machine, name);
-	if (!group)
+	if (!group_node(machine, name, &group))
 		return -ENOENT;
-	return vfio_group_open(machine->vfio, group->id, group->noiommu, oflags, file);
+	return vfio_group_open(machine->vfio, group.id, group.noiommu, oflags, file);
 }
 
 int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode)
 {
 	const char *name = node_name(path);
-	const struct machine_group *group;
+	struct machine_group group;
 
 	if (!name)
 		return -ENOENT;
@@ -162,10 +182,9 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 		*mode = 0666;
 		return 0;
 	}
-	group = group_node(machine, name);
-	if (!group)
+	if (!group_node(machine, name, &group))
 		return -ENOENT;
-	*rdev = makedev(VFIO_GROUP_MAJOR, group->minor);
+	*rdev = makedev(VFIO_GROUP_MAJOR, group.minor);
 	*mode = 0600;
 	return 0;
 }
@@ -176,7 +195,7 @@ int machine_write_tree(struct uvfio_machine *machine, const char *dir)
 
 	if (tree.root < 0)
 		return -errno;
-	for (unsigned int i = 0; i < machine->nr_funcs; i++)
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
 		write_pci_function(machine, i, &tree);
 	write_vfio_nodes(machine, &tree);
 	close(tree.root);

@@ -14,6 +14,8 @@
 #include "file/file.h"
 #include "iommu/domain.h"
 
+#include <stdio.h>
+
 struct uvfio_machine;
 
 /* What a machine has when nobody says anything: one NVMe controller with RAM behind it. */
@@ -46,6 +48,54 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 
 /* This is the child of a fork: threads are gone, locks may need to be made anew. */
 void machine_forked(struct uvfio_machine *machine);
+
+/* ---- hot plug (hotplug.c). Any thread. Errors: -errno, and one line without newline in err. */
+
+/*
+ * Add the device of a line "device MODEL,key=value,..." ("device@INSTANCE:MINOR ..." as machine_device_line()
+ * has it). line: NULL, or where to put its complete description, allocated.
+ */
+int machine_add_device(struct uvfio_machine *machine, const char *text, char **line, char *err,
+		       size_t err_len);
+
+/*
+ * Begin to remove a device; a thread does the rest. Orderly: its user is asked to let go of it (REQ), at once
+ * and every ten seconds. Surprise: it is pulled out before this returns, and its user told so (ERR, then
+ * REQ). Either way the device goes away when its last file is closed, nobody opens it any more (-ENODEV), and
+ * nobody takes the removal back. done, if any, is then called with the address, by a thread without locks.
+ * -ENODEV: there is no such device. -EALREADY: it is being removed; surprise then pulls it out, and is 0.
+ */
+int machine_remove_device(struct uvfio_machine *machine, const char *bdf, bool surprise,
+			  void (*done)(void *arg, const char *bdf), void *arg, char *err, size_t err_len);
+/* Wait until no removal is under way. */
+void machine_wait_removed(struct uvfio_machine *machine);
+
+/* Reset a function; report an uncorrectable error of it (ERR). -ENODEV: none there, or nobody has it open. */
+int machine_reset_device(struct uvfio_machine *machine, const char *bdf, char *err, size_t err_len);
+int machine_raise_error(struct uvfio_machine *machine, const char *bdf, char *err, size_t err_len);
+
+/* The lines of all devices, complete; allocated, or NULL. */
+char *machine_describe(struct uvfio_machine *machine);
+
+/* The tree below dir, for a device that has been added, or is going to be removed. 0 or -errno. */
+int machine_tree_add(struct uvfio_machine *machine, const char *dir, const char *bdf);
+int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const char *bdf);
+
+/*
+ * Write one row of text for each of what there is: "devices", "groups", "containers" or "mappings". -EINVAL:
+ * something else; -ENOMEM.
+ */
+int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
+const char *machine_list_heading(const char *what); /* NULL: something else */
+
+/*
+ * One command as text (control.c): "list WHAT", "add LINE", "remove BDF", "pull BDF" (by surprise), "reset
+ * BDF", "error BDF". removed and arg: for machine_remove_device(). Rows go to out. 0 or -errno with a line in
+ * err.
+ */
+int machine_control(struct uvfio_machine *machine, const char *command,
+		    void (*removed)(void *arg, const char *bdf), void *arg, FILE *out, char *err,
+		    size_t err_len);
 
 /* For `uvfio devices`. */
 const struct uvfio_option *machine_iommu_options(void);

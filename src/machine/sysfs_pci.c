@@ -192,6 +192,23 @@ static void write_links(const struct writer *w, const struct device_config *dev,
 	tree_link(w->tree, path, w->dir);
 }
 
+void erase_pci_function(const struct device_config *dev, struct tree *tree)
+{
+	char bdf[16], path[128];
+
+	pci_format_bdf(&dev->slot, bdf);
+	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s", bdf);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/bus/pci/drivers/vfio-pci/%s", bdf);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%u/devices/%s", dev->group, bdf);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/devices/virtual/iommu/dmar0/devices/%s", bdf);
+	tree_erase(tree, path);
+	pci_function_path(&dev->slot, path, sizeof(path));
+	tree_erase(tree, path);
+}
+
 void write_pci_function(const struct uvfio_machine *machine, unsigned int index, struct tree *tree)
 {
 	struct pci_func *func = machine->funcs[index];
@@ -206,8 +223,8 @@ void write_pci_function(const struct uvfio_machine *machine, unsigned int index,
 	write_resources(&w, func);
 	write_cpus(&w);
 	write_state(&w);
-	write_links(&w, &machine->config.devices[index], bdf);
 	len = pci_func_config_image(func, config, sizeof(config));
 	snprintf(path, sizeof(path), "%s/config", dir);
 	tree_data(tree, path, 0644, config, len);
+	write_links(&w, &machine->config.devices[index], bdf); /* who finds it by them finds all of it */
 }

@@ -73,8 +73,7 @@ static void write_reserved(const struct uvfio_machine *machine, struct tree *tre
 	tree_data(tree, path, 0444, text, n);
 }
 
-static void write_group(const struct uvfio_machine *machine, const struct machine_group *group,
-			struct tree *tree)
+void write_group(const struct uvfio_machine *machine, const struct machine_group *group, struct tree *tree)
 {
 	char path[80];
 
@@ -89,6 +88,25 @@ static void write_group(const struct uvfio_machine *machine, const struct machin
 		write_reserved(machine, tree, path);
 	}
 	write_node(tree, "vfio", group->name, VFIO_GROUP_MAJOR, group->minor, "", 0600);
+}
+
+void erase_group(const struct machine_group *group, struct tree *tree)
+{
+	char path[80], node[40];
+
+	snprintf(node, sizeof(node), "%u:%u", VFIO_GROUP_MAJOR, group->minor);
+	snprintf(path, sizeof(path), "dev/vfio/%s", group->name);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "dev/char/%s", node);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/dev/char/%s", node);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/class/vfio/%s", group->name);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/devices/virtual/vfio/%s", group->name);
+	tree_erase(tree, path);
+	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%u", group->id);
+	tree_erase(tree, path);
 }
 
 /* An Intel IOMMU; bits 21:16 of cap hold the IOVA width less one (MGAW), which some clients look at. */
@@ -130,7 +148,7 @@ static void write_modules(const struct uvfio_machine *machine, struct tree *tree
 	tree_text(tree, "sys/module/vfio_iommu_type1/parameters/dma_entry_limit", 0644, "%" PRIu64,
 		  machine->config.iommu.dma_entries);
 	tree_text(tree, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode", 0644, "%c",
-		  machine_has_noiommu(machine) ? 'Y' : 'N');
+		  machine_has_noiommu(&machine->config) ? 'Y' : 'N');
 }
 
 static void write_driver(struct tree *tree)
@@ -156,8 +174,13 @@ void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree)
 	tree_dir(tree, "sys/kernel/iommu_groups");
 	tree_dir(tree, "sys/class/vfio");
 	write_node(tree, "misc", "vfio", MISC_MAJOR, VFIO_MISC_MINOR, "\nDEVMODE=0666", 0666);
-	for (unsigned int i = 0; i < machine->nr_groups; i++)
-		write_group(machine, &machine->groups[i], tree);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
+		struct machine_group group;
+
+		machine_group_of(&machine->config.devices[i], &group);
+		if (machine_first_of_group(&machine->config, i))
+			write_group(machine, &group, tree);
+	}
 	write_iommu(machine, tree);
 	write_modules(machine, tree);
 	write_driver(tree);

@@ -2,6 +2,7 @@
 /* Writing a tree of files and links: see tree.h. */
 #include "machine/tree.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -99,6 +100,51 @@ void tree_node(struct tree *tree, const char *path, mode_t mode)
 		return;
 	if (mknodat(tree->root, path, S_IFSOCK | mode, 0) || fchmodat(tree->root, path, mode, 0))
 		tree->error = -errno;
+}
+
+static int erase_below(int dir);
+
+static int erase_entry(int dir, const char *name)
+{
+	int fd, rc;
+
+	if (!unlinkat(dir, name, 0) || errno == ENOENT)
+		return 0;
+	if (errno != EISDIR && errno != EPERM)
+		return -errno;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	rc = erase_below(fd);
+	if (!rc && unlinkat(dir, name, AT_REMOVEDIR))
+		rc = -errno;
+	return rc;
+}
+
+/* Takes fd. */
+static int erase_below(int fd)
+{
+	DIR *dir = fdopendir(fd);
+	struct dirent *entry;
+	int rc = 0;
+
+	if (!dir) {
+		close(fd);
+		return -ENOMEM;
+	}
+	while (!rc && (entry = readdir(dir)))
+		if (strcmp(entry->d_name, ".") && strcmp(entry->d_name, ".."))
+			rc = erase_entry(fd, entry->d_name);
+	closedir(dir);
+	return rc;
+}
+
+void tree_erase(struct tree *tree, const char *path)
+{
+	int rc = erase_entry(tree->root, path);
+
+	if (rc && !tree->error)
+		tree->error = rc;
 }
 
 void tree_link(struct tree *tree, const char *path, const char *target)

@@ -26,6 +26,9 @@ void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt
 /* A socket: what stands for a device node. */
 void tree_node(struct tree *tree, const char *path, mode_t mode);
 
+/* Take path away, and what is below it. That it is not there is no error. */
+void tree_erase(struct tree *tree, const char *path);
+
 /* A link from path to target, another path of the tree, written relative as sysfs does. */
 void tree_link(struct tree *tree, const char *path, const char *target);
 

@@ -265,14 +265,11 @@ void pci_bars_close(struct pci_func *func)
 	}
 }
 
-/* Every vector masked, nothing pending. */
-void pci_bars_reset(struct pci_func *func)
+static void reset_msix(struct pci_func *func)
 {
 	const struct uvfio_pci_desc *desc = &func->desc;
 	const struct pci_bar *bar;
 
-	if (!desc->msix_vectors)
-		return;
 	bar = &func->bars[desc->msix_bar];
 	if (!bar->mem)
 		return;
@@ -281,6 +278,15 @@ void pci_bars_reset(struct pci_func *func)
 	for (unsigned int i = 0; i < desc->msix_vectors; i++)
 		bar->mem[desc->msix_table + i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
 			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+}
+
+/* Every vector masked, nothing pending. */
+void pci_bars_reset(struct pci_func *func)
+{
+	if (func->desc.msix_vectors)
+		reset_msix(func);
+	if (pci_func_gone(func)) /* whoever of the two writes last leaves ones */
+		pci_fill_ones(func);
 }
 
 /* The memory at offset, or NULL where the model is to be asked. */

@@ -45,7 +45,9 @@ static void apply_command(struct pci_func *func)
 	bool asleep = pci_gate(func) & GATE_D3HOT;
 
 	pci_gate_set(func, GATE_DECODE, !(command & PCI_COMMAND_MEMORY));
-	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !asleep && !pci_gone(func));
+	atomic_store(&func->iommu.enabled, (command & PCI_COMMAND_MASTER) && !asleep);
+	if (pci_func_gone(func)) /* whoever of the two stores last turns it off */
+		atomic_store(&func->iommu.enabled, false);
 	pci_intx_set_disabled(func, (command & PCI_COMMAND_INTX_DISABLE) != 0);
 }
 

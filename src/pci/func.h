@@ -53,6 +53,7 @@ struct pci_func {
 	char name[16];
 	_Atomic uint32_t gate;
 	_Atomic bool gone; /* removed by surprise: everything reads as ones */
+	bool opened;       /* under reset_lock */
 	struct pci_config config;
 	struct pci_bar bars[UVFIO_PCI_BARS];
 	struct pci_irqs irqs;
@@ -95,8 +96,13 @@ enum uvfio_irq_mode pci_irq_mode(struct uvfio_pci_func *pub);
 void pci_report_error(struct uvfio_pci_func *pub);
 void *pci_memory(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset);
 
-/* removal.c: the function vanishes. While it is open, by somebody who keeps it open. */
+/*
+ * removal.c: the function vanishes. By one of its workers, or in an access to it: somebody who keeps it open.
+ * Takes config.lock only.
+ */
 void pci_surprise_removal(struct pci_func *func);
+/* The BARs' memory reads as ones. The function is open, or reset_lock is held. */
+void pci_fill_ones(struct pci_func *func);
 
 /* function.c */
 extern const struct vfio_device_ops pci_vfio_device_ops;

@@ -14,7 +14,7 @@ static int open_locked(struct pci_func *func)
 {
 	int rc;
 
-	if (pci_gone(func))
+	if (pci_func_gone(func))
 		return -ENODEV;
 	rc = pci_bars_open(func);
 	if (rc)
@@ -26,6 +26,7 @@ static int open_locked(struct pci_func *func)
 	rc = func->model->ops.open ? func->model->ops.open(&func->pub) : 0;
 	if (rc)
 		goto close_host;
+	func->opened = true;
 	pci_reset_locked(func);
 	model_host_release(&func->host);
 	return 0;
@@ -63,6 +64,7 @@ static void close_device(struct vfio_device *vdev)
 		func->model->ops.close(&func->pub);
 	model_host_close(&func->host);
 	pci_bars_close(func);
+	func->opened = false;
 	pthread_mutex_unlock(&func->reset_lock);
 }
 
@@ -104,7 +106,7 @@ static void request_device(struct vfio_device *vdev, unsigned int count)
 {
 	struct pci_func *func = to_pci_func(vdev);
 
-	if (!pci_slot_signal(func, &func->irqs.req, "REQ", 0) && !count)
+	if (!pci_slot_signal(func, &func->irqs.req, "REQ", 0) && !count && !pci_gone(func))
 		uvfio_err("%s: to be removed, but its user has set no REQ interrupt; waiting until it closes "
 			  "the device",
 			  func->name);
@@ -312,14 +314,29 @@ destroy_host:
 	return rc;
 }
 
-void pci_func_destroy(struct pci_func *func)
+void pci_func_unregister(struct pci_func *func)
 {
 	vfio_unregister_device(&func->vdev);
+}
+
+void pci_func_set_leaving(struct pci_func *func, bool leaving)
+{
+	vfio_device_set_leaving(&func->vdev, leaving);
+}
+
+void pci_func_free(struct pci_func *func)
+{
 	pci_irqs_destroy(func);
 	free_model(func);
 	model_host_destroy(&func->host);
 	iommu_dev_destroy(&func->iommu);
 	free_func(func);
+}
+
+void pci_func_destroy(struct pci_func *func)
+{
+	pci_func_unregister(func);
+	pci_func_free(func);
 }
 
 void pci_func_forked(struct pci_func *func)
@@ -341,6 +358,11 @@ const struct uvfio_pci_desc *pci_func_desc(const struct pci_func *func)
 const struct pci_slot *pci_func_slot(const struct pci_func *func)
 {
 	return &func->slot;
+}
+
+const char *pci_func_name(const struct pci_func *func)
+{
+	return func->name;
 }
 
 unsigned int pci_func_vfio_index(const struct pci_func *func)

@@ -215,7 +215,7 @@ void pci_intx_mask(struct pci_func *func)
 void pci_intx_unmask(struct pci_func *func)
 {
 	trace_masking(func, "unmask");
-	if (!(atomic_load(&func->irqs.intx) & INTX_DISABLED))
+	if (!(atomic_load(&func->irqs.intx) & INTX_DISABLED) && !pci_gone(func))
 		intx_update(func, INTX_MASKED, 0);
 }
 

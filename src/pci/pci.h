@@ -32,7 +32,23 @@ struct pci_func_config {
 /* Make the function and register it with VFIO. -errno with a line in err. */
 int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
 		    const struct pci_func_config *config, struct pci_func **out, char *err, size_t err_len);
-void pci_func_destroy(struct pci_func *func); /* unregisters first */
+void pci_func_destroy(struct pci_func *func); /* both of what follows */
+/* Ask the user to let go, and wait until the last file is closed. Nothing finds the function afterwards. */
+void pci_func_unregister(struct pci_func *func);
+void pci_func_free(struct pci_func *func);
+/* Nobody opens it any more; or again, when it is not unregistered after all. */
+void pci_func_set_leaving(struct pci_func *func, bool leaving);
+
+/*
+ * From outside, on a function that does not go away meanwhile. Unplug: it is pulled out; when that returns,
+ * it does no DMA and raises no interrupt any more. Reset: as by the reset file in sysfs. Error: as when the
+ * bus reports one that cannot be corrected. -ENODEV: nobody has it open (and nothing is done).
+ */
+void pci_func_unplug(struct pci_func *func);
+int pci_func_reset(struct pci_func *func);
+int pci_func_error(struct pci_func *func);
+bool pci_func_gone(const struct pci_func *func);
+const char *pci_func_name(const struct pci_func *func);
 void pci_func_forked(struct pci_func *func);
 
 const struct uvfio_pci_desc *pci_func_desc(const struct pci_func *func);

@@ -41,7 +41,7 @@ long pci_ioctl_reset(struct ioctl_call *call, void *arg)
 	return 0;
 }
 
-/* The functions that a hot reset of func would reset, func among them. Returns how many. */
+/* The functions that a hot reset of func would reset, func among them, kept. Returns how many. */
 static unsigned int reset_set(struct pci_func *func, struct pci_func *set[MAX_FUNCTIONS])
 {
 	struct pci_slot slot = func->slot;
@@ -52,18 +52,24 @@ static unsigned int reset_set(struct pci_func *func, struct pci_func *set[MAX_FU
 		char name[16];
 
 		pci_format_bdf(&slot, name);
-		vdev = vfio_find_device(func->vdev.vfio, name);
+		vdev = vfio_device_get(func->vdev.vfio, name);
 		if (vdev && vdev->ops == &pci_vfio_device_ops)
 			set[nr++] = to_pci_func(vdev);
+		else if (vdev)
+			vfio_device_put(vdev);
 	}
 	return nr;
 }
 
-long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg)
+static void put_set(struct pci_func *const *set, unsigned int nr)
 {
-	struct vfio_pci_hot_reset_info *info = arg;
-	struct pci_func *set[MAX_FUNCTIONS];
-	unsigned int nr = reset_set(pci_call_func(call), set);
+	while (nr)
+		vfio_device_put(&set[--nr]->vdev);
+}
+
+static long tell_set(const struct ioctl_call *call, struct vfio_pci_hot_reset_info *info,
+		     struct pci_func *const *set, unsigned int nr)
+{
 	uint64_t room = (info->argsz - sizeof(*info)) / sizeof(info->devices[0]);
 	uint64_t at = call->arg + sizeof(*info);
 
@@ -83,6 +89,16 @@ long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg)
 	if (copy_out(call->caller, call->arg, info, sizeof(*info)))
 		return -EFAULT;
 	return nr > room ? WHY(-ENOSPC, "argsz leaves room for fewer than %u devices", nr) : 0;
+}
+
+long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg)
+{
+	struct pci_func *set[MAX_FUNCTIONS];
+	unsigned int nr = reset_set(pci_call_func(call), set);
+	long rc = tell_set(call, arg, set, nr);
+
+	put_set(set, nr);
+	return rc;
 }
 
 /* The group that the caller's descriptor stands for. */
@@ -107,13 +123,11 @@ static bool owned(const struct pci_func *func, struct vfio_group *const *groups,
 	return false;
 }
 
-long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg)
+static long hot_reset(const struct ioctl_call *call, const struct vfio_pci_hot_reset *reset,
+		      struct pci_func *const *set, unsigned int nr)
 {
-	const struct vfio_pci_hot_reset *reset = arg;
-	struct pci_func *set[MAX_FUNCTIONS];
 	struct vfio_group *groups[MAX_FUNCTIONS];
 	int32_t fds[MAX_FUNCTIONS];
-	unsigned int nr = reset_set(pci_call_func(call), set);
 
 	if (!reset->count || reset->count > nr)
 		return WHY(-EINVAL, "count %u: 1 to %u groups", reset->count, nr);
@@ -131,4 +145,14 @@ long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg)
 	for (unsigned int i = 0; i < nr; i++)
 		pci_reset_function(set[i]);
 	return 0;
+}
+
+long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg)
+{
+	struct pci_func *set[MAX_FUNCTIONS];
+	unsigned int nr = reset_set(pci_call_func(call), set);
+	long rc = hot_reset(call, arg, set, nr);
+
+	put_set(set, nr);
+	return rc;
 }

@@ -22,6 +22,16 @@ static void container_get(struct vfio_container *container)
 	atomic_fetch_add_explicit(&container->refs, 1, memory_order_relaxed);
 }
 
+bool vfio_container_get_if_live(struct vfio_container *container)
+{
+	unsigned int refs = atomic_load(&container->refs);
+
+	while (refs)
+		if (atomic_compare_exchange_weak(&container->refs, &refs, refs + 1))
+			return true;
+	return false;
+}
+
 void vfio_container_put(struct vfio_container *container)
 {
 	if (atomic_fetch_sub_explicit(&container->refs, 1, memory_order_acq_rel) != 1)
@@ -338,6 +348,7 @@ static struct vfio_container *container_new(struct vfio *vfio)
 	init_lock(container);
 	pthread_mutex_lock(&vfio->containers_lock);
 	cds_list_add_tail(&container->node, &vfio->containers);
+	container->id = ++vfio->last_container;
 	pthread_mutex_unlock(&vfio->containers_lock);
 	return container;
 }

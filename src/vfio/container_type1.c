@@ -445,6 +445,32 @@ static void type1_detach_group(void *data, struct iommu_dev *const *devs, unsign
 	type1_detach(tc->iommu, devs, nr);
 }
 
+static void add_mapping(void *arg, const struct type1_mapping *mapping)
+{
+	struct vfio_mapping_list *list = arg;
+
+	list->mappings[list->nr++] =
+		(struct vfio_mapping){ mapping->iova, mapping->va, mapping->size, mapping->prot };
+}
+
+static int type1_list(void *data, struct vfio_mapping_list *list, unsigned int max)
+{
+	struct type1_container *tc = data;
+
+	list->mappings = calloc(MAX(max, 1u), sizeof(*list->mappings));
+	if (!list->mappings)
+		return -ENOMEM;
+	type1_each_mapping(tc->iommu, max, add_mapping, list, &list->count, &list->bytes);
+	return 0;
+}
+
+static const char *type1_type(void *data)
+{
+	struct type1_container *tc = data;
+
+	return tc->v2 ? "type1v2" : "type1";
+}
+
 const struct vfio_iommu_driver vfio_type1_driver = {
 	.name = "vfio-type1",
 	.check_extension = type1_check_extension,
@@ -454,4 +480,6 @@ const struct vfio_iommu_driver vfio_type1_driver = {
 	.detach_group = type1_detach_group,
 	.ioctl = type1_ioctl,
 	.forked = type1_container_forked,
+	.type = type1_type,
+	.list = type1_list,
 };

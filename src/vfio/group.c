@@ -172,7 +172,7 @@ static void end_device_file(struct vfio_group *group, struct vfio_device *vdev)
 {
 	pthread_mutex_lock(&group->lock);
 	group->device_files--;
-	if (--vdev->registrations == 0)
+	if (--vdev->registrations == 0 && !vdev->holds)
 		pthread_cond_broadcast(&vdev->released);
 	pthread_mutex_unlock(&group->lock);
 }

@@ -16,12 +16,13 @@
 
 struct vfio {
 	const struct iommu_params *params;
-	bool noiommu;
+	_Atomic bool noiommu;
 	pthread_mutex_t lock;
 	struct cds_list_head groups;     /* under lock */
 	struct cds_list_head devices;    /* under lock */
 	pthread_mutex_t containers_lock; /* innermost */
 	struct cds_list_head containers; /* under containers_lock */
+	unsigned int last_container;     /* the newest one's id; under containers_lock */
 };
 
 struct vfio_group {
@@ -45,6 +46,7 @@ struct vfio_group {
 struct vfio_container {
 	struct vfio *vfio;
 	struct cds_list_head node; /* under vfio->containers_lock */
+	unsigned int id;
 	_Atomic unsigned int refs;
 	/*
 	 * Held for reading by every ioctl that goes to the back end, for writing while groups join and leave:
@@ -66,6 +68,9 @@ struct vfio_group *vfio_find_group(struct vfio *vfio, unsigned int id, bool noio
 /* container.c. The group's lock is held for all that take one. */
 
 void vfio_container_forked(struct vfio_container *container);
+
+/* False when its last reference is gone. containers_lock is held. */
+bool vfio_container_get_if_live(struct vfio_container *container);
 
 /* The container that file stands for, with a reference, or NULL. */
 struct vfio_container *vfio_container_from_file(struct file *file);

@@ -60,8 +60,10 @@ void vfio_forked(struct vfio *vfio)
 	pthread_mutex_init(&vfio->containers_lock, NULL);
 	cds_list_for_each_entry (group, &vfio->groups, node)
 		pthread_mutex_init(&group->lock, NULL);
-	cds_list_for_each_entry (vdev, &vfio->devices, node)
+	cds_list_for_each_entry (vdev, &vfio->devices, node) {
+		vdev->holds = 0;
 		init_locks(vdev);
+	}
 	cds_list_for_each_entry (container, &vfio->containers, node)
 		vfio_container_forked(container);
 }
@@ -146,6 +148,57 @@ struct vfio_device *vfio_find_device(struct vfio *vfio, const char *name)
 	return vdev;
 }
 
+static bool in_use(const struct vfio_device *vdev)
+{
+	return vdev->registrations || vdev->holds;
+}
+
+struct vfio_device *vfio_device_get(struct vfio *vfio, const char *name)
+{
+	struct vfio_device *vdev;
+	struct vfio_group *group;
+
+	pthread_mutex_lock(&vfio->lock);
+	vdev = find_device(vfio, name);
+	if (vdev) {
+		group = vdev->group;
+		pthread_mutex_lock(&group->lock);
+		if (vdev->leaving && !in_use(vdev)) {
+			vdev = NULL;
+		} else {
+			vdev->holds++;
+			vfio_group_get(group);
+		}
+		pthread_mutex_unlock(&group->lock);
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	return vdev;
+}
+
+void vfio_device_put(struct vfio_device *vdev)
+{
+	struct vfio_group *group = vdev->group;
+
+	pthread_mutex_lock(&group->lock);
+	vdev->holds--;
+	if (!in_use(vdev))
+		pthread_cond_broadcast(&vdev->released);
+	pthread_mutex_unlock(&group->lock);
+	vfio_group_put(group);
+}
+
+void vfio_device_set_leaving(struct vfio_device *vdev, bool leaving)
+{
+	pthread_mutex_lock(&vdev->group->lock);
+	vdev->leaving = leaving;
+	pthread_mutex_unlock(&vdev->group->lock);
+}
+
+void vfio_allow_noiommu(struct vfio *vfio)
+{
+	atomic_store(&vfio->noiommu, true);
+}
+
 /* The lowest number that no device has. vfio->lock is held. */
 static unsigned int free_index(struct vfio *vfio)
 {
@@ -223,7 +276,7 @@ static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev
 static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 {
 	vdev->vfio = vfio;
-	vdev->open_count = vdev->registrations = 0;
+	vdev->open_count = vdev->registrations = vdev->holds = 0;
 	vdev->leaving = false;
 	init_locks(vdev);
 }
@@ -283,15 +336,15 @@ static void wait_for_users(struct vfio_device *vdev, struct vfio_group *group)
 {
 	struct timespec until;
 
-	for (unsigned int asked = 0; vdev->registrations; asked++) {
-		if (vdev->ops->request) {
+	for (unsigned int asked = 0; in_use(vdev); asked++) {
+		if (vdev->ops->request && vdev->registrations) {
 			pthread_mutex_unlock(&group->lock);
 			vdev->ops->request(vdev, asked);
 			pthread_mutex_lock(&group->lock);
 		}
 		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_sec += REQUEST_INTERVAL_SECONDS;
-		while (vdev->registrations)
+		while (in_use(vdev))
 			if (pthread_cond_timedwait(&vdev->released, &group->lock, &until))
 				break;
 	}

@@ -64,8 +64,9 @@ struct vfio_device {
 	pthread_mutex_t lock;
 	unsigned int open_count;    /* device files; under lock */
 	unsigned int registrations; /* device files, also those that are being opened; under group->lock */
+	unsigned int holds;         /* vfio_device_get(); under group->lock */
 	bool leaving;               /* is being unregistered: nobody opens it any more; under group->lock */
-	pthread_cond_t released;    /* with group->lock: registrations has become 0 */
+	pthread_cond_t released;    /* with group->lock: registrations and holds have become 0 */
 	struct cds_list_head group_node; /* under group->lock */
 	struct cds_list_head node;       /* under vfio->lock */
 };
@@ -86,6 +87,16 @@ int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned i
 void vfio_unregister_device(struct vfio_device *vdev);
 
 struct vfio_device *vfio_find_device(struct vfio *vfio, const char *name);
+/*
+ * The device of that name, kept from going away like by an open file, or NULL: there is none, or none any
+ * more. To be given back soon.
+ */
+struct vfio_device *vfio_device_get(struct vfio *vfio, const char *name);
+void vfio_device_put(struct vfio_device *vdev);
+/* Nobody opens it any more; or again, when it is not unregistered after all. */
+void vfio_device_set_leaving(struct vfio_device *vdev, bool leaving);
+/* Groups without an IOMMU are allowed from now on. */
+void vfio_allow_noiommu(struct vfio *vfio);
 
 /* ---- opening the nodes: what the machine's /dev offers. *file has one reference. */
 
@@ -106,6 +117,45 @@ unsigned int vfio_group_id(const struct vfio_group *group);
 struct vfio_device *vfio_file_device(struct file *file); /* NULL when it is no device file */
 bool vfio_group_is_noiommu(const struct vfio_group *group);
 
+/* ---- what there is, for those who look from outside (list.c) */
+
+struct vfio_mapping {
+	uint64_t iova, va, size;
+	unsigned int prot; /* IOMMU_READ, IOMMU_WRITE */
+};
+
+struct vfio_mapping_list {
+	uint64_t count, bytes;         /* of all mappings */
+	struct vfio_mapping *mappings; /* the first ones; allocated */
+	unsigned int nr;
+};
+
+struct vfio_container_info {
+	unsigned int id;  /* 1, 2, ... in the order in which containers were opened */
+	const char *type; /* of its back end, or "none" */
+	const unsigned int *groups;
+	unsigned int nr_groups;
+	const struct vfio_mapping_list *mappings;
+};
+
+struct vfio_group_info {
+	unsigned int id;
+	bool noiommu;
+	bool opened;
+	unsigned int container; /* its id; 0: none */
+};
+
+/* How many files has the device, and is it on its way out? False: there is no such device. */
+bool vfio_device_state(struct vfio *vfio, const char *name, unsigned int *files, bool *leaving);
+/* False: there is no such group. */
+bool vfio_group_state(struct vfio *vfio, unsigned int id, struct vfio_group_info *info);
+/*
+ * Call fn for each container, oldest first, with up to max of its mappings; no lock is held then. 0 or
+ * -ENOMEM.
+ */
+int vfio_each_container(struct vfio *vfio, unsigned int max,
+			void (*fn)(void *arg, const struct vfio_container_info *info), void *arg);
+
 /* ---- containers and their back ends */
 
 struct vfio_iommu_driver {
@@ -122,7 +172,11 @@ struct vfio_iommu_driver {
 	/* Everything but the container's own three. file is the container's. */
 	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
 	void (*forked)(void *data); /* this is the child of a fork */
-	bool noiommu;               /* serves containers of no-IOMMU groups only */
+	/* What SET_IOMMU asked for, as a word. NULL: the name says it. */
+	const char *(*type)(void *data);
+	/* Fill *list, which is empty, with up to max of the mappings; their number and bytes. NULL: none. */
+	int (*list)(void *data, struct vfio_mapping_list *list, unsigned int max);
+	bool noiommu; /* serves containers of no-IOMMU groups only */
 };
 
 extern const struct vfio_iommu_driver vfio_type1_driver;   /* vfio/container_type1.c */

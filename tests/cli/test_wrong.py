@@ -29,8 +29,8 @@ def run_refused(message, *options, status=1, **how):
 
 @test
 def usage_errors():
-    refused(2, 'no command: use uvfio run or uvfio devices; uvfio --help tells more')
-    refused(2, 'there is no command runn: use run or devices', 'runn')
+    refused(2, 'no command: use uvfio run, uvfio devices or uvfio ctl; uvfio --help tells more')
+    refused(2, 'there is no command runn: use run, devices or ctl', 'runn')
     refused(2, 'there is no option --foo: see uvfio --help', '--foo')
     refused(2, 'run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]', 'run')
     refused(2, 'run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]', 'run', '--summary', '--')

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a machine has and who uses it, as rows of text; and its description as it is now. */
+#include "machine/impl.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Nobody reads more of a container's mappings, and a container can have a million. */
+#define MAX_MAPPINGS 4096
+
+/* ---- devices. The machine's lock is held. */
+
+static void list_device(const struct uvfio_machine *machine, unsigned int i, FILE *out)
+{
+	const struct device_config *dev = &machine->config.devices[i];
+	const char *name = pci_func_name(machine->funcs[i]);
+	unsigned int files = 0;
+	bool leaving = false;
+
+	vfio_device_state(machine->vfio, name, &files, &leaving);
+	fprintf(out, "%-13s %-9s %-6u ", name, dev->model->name, dev->group);
+	if (pci_func_gone(machine->funcs[i]))
+		fputs("pulled out, ", out);
+	else if (leaving)
+		fputs("leaving, ", out);
+	if (files)
+		fprintf(out, "open in process %d\n", (int)getpid());
+	else
+		fputs("closed\n", out);
+}
+
+static void list_group(const struct uvfio_machine *machine, unsigned int first, FILE *out)
+{
+	const struct machine_config *config = &machine->config;
+	unsigned int id = config->devices[first].group;
+	struct vfio_group_info info = { .id = id };
+	char bdf[16];
+
+	vfio_group_state(machine->vfio, id, &info);
+	/* All devices of a group are ours: it is always viable. */
+	fprintf(out, "%-6u yes     ", id);
+	if (info.opened)
+		fprintf(out, "open in process %d, ", (int)getpid());
+	else
+		fputs("closed, ", out);
+	if (info.container)
+		fprintf(out, "container %d.%u, ", (int)getpid(), info.container);
+	for (unsigned int i = first; i < config->nr_devices; i++) {
+		if (config->devices[i].group != id)
+			continue;
+		pci_format_bdf(&config->devices[i].slot, bdf);
+		fprintf(out, "%s%s", i == first ? "" : " ", bdf);
+	}
+	fputc('\n', out);
+}
+
+static void list_functions(struct uvfio_machine *machine, bool groups, FILE *out)
+{
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
+		if (!machine->funcs[i])
+			continue;
+		if (!groups)
+			list_device(machine, i, out);
+		else if (machine_first_of_group(&machine->config, i))
+			list_group(machine, i, out);
+	}
+	pthread_mutex_unlock(&machine->lock);
+}
+
+/* ---- containers */
+
+static void list_container(void *arg, const struct vfio_container_info *info)
+{
+	char name[32], groups[64] = "-";
+	size_t n = 0;
+
+	snprintf(name, sizeof(name), "%d.%u", (int)getpid(), info->id);
+	for (unsigned int i = 0; i < info->nr_groups && n < sizeof(groups); i++)
+		n += (size_t)snprintf(groups + n, sizeof(groups) - n, "%s%u", i ? "," : "", info->groups[i]);
+	fprintf(arg, "%-12s %-8s %-12s %-9" PRIu64 " %" PRIu64 "\n", name, info->type, groups,
+		info->mappings->count, info->mappings->bytes);
+}
+
+static void list_mappings(void *arg, const struct vfio_container_info *info)
+{
+	const struct vfio_mapping_list *list = info->mappings;
+	char name[32];
+
+	snprintf(name, sizeof(name), "%d.%u", (int)getpid(), info->id);
+	for (unsigned int i = 0; i < list->nr; i++)
+		fprintf(arg, "%-12s 0x%-16" PRIx64 " 0x%-16" PRIx64 " 0x%-16" PRIx64 " %c%c\n", name,
+			list->mappings[i].iova, list->mappings[i].size, list->mappings[i].va,
+			list->mappings[i].prot & IOMMU_READ ? 'r' : '-',
+			list->mappings[i].prot & IOMMU_WRITE ? 'w' : '-');
+	if (list->count > list->nr)
+		fprintf(arg, "%-12s and %" PRIu64 " more\n", name, list->count - list->nr);
+}
+
+/* ---- all of them */
+
+static const struct {
+	const char *what, *heading;
+} kinds[] = {
+	{ "devices", "ADDRESS       MODEL     GROUP  STATE" },
+	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
+	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
+	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
+};
+
+const char *machine_list_heading(const char *what)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i].what, what))
+			return kinds[i].heading;
+	return NULL;
+}
+
+int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
+{
+	if (!machine_list_heading(what))
+		return -EINVAL;
+	if (!strcmp(what, "containers"))
+		return vfio_each_container(machine->vfio, 0, list_container, out);
+	if (!strcmp(what, "mappings"))
+		return vfio_each_container(machine->vfio, MAX_MAPPINGS, list_mappings, out);
+	list_functions(machine, !strcmp(what, "groups"), out);
+	return 0;
+}
+
+/* ---- the description */
+
+char *machine_describe(struct uvfio_machine *machine)
+{
+	char *text = NULL, *line;
+	size_t size = 0;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return NULL;
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
+		line = machine_config_line(&machine->config.devices[i]);
+		fputs(line ? line : "", out);
+		free(line);
+	}
+	pthread_mutex_unlock(&machine->lock);
+	return fclose(out) ? (free(text), NULL) : text;
+}
