@@ -79,7 +79,8 @@ static int enable(const struct vfio *v)
 {
 	uint16_t command = 6; /* memory, bus master */
 
-	return pwrite(v->device, &command, 2, (off_t)region(v, VFIO_PCI_CONFIG_REGION_INDEX) + 4) == 2 ? 0 : -1;
+	return pwrite(v->device, &command, 2, (off_t)region(v, VFIO_PCI_CONFIG_REGION_INDEX) + 4) == 2 ? 0
+												       : -1;
 }
 
 static int open_all(struct vfio *v, const char *bdf)
