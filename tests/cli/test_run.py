@@ -302,14 +302,17 @@ def help_is_complete():
         main = place.run('--help')
         expect(main, 0, '')
         assert option_names(main.stdout) == {'help', 'version'}
-        for command in ('run', 'devices'):
+        for command in ('run', 'devices', 'ctl'):
             assert f'uvfio {command}' in main.stdout
         run = place.run('run', '--help')
         expect(run, 0, '')
-        assert option_names(run.stdout) == {'device', 'iommu', 'trace', 'trace-out', 'summary', 'help'}
+        assert option_names(run.stdout) == {'device', 'iommu', 'trace', 'trace-out', 'summary', 'ctl', 'help'}
         for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
             assert word in run.stdout
         expect(place.run('devices', '--help'), 0, '')
+        ctl = place.run('ctl', '--help')
+        expect(ctl, 0, '')
+        assert option_names(ctl.stdout) >= {'session', 'surprise', 'help'}
         version = place.run('--version')
         expect(version, 0, '')
         assert re.fullmatch(r'uvfio \d+\.\d+\.\d+\n', version.stdout)
@@ -345,7 +348,7 @@ def help_to_a_full_disk():
 def manual_mentions_every_option():
     page = open(MANPAGE).read()
     with Place() as place:
-        for command in ([], ['run'], ['devices']):
+        for command in ([], ['run'], ['devices'], ['ctl']):
             for name in option_names(place.run(*command, '--help').stdout):
                 assert re.search(rf'^\.It Fl -{name}( |$)', page, re.M), name
         listed = place.run('devices').stdout
