@@ -232,8 +232,10 @@ void ctl_peer_gone(struct ctl_server *server, struct peer *peer)
 	cds_list_for_each_entry_safe (op, next, &server->ops, node) {
 		if (op->client == peer)
 			op->client = NULL;
-		if (set_remove(&op->waiting, peer))
+		if (set_remove(&op->waiting, peer)) {
+			op->any_ok = true; /* what it was told may have ended it */
 			op_check(server, op);
+		}
 	}
 }
 

@@ -307,11 +307,11 @@ def help_is_complete():
         main = place.run('--help')
         expect(main, 0, '')
         assert option_names(main.stdout) == {'help', 'version'}
-        for command in ('run', 'devices'):
+        for command in ('run', 'devices', 'ctl'):
             assert f'uvfio {command}' in main.stdout
         run = place.run('run', '--help')
         expect(run, 0, '')
-        assert option_names(run.stdout) == {'device', 'iommu', 'trace', 'trace-out', 'summary', 'help'}
+        assert option_names(run.stdout) == {'device', 'iommu', 'trace', 'trace-out', 'summary', 'ctl', 'help'}
         for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
             assert word in run.stdout
         expect(place.run('devices', '--help'), 0, '')

@@ -29,6 +29,7 @@ static struct iommu_dev iommu;
 static struct uvfio_device_calls calls;
 static uint8_t *map, *memory;
 static unsigned int pieces, budget, irqs;
+static bool again;
 static uint32_t chanerr_int, chanerrmsk_int;
 
 static struct engine {
@@ -102,6 +103,17 @@ static void fuzz_kick(struct uvfio_worker *worker)
 	(void)worker;
 }
 
+/* Time passes at once. */
+static void fuzz_kick_after(struct uvfio_worker *worker, uint64_t ns)
+{
+	struct ioat *ioat = worker->arg;
+
+	if (!ns || ns > 1000000000)
+		abort();
+	ioat->not_before = 0;
+	again = true;
+}
+
 static void fuzz_count(struct uvfio_device *dev, bool failed)
 {
 	(void)dev;
@@ -147,6 +159,7 @@ static void make_engine(struct engine *engine, const char *options)
 	calls = model_calls;
 	calls.worker_stopping = fuzz_stopping;
 	calls.worker_kick = fuzz_kick;
+	calls.worker_kick_after = fuzz_kick_after;
 	calls.count_command = fuzz_count;
 	func->calls = &fuzz_calls;
 	func->dev.calls = &calls;
@@ -163,7 +176,10 @@ static void make_engine(struct engine *engine, const char *options)
 static void run(struct engine *engine, unsigned int n)
 {
 	budget = n;
-	ioat_run(engine->ioat->worker);
+	do {
+		again = false;
+		ioat_run(engine->ioat->worker);
+	} while (again);
 }
 
 static void store(struct engine *engine, uint64_t offset, uint64_t value, unsigned int bytes)

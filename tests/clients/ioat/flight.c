@@ -6,7 +6,6 @@
 #include <linux/vfio.h>
 #include <pthread.h>
 #include <sched.h>
-#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 

@@ -144,18 +144,18 @@ static void suspend(struct engine *e)
 		w8(e, CHANCMD, CMD_SUSPEND);
 		EQUAL(STATE(r64(e, CHANSTS)), then[i]);
 	}
-	for (unsigned int i = 0; i < 50; i++) {
+	for (unsigned int i = 0; i < 500; i++) {
 		uint64_t before, written;
 
 		begin_long(e);
-		pause_ns(i * 20000);
+		pause_ns(i * 2000);
 		w8(e, CHANCMD, CMD_SUSPEND);
 		/* At rest: neither status nor memory move. */
 		mark(memory(TO), 1u << e->xfercap);
 		written = completion(e);
 		before = r64(e, CHANSTS);
 		EQUAL(STATE(before), SUSPENDED);
-		pause_ns(200000);
+		pause_ns(100000);
 		EQUAL(r64(e, CHANSTS), before);
 		EQUAL(completion(e), written);
 		CHECK(marked(memory(TO), 1u << e->xfercap));
@@ -212,6 +212,8 @@ static void reset_in_flight(struct engine *e)
 		/* From here on nothing of before lands. */
 		*(uint64_t *)memory(e->cmp) = ~0ull;
 		mark(memory(TO), 1u << e->xfercap);
+		if (i % 2)
+			EQUAL(r64(e, CHANSTS), HALTED);
 		EQUAL(STATE(r64(e, CHANSTS)), HALTED);
 		pause_ns(100000);
 		EQUAL(completion(e), ~0ull);

@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`uvfio run --ctl` and `uvfio ctl`: devices come and go under real programs. UVFIO CLIENT - MANPAGE as for harness.py."""
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cli'))
+from harness import PROGRAM, UVFIO, Place, expect, main, test  # pylint: disable=wrong-import-position
+
+BDF = '0000:00:01.0'
+
+
+class Session(Place):
+    """A program in a session with --ctl, in a place of its own."""
+
+    def __init__(self, *program, options=('--device', 'nvme,size=16M')):
+        self.program = program
+        self.options = options
+
+    def __enter__(self):
+        super().__enter__()
+        self.process = subprocess.Popen([UVFIO, 'run', '--ctl', *self.options, '--', PROGRAM, *self.program],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                                        env=self.environment(), text=True, cwd=self.dir)
+        line = self.process.stderr.readline()
+        assert line.startswith('uvfio: ctl: '), line
+        self.socket = line[len('uvfio: ctl: '):].rstrip()
+        self.session = os.path.dirname(self.socket)
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        if kind is not None or self.process.returncode < 0:
+            for name in os.listdir(self.tmp):
+                subprocess.run(['rm', '-rf', os.path.join(self.tmp, name)], check=False)
+        super().__exit__(kind, value, trace)
+
+    def ctl(self, *words):
+        return self.run('ctl', *words)
+
+    def says(self, *lines):
+        for line in lines:
+            said = self.process.stdout.readline().rstrip('\n')
+            assert said == line, f'the program says {said!r}, not {line!r}'
+
+    def end(self, status=0):
+        out, err = self.process.communicate('\n\n', timeout=30)
+        assert self.process.returncode == status, (self.process.returncode, out, err)
+        return out + err
+
+    def entries(self, *path):
+        return sorted(os.listdir(os.path.join(self.session, *path)))
+
+    def wait_until(self, condition, what):
+        for _ in range(500):
+            if condition():
+                return
+            time.sleep(0.02)
+        raise AssertionError(f'never: {what}')
+
+
+def error(text):
+    return f'uvfio: ctl: {text}\n'
+
+
+@test
+def orderly_removal_asks_and_waits():
+    with Session('orderly', BDF) as s:
+        s.says('ready')
+        row = f'{BDF}  nvme      1      open in process '
+        assert row in s.ctl('devices').stdout
+        assert s.ctl('groups').stdout.splitlines()[1].startswith('1      yes     open in process ')
+        containers = s.ctl('containers').stdout.splitlines()
+        assert re.fullmatch(r'\d+\.1 +type1v2 +1 +1 +8192', containers[-1]), containers
+        mappings = s.ctl('mappings').stdout.splitlines()
+        assert re.fullmatch(r'\d+\.\d+ +0x100000 +0x2000 +0x[0-9a-f]+ +rw', mappings[-1]), mappings
+        expect(s.ctl('remove', BDF), 0, '', '')
+        s.says('REQ', 'closed')
+        assert s.entries('sys', 'bus', 'pci', 'devices') == []
+        assert s.entries('dev', 'vfio') == ['vfio']
+        assert s.entries('sys', 'kernel', 'iommu_groups') == []
+        expect(s.ctl('remove', BDF), 1, error(f'there is no device at {BDF}: uvfio ctl devices lists them'))
+        s.end()
+
+
+@test
+def surprise_removal_leaves_ones():
+    with Session('surprise', BDF) as s:
+        s.says('ready')
+        expect(s.ctl('remove', BDF, '--surprise'), 0, '', '')
+        s.says('ERR', 'mapped ffffffff', 'page ffffffff', 'config ffffffff bar ffffffff', 'reset 0',
+               'again No such device', 'closed')
+        s.wait_until(lambda: not s.entries('sys', 'bus', 'pci', 'devices'), 'the device is gone')
+        s.end()
+
+
+@test
+def an_address_is_free_again_after_removal():
+    with Session('surprise', BDF) as s:
+        s.says('ready')
+        expect(s.ctl('--session', s.socket, '--surprise', 'remove', BDF), 0, '', '')
+        for _ in range(7):
+            s.process.stdout.readline()
+        s.wait_until(lambda: not s.entries('sys', 'bus', 'pci', 'devices'), 'the device is gone')
+        expect(s.ctl('add', f'nvme,size=16M,addr={BDF}'), 0, '', f'{BDF}\n')
+        assert 'closed' in s.ctl('devices').stdout
+        s.end()
+
+
+@test
+def error_is_reported_and_nothing_else():
+    with Session('error', BDF) as s:
+        s.says('ready')
+        expect(s.ctl('reset', BDF), 0, '', '')
+        expect(s.ctl('error', BDF), 0, '', '')
+        s.says('ERR', 'vendor there')
+        s.end()
+
+
+@test
+def added_device_is_found_by_a_running_program():
+    for kind in 'late', 'forked':
+        with Session(kind, '0000:00:07.0') as s:
+            s.says('ready')
+            expect(s.ctl('add', 'nvme,size=16M,addr=0000:00:07.0,group=9'), 0, '', '0000:00:07.0\n')
+            assert s.entries('sys', 'bus', 'pci', 'devices') == [BDF, '0000:00:07.0']
+            assert s.entries('dev', 'vfio') == ['1', '9', 'vfio']
+            s.process.stdin.write('\n')
+            s.process.stdin.flush()
+            s.says('open')
+            s.wait_until(lambda: '0000:00:07.0  nvme      9      open in' in s.ctl('devices').stdout, kind)
+            s.end()
+
+
+@test
+def removal_goes_on_without_its_client():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        s.process.stdin.write('\n')
+        s.process.stdin.flush()
+        s.says('open')
+        client = s.start('ctl', 'remove', BDF)
+        s.wait_until(lambda: 'leaving, open' in s.ctl('devices').stdout, 'it is leaving')
+        client.kill()
+        client.communicate()
+        expect(s.ctl('remove', BDF), 1,
+               error(f'{BDF} is being removed already: its user has not closed it yet'))
+        expect(s.ctl('add', f'nvme,addr={BDF}'), 1)
+        expect(s.ctl('remove', BDF, '--surprise'), 0, '', '')
+        assert 'pulled out, open' in s.ctl('devices').stdout
+        s.end()
+
+
+@test
+def end_of_the_program_ends_a_removal():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        s.process.stdin.write('\n')
+        s.process.stdin.flush()
+        s.says('open')
+        client = s.start('ctl', 'remove', BDF)
+        s.wait_until(lambda: 'leaving' in s.ctl('devices').stdout, 'it is leaving')
+        s.end()
+        out, err = client.communicate(timeout=30)
+        assert (client.returncode, out, err) == (0, '', ''), (client.returncode, out, err)
+
+
+@test
+def wrong_words():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        expect(s.ctl('add', 'nvm'), 1,
+               error('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so'))
+        expect(s.ctl('add', f'nvme,size=16M,addr={BDF}'), 1,
+               error(f'nvme: two devices at {BDF}: give one another address with addr='))
+        expect(s.ctl('remove', 'nvme'), 1, error('nvme is no PCI address: use one like 0000:00:01.0'))
+        expect(s.ctl('remove', '0000:00:09.0'), 1,
+               error('there is no device at 0000:00:09.0: uvfio ctl devices lists them'))
+        expect(s.ctl('error', BDF), 1, error(f'{BDF} is not open: there is nobody to tell'))
+        expect(s.ctl('reset', BDF), 0, '', '')
+        expect(s.ctl('remove'), 2, error('this command needs one ADDRESS: see uvfio ctl --help'))
+        expect(s.ctl('reset', BDF, '--surprise'), 2, error('--surprise goes with remove: see uvfio ctl --help'))
+        expect(s.ctl('devices', BDF), 2, error('too many words: see uvfio ctl --help'))
+        expect(s.ctl('plug'), 2, error('there is no command plug: see uvfio ctl --help'))
+        expect(s.ctl('--sessoin=x', 'devices'), 2)
+        expect(s.ctl('--session=/nowhere/ctl', 'devices'), 1, error(
+            '/nowhere/ctl: No such file or directory: is that a session that was started with --ctl?'))
+        assert s.ctl('devices').stdout.splitlines()[1:] == [f'{BDF}  nvme      1      closed']
+        s.end()
+    with Place() as place:
+        expect(place.run('ctl', 'devices'), 1,
+               error('no session is running: start one with uvfio run --ctl'))
+        expect(place.run('ctl'), 2, error('no command: see uvfio ctl --help'))
+
+
+@test
+def several_sessions_are_told_apart():
+    with Session('late', BDF) as s:
+        other = os.path.join(s.dir, 'my socket')
+        second = s.start('run', f'--ctl={other}', '--device', 'nvme,size=16M,addr=0000:00:03.0', '--', PROGRAM, 'late',
+                         BDF, stdin=subprocess.PIPE)
+        assert second.stderr.readline() == f'uvfio: ctl: {other}\n'
+        assert stat.S_IMODE(os.stat(other).st_mode) == 0o600
+        listed = s.ctl('list').stdout.splitlines()
+        assert len(listed) == 3 and any(line.startswith(s.session + ' ') for line in listed), listed
+        result = s.ctl('devices')
+        expect(result, 1)
+        assert re.fullmatch(r'uvfio: ctl: several sessions are running: choose one with --session: \S+, \S+\n',
+                            result.stderr), result.stderr
+        assert '0000:00:03.0' in s.ctl('devices', '--session', other).stdout
+        assert BDF in s.ctl(f'--session={s.session}', 'devices').stdout
+        second.communicate('\n\n')
+        assert not os.path.exists(other)
+        s.end(0)
+
+
+@test
+def hostile_peers_do_no_harm():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        peers = []
+        for text in (b'', b'\n', b'\0' * 40000, b'process', b'process 1 0\n', b'process 1 0\n1 = x\n9 ok\nremoved x\n\n',
+                     b'process -1 18446744073709551615\n' + b'x' * 100000, b'list ' + b'y' * 15000 + b'\n',
+                     b'remove \xff\xfe\n', b'add device nvme,addr=0000:00:01.0\n', b'add iommu width=40\n', b'add \n',
+                     b'add device\n', b'remove ' + b'z' * 9000 + b'\n', b'session\nsession\n', b'list devices'):
+            peer = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            peer.connect(s.socket)
+            try:
+                peer.sendall(text)
+            except OSError:
+                pass
+            peers.append(peer)
+        # One of them passes for a process and never answers.
+        result = s.ctl('devices')
+        expect(result, 1)
+        assert 'does not answer' in result.stderr and f'{BDF}  nvme' in result.stdout, result
+        for peer in peers:
+            peer.close()
+        expect(s.ctl('devices'), 0, '')
+        s.end()
+
+
+@test
+def signals_still_reach_the_program():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        s.process.send_signal(signal.SIGTERM)
+        s.process.wait(timeout=30)
+        assert s.process.returncode == 128 + signal.SIGTERM, s.process.returncode
+
+
+sys.exit(main())
