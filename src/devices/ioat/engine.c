@@ -14,9 +14,10 @@
 /*
  * How long a chain waits that begins after an error, as hardware has to collect itself too. DPDK (22.11 to
  * 24.11) relies on it: asked for the status of the operation that has failed, right after it has restarted
- * the channel, its driver forgets the next operation if that is already done.
+ * the channel, its driver forgets the next operation if that is already done. A program on a busy machine may
+ * be put aside just there, so this is more than the moment that hardware takes.
  */
-#define RECOVERY_NS 100000
+#define RECOVERY_NS 1000000
 
 #define FATAL       (IOAT_ERR_NEXT | IOAT_ERR_ALIGN | IOAT_ERR_COUNT) /* there is no way on */
 #define RESERVED    0x00fff800u                                       /* control bits of copy and fill */

@@ -41,7 +41,7 @@ class Dpdk:
                  f"DMA Dev {number}: Running error handling Tests (errors expected)" if profile == "3.4" else
                  f"DMA Dev {number}: device does not report errors, skipping error handling tests")
 
-    def run(self, directory, name, *eal, more=(), devices=(), env=None, text="", timeout=900):
+    def run(self, directory, name, *eal, more=(), devices=(), env=None, text="", timeout=400):
         """Run a program; its output comes line by line, without lines of progress. Its status has to be 0."""
         self.need(name)
         # Others may run at the same time: files have names, and a directory, of their own.
@@ -99,11 +99,24 @@ def check_messages(result, profiles, addresses):
         assert re.match(rf"uvfio: {address}: DMA fault: read of \d+ bytes at IOVA 0 failed at 0 \(copy\): ", line), line
 
 
+# DPDK's driver forgets a completion when an operation is done between its restart of a failed channel and its next call:
+# when it is not scheduled for longer in between than the engine waits, on a busy machine. It does so on hardware, too.
+FORGOTTEN = re.compile(r"test_single_item_status_query_with_failure:\d+ - Error, incorrect number of completions received, "
+                       r"got 15 not 16")
+
+
 def dmadev_autotest(directory, profiles, more=(), dpdk=Dpdk()):
     """DPDK's own tests for DMA devices, on engines with these profiles beside more devices."""
     devices, addresses = engines(profiles)
-    result = dpdk.run(directory, "dpdk-test", *allow(addresses), devices=[*devices, *more],
-                      env={"DPDK_TEST": "dmadev_autotest"})
+    for last in (False, False, True):
+        try:
+            result = dpdk.run(directory, "dpdk-test", *allow(addresses), devices=[*devices, *more],
+                              env={"DPDK_TEST": "dmadev_autotest"})
+            break
+        except AssertionError as error:
+            if last or "3.4" not in profiles or not FORGOTTEN.search(str(error)):
+                raise
+            print("# DPDK's driver forgot a completion: again")
     check_probe(result, addresses)
     contains(result.out, "Test OK")
     for number, (profile, address) in enumerate(zip(profiles, addresses)):

@@ -17,8 +17,8 @@ from harness import Skip
 
 SUITE = os.environ.get("UVFIO_DPDK_SUITE", "trixie")
 # What these bring is not needed to run two programs.
-HAVE = ["adduser", "dbus", "debconf", "dpkg", "libdpdk-dev", "mount", "openssl-provider-legacy", "passwd", "pciutils", "perl",
-        "python3", "systemd", "udev"]
+HAVE = ["adduser", "dbus", "debconf", "dpkg", "libdpdk-dev", "mount", "openssl-provider-legacy", "passwd", "pciutils",
+        "perl", "python3", "systemd", "udev"]
 # What a system does after apt has changed it.
 CLEAR = ["APT::Update::Pre-Invoke", "APT::Update::Post-Invoke", "APT::Update::Post-Invoke-Success", "DPkg::Pre-Invoke",
          "DPkg::Post-Invoke", "DPkg::Pre-Install-Pkgs"]
@@ -48,8 +48,8 @@ class Apt:
         self.write("etc/sources.list", f"deb {mirror()} {SUITE} main\n")
         self.write("etc/apt.conf", "".join(f"#clear {name};\n" for name in CLEAR))
         self.write("state/status", "".join(
-            f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 999999\nMaintainer: none\n"
-            "Description: none\n\n" for name in HAVE))
+            f"Package: {name}\nStatus: install ok installed\nArchitecture: amd64\nMulti-Arch: allowed\n"
+            "Version: 999999\nMaintainer: none\nDescription: none\n\n" for name in HAVE))
         options = {"Dir::Etc::sourcelist": "etc/sources.list", "Dir::State": "state", "Dir::State::status": "state/status",
                    "Dir::Cache": "cache"}
         self.options = ["-c", os.path.join(folder, "etc/apt.conf"), "-o", "Dir::Etc::sourceparts=/dev/null"]
@@ -64,12 +64,14 @@ class Apt:
         with open(os.path.join(self.folder, name), "w", encoding="utf-8") as out:
             out.write(text)
 
-    def __call__(self, tool, *words):
+    def __call__(self, tool, *words, network=True):
+        """What it prints. Without success the case is skipped, or, when that cannot be for want of a network, fails."""
         try:
             done = subprocess.run([tool, *self.options, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                   stderr=subprocess.PIPE, text=True, timeout=300, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise Skip(f"packages of {SUITE} cannot be fetched: {error}") from error
+        assert done.returncode == 0 or network, f"{tool} {' '.join(words)}: {done.stdout}{done.stderr}"
         if done.returncode:
             reason = (done.stderr.strip().splitlines() or ["no reason given"])[0]
             raise Skip(f"packages of {SUITE} cannot be fetched: {reason}")
@@ -86,11 +88,12 @@ def fetch(folder):
     shutil.rmtree(folder, ignore_errors=True)
     apt = Apt(folder)
     apt("apt-get", "update")
-    found = apt("apt-cache", "--names-only", "search", "^librte-(dma-ioat|mempool-ring)[0-9]+$")
+    found = apt("apt-cache", "--names-only", "search", "^librte-(dma-ioat|mempool-ring)[0-9]+$", network=False)
     drivers = [line.split()[0] for line in found.splitlines()]
-    if len(drivers) < 2:
-        raise Skip(f"{SUITE} has no DPDK with the drivers: {drivers}")
-    apt("apt-get", "install", "--no-install-recommends", "--download-only", "--yes", "dpdk-dev", *drivers)
+    assert len(drivers) == 2, f"{SUITE} has no DPDK with the drivers: {drivers}"
+    wanted = ["--no-install-recommends", "--yes", "dpdk-dev", *drivers]
+    apt("apt-get", "install", "--simulate", *wanted, network=False)
+    apt("apt-get", "install", "--download-only", *wanted)
     packages = glob.glob(os.path.join(folder, "cache/archives/*.deb"))
     version = re.search(r"/dpdk-dev_([\d.]+)", " ".join(packages)).group(1)
     for package in packages:
