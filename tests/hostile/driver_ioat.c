@@ -12,6 +12,7 @@
 #define RING    IOVA_MAIN
 #define SLOTS   64u
 #define CMP     (IOVA_MAIN + 0x8000)
+#define SEDS    (IOVA_MAIN + 0x9000)
 #define DATA    (IOVA_MAIN + 0x10000)
 #define SECONDS 60
 
@@ -110,6 +111,23 @@ static uint32_t random_op(void)
 	return one_in(50) ? random_below(256) : ops[random_below(sizeof(ops))];
 }
 
+/* Mostly a right one: one that is wrong ends the chain. */
+static uint64_t operand(void)
+{
+	return one_in(24) ? random_iova() : DATA + random_below((uint32_t)(MAIN_SIZE - 0x20000));
+}
+
+/* For an operation with sixteen sources. */
+static uint64_t write_extension(void)
+{
+	uint64_t words[16], at = SEDS + random_below(16) * sizeof(words);
+
+	for (int i = 0; i < 16; i++)
+		words[i] = operand();
+	memcpy(memory_main(at), words, sizeof(words));
+	return at;
+}
+
 static uint32_t random_size(void)
 {
 	switch (random_below(20)) {
@@ -132,18 +150,18 @@ static void write_descriptor(void)
 	uint32_t words[16];
 
 	desc.ctl |= random_below(one_in(30) ? 1 << 24 : op < OP_XOR && !one_in(8) ? 32 : 256);
-	desc.src = random_iova();
-	desc.dst = random_iova();
+	desc.src = operand();
+	desc.dst = operand();
 	for (int i = 0; i < 4; i++)
-		desc.arg[i] = random_iova();
-	if (op >= OP_PQ16 && !one_in(4))
-		desc.arg[1] &= ~63ull;
+		desc.arg[i] = operand();
+	if (op >= OP_PQ16 && !one_in(8))
+		desc.arg[1] = write_extension();
 	if (one_in(12)) /* to itself, back, or anywhere */
 		desc.next = one_in(2) ? SLOT(random_below(SLOTS)) : random_iova();
 	memcpy(words, &desc, sizeof(words));
-	if (one_in(10))
-		words[random_below(16)] = (uint32_t)random_odd_value();
 	if (one_in(20))
+		words[random_below(16)] = (uint32_t)random_odd_value();
+	if (one_in(50))
 		for (int i = 0; i < 16; i++)
 			words[i] = (uint32_t)random64();
 	memcpy(memory_main(SLOT(slot)), words, sizeof(words));
@@ -177,6 +195,13 @@ static void recover(void)
 		store(CHANCTRL, random_odd_value(), 2);
 	start(one_in(8) ? random_iova() : SLOT(random_below(SLOTS)));
 	append();
+}
+
+/* Nonsense goes nowhere in an engine that has no time to work. */
+static void let_it_work(void)
+{
+	for (unsigned int n = random_below(200); n && STATE(load(CHANSTS, 8)) == ACTIVE; n--)
+		sched_yield();
 }
 
 static void store_anywhere(void)
@@ -215,11 +240,13 @@ void driver_operation(struct device *dev)
 		append();
 	else if (n < 560)
 		recover();
-	else if (n < 620)
+	else if (n < 710)
+		let_it_work();
+	else if (n < 740)
 		command();
-	else if (n < 720)
+	else if (n < 790)
 		store_anywhere();
-	else if (n < 820)
+	else if (n < 840)
 		load_anywhere();
 	else if (n < 900)
 		scribble();
@@ -231,10 +258,10 @@ void driver_operation(struct device *dev)
 		device_random_config(dev);
 	else if (n < 986)
 		port_ioctl(dev->fd, VFIO_DEVICE_RESET, NULL);
-	else if (n < 989)
+	else if (n < 990)
 		driver_bring_up(dev);
 	else
-		sched_yield();
+		let_it_work();
 }
 
 void driver_final_check(struct device *dev)

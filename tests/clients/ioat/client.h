@@ -77,6 +77,10 @@ void *memory(uint64_t iova);                  /* of the area; contiguous to the 
 void *read_only_memory(void);
 void *write_only_memory(void);
 void device_reset(struct engine *e); /* VFIO_DEVICE_RESET, and bus mastering on again */
+void bus_master(struct engine *e);
+void engine_open(struct engine *e); /* its device; groups and container are open */
+void engine_close(struct engine *e);
+uint8_t find_capability(struct engine *e, uint8_t id); /* or 0 */
 uint32_t config_read(struct engine *e, uint64_t offset, unsigned int size);
 void config_write(struct engine *e, uint64_t offset, uint32_t value, unsigned int size);
 /* Vector 0 of VFIO_PCI_*_IRQ_INDEX signals this eventfd; -1: the interrupts are disabled. */

@@ -65,14 +65,48 @@ static void memory_gone(struct engine *e)
 	}
 }
 
-static void device_reset_in_flight(struct engine *e)
+/* All ways to reset a function, and closing it. */
+
+static void by_ioctl(struct engine *e)
 {
+	CHECK(!ioctl(e->device, VFIO_DEVICE_RESET));
+}
+
+static void by_flr(struct engine *e)
+{
+	uint64_t at = find_capability(e, PCI_CAP_ID_EXP) + (uint64_t)PCI_EXP_DEVCTL;
+
+	config_write(e, at, config_read(e, at, 2) | PCI_EXP_DEVCTL_BCR_FLR, 2);
+}
+
+static void by_power(struct engine *e)
+{
+	uint64_t at = find_capability(e, PCI_CAP_ID_PM) + (uint64_t)PCI_PM_CTRL;
+
+	config_write(e, at, 3, 2);
+	config_write(e, at, 0, 2);
+}
+
+static void by_closing(struct engine *e)
+{
+	engine_close(e);
+	mark(window, SIZE);
+	pause_ns(20000);
+	CHECK(marked(window, SIZE));
+	engine_open(e);
+}
+
+static void resets(struct engine *e)
+{
+	static void (*const ways[])(struct engine *) = { by_ioctl, by_flr, by_power, by_closing };
+
 	make_window();
-	for (unsigned int i = 0; i < 300; i++) {
+	for (unsigned int i = 0; i < 400; i++) {
 		begin_writing(e);
-		pause_ns(i * 5000);
-		CHECK(!ioctl(e->device, VFIO_DEVICE_RESET));
+		pause_ns(i * 3000);
+		ways[i % 4](e);
 		mark(window, SIZE);
+		bus_master(e);
 		EQUAL(r64(e, CHANSTS), HALTED);
 		EQUAL(r64(e, CHANCMP), 0);
 		pause_ns(50000);
@@ -175,7 +209,7 @@ static void apart(struct engine *e)
 const struct test flight_tests[] = {
 	{ "in flight: UNMAP_DMA", unmap, ANY },
 	{ "in flight: the memory is unmapped by the program", memory_gone, ANY },
-	{ "in flight: VFIO_DEVICE_RESET", device_reset_in_flight, ANY },
+	{ "in flight: resets and closing", resets, ANY },
 	{ "in flight: bus mastering is switched off", master_off, ANY },
 	{ "several engines at once", together, MANY },
 	{ "several engines do not see each other", apart, MANY },

@@ -5,15 +5,6 @@
 #include <linux/pci_regs.h>
 #include <unistd.h>
 
-static uint8_t find_capability(struct engine *e, uint8_t id)
-{
-	uint8_t at = (uint8_t)config_read(e, PCI_CAPABILITY_LIST, 1);
-
-	while (at && config_read(e, at, 1) != id)
-		at = (uint8_t)config_read(e, at + 1u, 1);
-	return at;
-}
-
 static void identity(struct engine *e)
 {
 	bool v34 = e->version == 0x34;

@@ -93,7 +93,16 @@ void config_write(struct engine *e, uint64_t offset, uint32_t value, unsigned in
 	CHECK(pwrite(e->device, &value, size, (off_t)(e->config + offset)) == (ssize_t)size);
 }
 
-static void bus_master(struct engine *e)
+uint8_t find_capability(struct engine *e, uint8_t id)
+{
+	uint8_t at = (uint8_t)config_read(e, PCI_CAPABILITY_LIST, 1);
+
+	while (at && config_read(e, at, 1) != id)
+		at = (uint8_t)config_read(e, at + 1u, 1);
+	return at;
+}
+
+void bus_master(struct engine *e)
 {
 	uint32_t command = config_read(e, PCI_COMMAND, 2);
 
@@ -139,7 +148,7 @@ static int open_group(const char *bdf)
 	return fd;
 }
 
-static void open_engine(struct engine *e)
+void engine_open(struct engine *e)
 {
 	struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_CONFIG_REGION_INDEX };
 	struct vfio_region_info bar = { .argsz = sizeof(bar), .index = VFIO_PCI_BAR0_REGION_INDEX };
@@ -158,6 +167,12 @@ static void open_engine(struct engine *e)
 	e->xfercap = r8(e, XFERCAP) & 31u;
 	e->cap = r32(e, DMACAP);
 	e->version = r8(e, CBVER);
+}
+
+void engine_close(struct engine *e)
+{
+	must(!munmap((void *)(uintptr_t)e->bar, BAR_SIZE), "unmap BAR 0");
+	must(!close(e->device), "close");
 }
 
 void engines_open(void)
@@ -181,14 +196,14 @@ void engines_open(void)
 	must(!ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "SET_IOMMU");
 	make_memory();
 	for (unsigned int i = 0; i < nr_engines; i++)
-		open_engine(&engines[i]);
+		engine_open(&engines[i]);
 }
 
 void engines_close(void)
 {
 	for (unsigned int i = 0; i < nr_engines; i++) {
-		must(!munmap((void *)(uintptr_t)engines[i].bar, BAR_SIZE), "unmap BAR 0");
-		must(!close(engines[i].device) && !close(engines[i].group), "close");
+		engine_close(&engines[i]);
+		must(!close(engines[i].group), "close");
 	}
 	must(!close(container), "close");
 	munmap(area, AREA_SIZE + 2 * SMALL);
