@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <dirent.h>
+#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -126,6 +127,12 @@ static unsigned int count(const char *dir)
 	return nr;
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st, (void)type, (void)ftw;
+	return remove(path);
+}
+
 static void test_tree(void **state)
 {
 	struct uvfio_machine *m = make("device nvme,size=1M\n");
@@ -152,8 +159,7 @@ static void test_tree(void **state)
 	assert_int_equal(count(root), before);
 	assert_int_equal(machine_tree_remove(m, root, "0000:00:09.0"), -ENODEV);
 	machine_free(m);
-	snprintf(path, sizeof(path), "rm -r %s", root);
-	assert_int_equal(system(path), 0);
+	assert_int_equal(nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 int main(void)
