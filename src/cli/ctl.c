@@ -322,7 +322,7 @@ static int parse(struct ctl *ctl, int argc, char **argv)
 
 int ctl_command(int argc, char **argv)
 {
-	struct ctl ctl = { NULL };
+	struct ctl ctl = { .session = NULL };
 	int status = parse(&ctl, argc, argv);
 
 	if (status)

@@ -91,7 +91,7 @@ void peer_printf(struct ctl_server *server, struct peer *peer, const char *fmt, 
 
 /* ctl_ops.c */
 void ctl_client_line(struct ctl_server *server, struct peer *peer, const char *line);
-void ctl_process_hello(struct ctl_server *server, struct peer *peer, unsigned long change);
+void ctl_process_hello(struct ctl_server *server, struct peer *peer, unsigned long seen);
 void ctl_process_line(struct ctl_server *server, struct peer *peer, char *line);
 void ctl_peer_gone(struct ctl_server *server, struct peer *peer);
 void ctl_check_deadlines(struct ctl_server *server, uint64_t now);

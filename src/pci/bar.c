@@ -265,19 +265,26 @@ void pci_bars_close(struct pci_func *func)
 	}
 }
 
+static void store_word(uint8_t *at, uint64_t value)
+{
+	__atomic_store_n((uint64_t *)(void *)at, value, __ATOMIC_RELAXED);
+}
+
+/* Word by word: the driver, or a surprise removal, may be at it, too. */
 static void reset_msix(struct pci_func *func)
 {
 	const struct uvfio_pci_desc *desc = &func->desc;
-	const struct pci_bar *bar;
+	uint8_t *mem = func->bars[desc->msix_bar].mem, *entry;
 
-	bar = &func->bars[desc->msix_bar];
-	if (!bar->mem)
+	if (!mem)
 		return;
-	memset(bar->mem + desc->msix_table, 0, msix_table_size(func));
-	memset(bar->mem + desc->msix_pba, 0, msix_pba_size(func));
-	for (unsigned int i = 0; i < desc->msix_vectors; i++)
-		bar->mem[desc->msix_table + i * PCI_MSIX_ENTRY_SIZE + PCI_MSIX_ENTRY_VECTOR_CTRL] =
-			PCI_MSIX_ENTRY_CTRL_MASKBIT;
+	for (unsigned int i = 0; i < desc->msix_vectors; i++) {
+		entry = mem + desc->msix_table + i * PCI_MSIX_ENTRY_SIZE;
+		store_word(entry, 0);
+		store_word(entry + 8, (uint64_t)PCI_MSIX_ENTRY_CTRL_MASKBIT << 32);
+	}
+	for (uint64_t at = 0; at < msix_pba_size(func); at += 8)
+		store_word(mem + desc->msix_pba + at, 0);
 }
 
 /* Every vector masked, nothing pending. */

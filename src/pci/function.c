@@ -95,7 +95,8 @@ static int match_device(struct vfio_device *vdev, const char *name)
 {
 	size_t len = strlen(vdev->name);
 
-	if (strncmp(name, vdev->name, len))
+	/* what was pulled out is not found any more, by those who have it open neither */
+	if (strncmp(name, vdev->name, len) || pci_func_gone(to_pci_func(vdev)))
 		return 0;
 	if (name[len] && name[len] != ' ')
 		return 0;

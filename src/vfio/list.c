@@ -115,7 +115,7 @@ int vfio_each_container(struct vfio *vfio, unsigned int max,
 	struct vfio_container **all = get_all(vfio, &nr);
 	int rc = all ? 0 : -ENOMEM;
 
-	for (unsigned int i = 0; i < nr; i++) {
+	for (unsigned int i = 0; all && i < nr; i++) {
 		if (!rc)
 			rc = show(all[i], max, fn, arg);
 		vfio_container_put(all[i]);
