@@ -79,7 +79,7 @@ static int make_socket(const char *dir, const char *name, bool to_listen)
 
 	if (where < 0)
 		return where;
-	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (to_listen ? SOCK_NONBLOCK : 0), 0);
 	if (sock < 0) {
 		rc = -errno;
 		goto out;

@@ -205,14 +205,14 @@ static void removal_end(struct ctl_server *server, struct removal *removal)
 	struct uvfio_machine *machine = server->session->machine;
 	struct op *op = removal->op;
 	char err[256] = "";
-	int rc = machine_tree_remove(machine, server->session->dir, removal->bdf);
+	int tree = machine_tree_remove(machine, server->session->dir, removal->bdf);
+	int rc = machine_remove_device(machine, removal->bdf, false, NULL, NULL, err, sizeof(err));
 
-	if (!rc)
-		rc = machine_remove_device(machine, removal->bdf, false, NULL, NULL, err, sizeof(err));
 	machine_wait_removed(machine);
 	if (rc)
-		complain("%s: cannot be removed from the session: %s", removal->bdf,
-			 *err ? err : strerror(-rc));
+		complain("ctl: %s", err);
+	else if (tree)
+		complain("ctl: the session directory cannot be changed: %s", strerror(-tree));
 	cds_list_del(&removal->node);
 	free(removal->waiting.peers);
 	free(removal);

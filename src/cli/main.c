@@ -91,7 +91,7 @@ static int main_help(void)
 {
 	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
 	       "       uvfio devices [MODEL]\n"
-	       "       uvfio ctl [--session=PATH] COMMAND\n"
+	       "       uvfio ctl [OPTIONS] COMMAND\n"
 	       "       uvfio --help | --version\n"
 	       "\n"
 	       "uvfio is Linux device assignment (VFIO) in user space: a program written for /dev/vfio runs\n"

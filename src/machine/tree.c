@@ -102,7 +102,10 @@ void tree_node(struct tree *tree, const char *path, mode_t mode)
 		tree->error = -errno;
 }
 
-static int erase_below(int dir);
+static int erase_below(int fd);
+
+/* A directory that changes while it is read may not show every entry: then once more. */
+#define ERASE_ROUNDS 8
 
 static int erase_entry(int dir, const char *name)
 {
@@ -112,13 +115,19 @@ static int erase_entry(int dir, const char *name)
 		return 0;
 	if (errno != EISDIR && errno != EPERM)
 		return -errno;
-	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	rc = erase_below(fd);
-	if (!rc && unlinkat(dir, name, AT_REMOVEDIR))
-		rc = -errno;
-	return rc;
+	for (int round = 0; round < ERASE_ROUNDS; round++) {
+		fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0)
+			return -errno;
+		rc = erase_below(fd);
+		if (rc)
+			return rc;
+		if (!unlinkat(dir, name, AT_REMOVEDIR))
+			return 0;
+		if (errno != ENOTEMPTY)
+			return -errno;
+	}
+	return -ENOTEMPTY;
 }
 
 /* Takes fd. */

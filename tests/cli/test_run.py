@@ -315,6 +315,9 @@ def help_is_complete():
         for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
             assert word in run.stdout
         expect(place.run('devices', '--help'), 0, '')
+        ctl = place.run('ctl', '--help')
+        expect(ctl, 0, '')
+        assert option_names(ctl.stdout) >= {'session', 'surprise', 'help'}
         version = place.run('--version')
         expect(version, 0, '')
         assert re.fullmatch(r'uvfio \d+\.\d+\.\d+\n', version.stdout)
@@ -350,7 +353,7 @@ def help_to_a_full_disk():
 def manual_mentions_every_option():
     page = open(MANPAGE).read()
     with Place() as place:
-        for command in ([], ['run'], ['devices']):
+        for command in ([], ['run'], ['devices'], ['ctl']):
             for name in option_names(place.run(*command, '--help').stdout):
                 assert re.search(rf'^\.It Fl -{name}( |$)', page, re.M), name
         listed = place.run('devices').stdout
