@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """What the tests with DPDK share: its programs under `uvfio run`, and what they say.
 
-    UVFIO_DPDK_ROUNDS    how often the long tests are done, one after the other; default 2
+    UVFIO_DPDK_ROUNDS    how often the long tests are done, one after the other; default 1
 """
 import os
 import re
@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness  # noqa: E402
 from harness import Skip, equal  # noqa: E402
 
-ROUNDS = int(os.environ.get("UVFIO_DPDK_ROUNDS", "2"))
+ROUNDS = int(os.environ.get("UVFIO_DPDK_ROUNDS", "1"))
 IDS = {"3.3": "2021", "3.4": "0b00"}
 
 
