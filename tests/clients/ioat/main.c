@@ -8,9 +8,12 @@
 #include "client.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static jmp_buf next_case;
 
@@ -58,8 +61,19 @@ static unsigned int count(int argc, char **argv)
 	return n;
 }
 
+/* A core shows where it hangs. */
+static void on_alarm(int sig)
+{
+	static const char text[] = "# nothing has moved for 120 seconds\n";
+
+	(void)sig;
+	if (write(STDOUT_FILENO, text, sizeof(text) - 1) >= 0)
+		abort();
+}
+
 static bool run_case(const struct test *test)
 {
+	alarm(120);
 	if (setjmp(next_case))
 		return false;
 	device_reset(&engines[0]);
@@ -72,6 +86,7 @@ int main(int argc, char **argv)
 	unsigned int number = 0, failed = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGALRM, on_alarm);
 	engines_open();
 	printf("TAP version 13\n1..%u\n", count(argc, argv));
 	for (size_t i = 0; i < sizeof(groups) / sizeof(*groups); i++)
