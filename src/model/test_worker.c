@@ -185,6 +185,20 @@ static void test_open_again(void **state)
 	}
 }
 
+/* A worker that is ended at any moment of its looking for work ends. */
+static void test_end_at_once(void **state)
+{
+	struct device *d = *state;
+
+	for (unsigned int i = 0; i < 3000; i++) {
+		model_host_release(&d->host);
+		for (unsigned int k = 0; k < i % 64 * 50; k++)
+			uvfio_worker_kick(d->worker[k % 3]);
+		model_host_close(&d->host);
+		assert_int_equal(model_host_open(&d->host), 0);
+	}
+}
+
 static void test_counts(void **state)
 {
 	struct device *d = *state;
@@ -208,8 +222,8 @@ static void test_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_no_kick_is_lost), T(test_hold),       T(test_hold_under_kicks),
-		T(test_timer),           T(test_open_again), T(test_counts),
+		T(test_no_kick_is_lost), T(test_hold),        T(test_hold_under_kicks), T(test_timer),
+		T(test_open_again),      T(test_end_at_once), T(test_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,9 +2,9 @@
 /*
  * Workers: the threads of a device.
  *
- * Sleeping: seq counts kicks. A worker reads seq, looks whether it has been kicked, and sleeps on seq only if
- * that has not moved; asleep says that a kick has to wake it. A timer is a deadline at which the worker kicks
- * itself; it sleeps no longer than to there.
+ * Sleeping: seq counts kicks. A worker reads seq, looks whether it has been kicked or is to end, and sleeps
+ * on seq only if that has not moved; asleep says that a kick has to wake it. A timer is a deadline at which
+ * the worker kicks itself; it sleeps no longer than to there.
  *
  * Before it sleeps a worker spins for a few microseconds, longer when that has paid before and not at all
  * when it has not, and yields the CPU while it does: the program may need it. One worker of a device spins at
@@ -216,10 +216,12 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 
-	while (!atomic_load(&w->end)) {
+	for (;;) {
 		uint32_t seen = atomic_load(&w->seq);
 		uint64_t ns;
 
+		if (atomic_load(&w->end))
+			break;
 		if (atomic_exchange(&w->kicked, false) || due(w, &ns)) {
 			if (enter(w)) {
 				w->run(&w->pub);
