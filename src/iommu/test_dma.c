@@ -308,7 +308,6 @@ int main(void)
 		T(test_edges),
 		T(test_map_iov),
 		T(test_dirty),
-
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
