@@ -134,7 +134,11 @@ struct uvfio_pci_ops {
 	/* The driver has enabled INTx. For a model that drives the line only then. NULL: nothing to do.
 	 * Context: access. */
 	void (*intx_enabled)(struct uvfio_pci_func *func);
-	/* This is the child of a fork: threads of the model's own are gone. NULL: nothing to do. */
+	/*
+	 * This is the child of a fork: threads of the model's own, and what the workers were at, are gone.
+	 * The device may be open: then its workers exist again and run when this has returned. NULL: nothing
+	 * to do. Context: control.
+	 */
 	void (*forked)(struct uvfio_pci_func *func);
 };
 

@@ -200,6 +200,28 @@ static void child_keeps_files(void)
 	close(pipes[0]);
 }
 
+static void write_register(int device, off_t offset, uint32_t value)
+{
+	CHECK(pwrite(device, &value, 4, offset) == 4);
+}
+
+/* The controller is enabled, which is work for its threads. */
+static void controller_works(int device)
+{
+	uint32_t status = 0;
+
+	write_register(device, 0x24, 0x001f001f);
+	write_register(device, 0x28, 0x100000);
+	write_register(device, 0x30, 0x101000);
+	write_register(device, 0x14, 0x00460001);
+	for (int i = 0; i < 1000 && !status; i++) {
+		CHECK(pread(device, &status, 4, 0x1c) == 4);
+		if (!status)
+			usleep(10000);
+	}
+	CHECK(status == 1);
+}
+
 /* As daemon() does it: the parent opens, forks, and ends. touch: it does something in between. */
 static void outlive(bool touch)
 {
@@ -229,6 +251,7 @@ static void outlive(bool touch)
 			grandchild(&c);
 			registers(c.device);
 			interrupt(&c);
+			controller_works(c.device);
 			CHECK(!client_map(c.container, page, 0x100000, 4096));
 			client_close(&c);
 			CHECK(group_is_free());
