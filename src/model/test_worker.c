@@ -106,9 +106,27 @@ static void test_hold(void **state)
 	assert_int_equal(atomic_load(&d->runs), 0);
 	atomic_store(&d->held, false);
 	model_host_release(&d->host);
+	usleep(20000);
+	assert_int_equal(atomic_load(&d->runs), 0);
 	uvfio_worker_kick(d->worker[0]);
 	wait_for(&d->runs, 1);
 	assert_false(atomic_load(&d->wrong));
+}
+
+/* A kick that comes during a hold is kept, whatever the worker has been woken for before. */
+static void test_kick_while_held(void **state)
+{
+	struct device *d = *state;
+
+	uvfio_worker_kick_after(d->worker[0], 1000000);
+	usleep(20000); /* due, and waiting to begin */
+	model_host_hold(&d->host);
+	uvfio_worker_kick(d->worker[1]);
+	model_host_release(&d->host);
+	model_host_release(&d->host);
+	wait_for(&d->runs, 1);
+	usleep(20000);
+	assert_int_equal(atomic_load(&d->runs), 1);
 }
 
 static void *kicker(void *arg)
@@ -222,8 +240,9 @@ static void test_counts(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_no_kick_is_lost), T(test_hold),        T(test_hold_under_kicks), T(test_timer),
-		T(test_open_again),      T(test_end_at_once), T(test_counts),
+		T(test_no_kick_is_lost),  T(test_hold),   T(test_kick_while_held),
+		T(test_hold_under_kicks), T(test_timer),  T(test_open_again),
+		T(test_end_at_once),      T(test_counts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

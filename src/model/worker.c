@@ -10,9 +10,10 @@
  * when it has not, and yields the CPU while it does: the program may need it. One worker of a device spins at
  * a time.
  *
- * Holding: a worker passes the gate before it calls its function and after. While somebody holds the gate
- * none is inside. Who wants to hold says so in stopping first, which the functions look at. A worker that is
- * inside never waits for the gate, so a function may not call what holds it.
+ * Holding: a worker passes the gate before it calls its function and after, and takes its kick there: a hold
+ * forgets those that nobody has taken. While somebody holds the gate none is inside. Who wants to hold says
+ * so in stopping first, which the functions look at. A worker that is inside never waits for the gate, so a
+ * function may not call what holds it.
  */
 #include "base/thread.h"
 #include "base/trace.h"
@@ -90,19 +91,29 @@ bool worker_stopping(const struct uvfio_worker *worker)
 
 /* ---- the gate */
 
-/* False: the worker has to end. */
+/* Is there something to do? It is taken. */
+static bool take(struct worker *w)
+{
+	uint64_t deadline = atomic_load(&w->deadline);
+	bool due = deadline && trace_now() >= deadline &&
+		   atomic_compare_exchange_strong(&w->deadline, &deadline, 0);
+
+	return atomic_exchange(&w->kicked, false) || due;
+}
+
+/* False: the worker has to end, or a hold has made it forget what it came for. */
 static bool enter(struct worker *w)
 {
 	struct model_host *host = w->host;
-	bool end;
+	bool inside;
 
 	pthread_mutex_lock(&host->gate);
 	while (host->holds && !atomic_load(&w->end))
 		pthread_cond_wait(&host->gate_cond, &host->gate);
-	end = atomic_load(&w->end);
-	w->inside = !end;
+	inside = !atomic_load(&w->end) && take(w);
+	w->inside = inside;
 	pthread_mutex_unlock(&host->gate);
-	return !end;
+	return inside;
 }
 
 static void leave(struct worker *w)
@@ -183,7 +194,7 @@ static bool spin(struct worker *w, uint32_t seen)
 }
 
 /* Is the timer due? *ns: how long until then, when there is one. */
-static bool due(struct worker *w, uint64_t *ns)
+static bool due(const struct worker *w, uint64_t *ns)
 {
 	uint64_t deadline = atomic_load(&w->deadline), now;
 
@@ -192,7 +203,7 @@ static bool due(struct worker *w, uint64_t *ns)
 		return false;
 	now = trace_now();
 	if (now >= deadline)
-		return atomic_compare_exchange_strong(&w->deadline, &deadline, 0);
+		return true;
 	*ns = deadline - now;
 	return false;
 }
@@ -222,7 +233,7 @@ static void *worker_main(void *arg)
 
 		if (atomic_load(&w->end))
 			break;
-		if (atomic_exchange(&w->kicked, false) || due(w, &ns)) {
+		if (atomic_load(&w->kicked) || due(w, &ns)) {
 			if (enter(w)) {
 				w->run(&w->pub);
 				leave(w);
