@@ -125,18 +125,18 @@ static int make_directory(struct session *session)
 /* Who reads it meanwhile reads the old one or the new one. */
 int session_describe(const struct session *session, const char *description)
 {
-	char new[PATH_MAX], path[PATH_MAX];
+	char fresh[PATH_MAX], path[PATH_MAX];
 	FILE *f;
 
-	session_path(session, "machine.new", new);
+	session_path(session, "machine.new", fresh);
 	session_path(session, "machine", path);
-	f = fopen(new, "we");
+	f = fopen(fresh, "we");
 	if (!f)
 		return -errno;
 	fputs(description, f);
 	if (fclose(f))
 		return -errno;
-	return rename(new, path) ? -errno : 0;
+	return rename(fresh, path) ? -errno : 0;
 }
 
 /* Make the machine, which checks everything that the description names, and write what it looks like. */

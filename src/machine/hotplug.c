@@ -19,10 +19,11 @@
 struct removal {
 	struct cds_list_head node; /* in the machine's removals */
 	struct uvfio_machine *machine;
-	struct pci_func *func;
 	char bdf[16];
 	pthread_t thread;
-	bool finished; /* under the machine's lock: the thread does nothing any more */
+	/* under the machine's lock */
+	struct pci_func *func; /* NULL: taken out of the description; its memory may be another's */
+	bool finished;         /* the thread does nothing any more */
 	void (*done)(void *arg, const char *bdf);
 	void *arg;
 };
@@ -56,7 +57,7 @@ static struct removal *find_removal(const struct uvfio_machine *machine, const s
 	struct removal *removal;
 
 	cds_list_for_each_entry (removal, &machine->removals, node)
-		if (removal->func == func && !removal->finished)
+		if (removal->func == func)
 			return removal;
 	return NULL;
 }
@@ -163,18 +164,28 @@ out:
 
 /* ---- removing */
 
+/* The device is not registered any more. */
+static void take_out(struct removal *removal)
+{
+	struct uvfio_machine *machine = removal->machine;
+	struct pci_func *func = removal->func;
+
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
+		if (machine->funcs[i] == func)
+			forget(machine, i);
+	removal->func = NULL;
+	pthread_mutex_unlock(&machine->lock);
+	pci_func_free(func);
+}
+
 static void *remove_main(void *arg)
 {
 	struct removal *removal = arg;
 	struct uvfio_machine *machine = removal->machine;
 
 	pci_func_unregister(removal->func);
-	pthread_mutex_lock(&machine->lock);
-	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
-		if (machine->funcs[i] == removal->func)
-			forget(machine, i);
-	pthread_mutex_unlock(&machine->lock);
-	pci_func_free(removal->func);
+	take_out(removal);
 	if (removal->done)
 		removal->done(removal->arg, removal->bdf);
 	pthread_mutex_lock(&machine->lock);
@@ -213,15 +224,16 @@ void machine_wait_removed(struct uvfio_machine *machine)
 	reap(machine, true);
 }
 
-/* The threads are gone: those whose removal is not over start anew. */
+/* The threads are gone: those whose device is still there start anew. */
 void removals_forked(struct uvfio_machine *machine)
 {
 	struct removal *removal, *next;
 
 	cds_list_for_each_entry_safe (removal, next, &machine->removals, node) {
 		removal->done = NULL;
-		if (!removal->finished &&
-		    !thread_start(&removal->thread, "uvfio-remove", remove_main, removal))
+		if (removal->func && !vfio_find_device(machine->vfio, removal->bdf))
+			take_out(removal); /* the fork came between the two */
+		if (removal->func && !thread_start(&removal->thread, "uvfio-remove", remove_main, removal))
 			continue;
 		cds_list_del(&removal->node);
 		free(removal);

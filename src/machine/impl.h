@@ -19,7 +19,7 @@
 /* Device numbers of the nodes, as on a common machine. */
 #define MISC_MAJOR       10
 #define VFIO_MISC_MINOR  196
-#define VFIO_GROUP_MAJOR 252
+#define VFIO_GROUP_MAJOR 252u
 
 struct machine_group {
 	unsigned int id;

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <ftw.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -93,9 +94,8 @@ static void test_mistakes(void **state)
 	refused(m, "device@0:5 nvme,size=1M", "device@0:5 nvme,size=1M: there is a device 0 already");
 	refused(m, "device@x nvme", "device@x: numbers are written device@INSTANCE:MINOR");
 	refused(m, "device nvme,file=/nowhere/at/all",
-		"nvme: file=/nowhere/at/all: No such file or directory; make an image first, for example "
-		"with "
-		"truncate -s 256M");
+		"nvme: file=/nowhere/at/all: No such file or directory; make an image first: "
+		"truncate -s 256M '/nowhere/at/all'");
 	assert_int_equal(machine_add_device(m, "iommu width=40", NULL, err, sizeof(err)), -EINVAL);
 	assert_int_equal(machine_add_device(m, "", NULL, err, sizeof(err)), -EINVAL);
 	assert_int_equal(machine_remove_device(m, "0000:00:02.0", false, NULL, NULL, err, sizeof(err)),
@@ -108,19 +108,66 @@ static void test_mistakes(void **state)
 	machine_free(m);
 }
 
+static void note_removed(void *arg, const char *bdf)
+{
+	(void)bdf;
+	atomic_fetch_add((_Atomic unsigned int *)arg, 1);
+}
+
+struct waiting {
+	sem_t told, go_on;
+};
+
+static void wait_when_told(void *arg, const char *bdf)
+{
+	struct waiting *waiting = arg;
+
+	(void)bdf;
+	sem_post(&waiting->told);
+	sem_wait(&waiting->go_on);
+}
+
+/* While somebody is still being told that a device has gone, another comes, perhaps where its memory was, and
+ * goes. */
+static void test_take_again(void **state)
+{
+	struct uvfio_machine *m = make("device nvme,size=1M\n");
+	_Atomic unsigned int removed = 0;
+	struct waiting waiting;
+	char err[512] = "";
+
+	(void)state;
+	sem_init(&waiting.told, 0, 0);
+	sem_init(&waiting.go_on, 0, 0);
+	assert_int_equal(
+		machine_remove_device(m, "0000:00:01.0", false, wait_when_told, &waiting, err, sizeof(err)),
+		0);
+	sem_wait(&waiting.told);
+	add(m, "device nvme,size=1M", "device@1:0 nvme,size=1M,addr=0000:00:01.0,group=1\n");
+	if (machine_remove_device(m, "0000:00:01.0", false, note_removed, &removed, err, sizeof(err)))
+		fail_msg("%s", err);
+	sem_post(&waiting.go_on);
+	machine_wait_removed(m);
+	assert_int_equal(atomic_load(&removed), 1);
+	sem_destroy(&waiting.told);
+	sem_destroy(&waiting.go_on);
+	machine_free(m);
+}
+
 /* How many files, directories and links are there? */
 static unsigned int count(const char *dir)
 {
 	DIR *d = opendir(dir);
 	struct dirent *entry;
 	unsigned int nr = 0;
-	char path[512];
+	char *path;
 
 	while (d && (entry = readdir(d))) {
 		if (entry->d_name[0] == '.')
 			continue;
-		snprintf(path, sizeof(path), "%s/%.200s", dir, entry->d_name);
+		assert_true(asprintf(&path, "%s/%s", dir, entry->d_name) > 0);
 		nr += 1 + (entry->d_type == DT_DIR ? count(path) : 0);
+		free(path);
 	}
 	if (d)
 		closedir(d);
@@ -167,6 +214,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_numbers),
 		cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_take_again),
 		cmocka_unit_test(test_tree),
 	};
 

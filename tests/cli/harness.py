@@ -5,9 +5,13 @@ A test script is called with UVFIO PROGRAM STATIC_PROGRAM MANPAGE MISTAKES.
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
+
+# Tests send it; whoever runs them may have ignored it (nohup), and programs inherit that.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 UVFIO, PROGRAM, STATIC, MANPAGE = [os.path.abspath(p) for p in sys.argv[1:5]]
 TESTS = []
