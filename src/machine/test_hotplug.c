@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct uvfio_machine *make(const char *description)
@@ -127,6 +128,23 @@ static void wait_when_told(void *arg, const char *bdf)
 	sem_wait(&waiting->go_on);
 }
 
+/* A child has no use for a removal of which nothing but the telling is left. */
+static void fork_and_free(struct uvfio_machine *m)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	assert_true(pid >= 0);
+	if (!pid) {
+		alarm(20);
+		machine_forked(m);
+		machine_free(m);
+		_exit(7);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+}
+
 /* While somebody is still being told that a device has gone, another comes, perhaps where its memory was, and
  * goes. */
 static void test_take_again(void **state)
@@ -143,6 +161,7 @@ static void test_take_again(void **state)
 		machine_remove_device(m, "0000:00:01.0", false, wait_when_told, &waiting, err, sizeof(err)),
 		0);
 	sem_wait(&waiting.told);
+	fork_and_free(m);
 	add(m, "device nvme,size=1M", "device@1:0 nvme,size=1M,addr=0000:00:01.0,group=1\n");
 	if (machine_remove_device(m, "0000:00:01.0", false, note_removed, &removed, err, sizeof(err)))
 		fail_msg("%s", err);
