@@ -118,14 +118,20 @@ static void forget(struct uvfio_machine *machine, unsigned int i)
 		(machine->config.nr_devices - i) * sizeof(struct pci_func *));
 }
 
-/* Two devices with one number: that comes of a description that was not written by us. */
-static bool instance_taken(const struct uvfio_machine *machine, const struct device_config *dev)
+/* Does the device that has just been reserved go with the others? What machine_new() would refuse is refused
+ * here, so that every process of a session can make the machine anew. */
+static int check_new(const struct uvfio_machine *machine, const char *text, char *err, size_t err_len)
 {
+	const struct device_config *dev = &machine->config.devices[machine->config.nr_devices - 1];
 	unsigned int nr = 0;
 
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
 		nr += machine->config.devices[i].instance == dev->instance;
-	return nr > 1;
+	if (nr > 1) { /* that comes of a description that was not written by us */
+		snprintf(err, err_len, "%s: there is a device %u already", text, dev->instance);
+		return -EEXIST;
+	}
+	return machine_check_images(&machine->config, err, err_len);
 }
 
 int machine_add_device(struct uvfio_machine *machine, const char *text, char **line, char *err,
@@ -138,10 +144,10 @@ int machine_add_device(struct uvfio_machine *machine, const char *text, char **l
 	pthread_mutex_lock(&machine->adding);
 	pthread_mutex_lock(&machine->lock);
 	rc = reserve(machine, text, &dev, err, err_len);
-	if (!rc && instance_taken(machine, &dev)) {
-		snprintf(err, err_len, "%s: there is a device %u already", text, dev.instance);
-		forget(machine, machine->config.nr_devices - 1);
-		rc = -EEXIST;
+	if (!rc) {
+		rc = check_new(machine, text, err, err_len);
+		if (rc)
+			forget(machine, machine->config.nr_devices - 1);
 	}
 	pthread_mutex_unlock(&machine->lock);
 	if (rc)

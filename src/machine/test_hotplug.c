@@ -109,6 +109,31 @@ static void test_mistakes(void **state)
 	machine_free(m);
 }
 
+/* One image behind two devices is refused as in a machine's description: another process could not make it.
+ */
+static void test_one_image(void **state)
+{
+	char path[] = "/tmp/test-hotplug-image-XXXXXX", text[128], why[256], line[160];
+	int fd = mkstemp(path);
+	struct uvfio_machine *m;
+
+	(void)state;
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, 1 << 20), 0);
+	close(fd);
+	snprintf(text, sizeof(text), "device nvme,file=%s\n", path);
+	m = make(text);
+	snprintf(why, sizeof(why),
+		 "nvme: file=%s is behind two devices: use two images, or readonly=on for both", path);
+	snprintf(text, sizeof(text), "device nvme,file=%s", path);
+	refused(m, text, why);
+	take(m, "0000:00:01.0");
+	snprintf(line, sizeof(line), "device@2:0 nvme,file=%s,addr=0000:00:01.0,group=1\n", path);
+	add(m, text, line);
+	machine_free(m);
+	unlink(path);
+}
+
 static void note_removed(void *arg, const char *bdf)
 {
 	(void)bdf;
@@ -231,9 +256,8 @@ static void test_tree(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_numbers),
-		cmocka_unit_test(test_mistakes),
-		cmocka_unit_test(test_take_again),
+		cmocka_unit_test(test_numbers),   cmocka_unit_test(test_mistakes),
+		cmocka_unit_test(test_one_image), cmocka_unit_test(test_take_again),
 		cmocka_unit_test(test_tree),
 	};
 
