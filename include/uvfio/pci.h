@@ -57,7 +57,7 @@ struct uvfio_register {
 
 /* A stretch of a BAR that is plain memory: accesses have no side effect and make no callback. */
 struct uvfio_pci_area {
-	uint64_t offset, size; /* bytes; whole pages can be mapped without traps */
+	uint64_t offset, size; /* bytes, multiples of 8; whole pages can be mapped without traps */
 };
 
 struct uvfio_pci_bar {
@@ -95,7 +95,9 @@ struct uvfio_pci_desc {
 	unsigned int msi_vectors;      /* 0: no MSI; 1, 2, 4, 8, 16 or 32 */
 	unsigned int msix_vectors;     /* 0: no MSI-X; up to 2048 */
 	unsigned int msix_bar;         /* the BAR with the MSI-X table and pending bits, */
-	uint32_t msix_table, msix_pba; /* and where in it; multiples of 8; taken out of the model's registers.
+	uint32_t msix_table, msix_pba; /* and where in it; multiples of 8; taken out of the model's registers,
+					  with the rest of their pages when the BAR's registers are
+					  declared and none of them is there.
 					  Both 0: in a BAR of their own, the first that is free */
 	bool pcie;          /* PCI Express, with function level reset and 4096 bytes of configuration space */
 	bool aer;           /* advanced error reporting; with pcie */

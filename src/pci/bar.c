@@ -3,7 +3,7 @@
  * What BARs are made of: addresses, spans of plain memory, the memory itself, single register accesses.
  *
  * The pages of the MSI-X table and PBA are plain memory as a whole unless the model describes a register in
- * them; then only the structures themselves are.
+ * them, or does not say at all where its registers are; then only the structures themselves are.
  */
 #include "base/private_fd.h"
 #include "base/trace.h"
@@ -63,9 +63,11 @@ static int assign_addresses(struct pci_func *func, unsigned int instance, char *
 	return 0;
 }
 
-static bool has_register(const struct uvfio_pci_bar *desc, uint64_t start, uint64_t end)
+static bool may_have_register(const struct uvfio_pci_bar *desc, uint64_t start, uint64_t end)
 {
-	for (const struct uvfio_register *reg = desc->registers; reg && reg->name; reg++) {
+	if (!desc->registers)
+		return true;
+	for (const struct uvfio_register *reg = desc->registers; reg->name; reg++) {
 		uint64_t last = reg->offset + (uint64_t)(MAX(reg->count, 1u) - 1) * reg->stride + reg->size;
 
 		if (reg->offset < end && last > start)
@@ -98,7 +100,7 @@ static void add_msix_span(struct pci_func *func, uint64_t start, uint64_t size)
 	uint64_t first = align_down(start, UVFIO_PAGE_SIZE);
 	uint64_t end = MIN(align_up(start + size, UVFIO_PAGE_SIZE), desc->size);
 
-	if (has_register(desc, first, end)) {
+	if (may_have_register(desc, first, end)) {
 		first = start;
 		end = start + size;
 	}
@@ -162,6 +164,7 @@ static bool msix_valid(const struct pci_func *func)
 /* The model leaves the place of its MSI-X structures to us: a BAR of their own. */
 static void place_msix(struct pci_func *func)
 {
+	static const struct uvfio_register none[] = { { .name = NULL } };
 	struct uvfio_pci_desc *desc = &func->desc;
 	uint64_t pba = align_up(msix_table_size(func), UVFIO_PAGE_SIZE), size = 2 * UVFIO_PAGE_SIZE;
 	unsigned int i = 0;
@@ -173,6 +176,7 @@ static void place_msix(struct pci_func *func)
 	while (size < pba + UVFIO_PAGE_SIZE)
 		size *= 2;
 	desc->bar[i].size = size;
+	desc->bar[i].registers = none;
 	desc->msix_bar = i;
 	desc->msix_pba = (uint32_t)pba;
 }

@@ -3,7 +3,8 @@
  * Resets: of one function (ioctl, PCIe FLR, power state), and hot reset.
  *
  * A hot reset takes with it all functions of a device: those with the same domain, bus and device number. Its
- * caller must have the groups of all of them.
+ * caller must have the groups of all of them. Those that nobody has open are as after a reset already; their
+ * models have not seen an open yet, and see no reset.
  */
 #include "base/why.h"
 #include "file/ioctl.h"
@@ -30,7 +31,8 @@ void pci_reset_locked(struct pci_func *func)
 void pci_reset_function(struct pci_func *func)
 {
 	pthread_mutex_lock(&func->reset_lock);
-	pci_reset_locked(func);
+	if (func->opened)
+		pci_reset_locked(func);
 	pthread_mutex_unlock(&func->reset_lock);
 }
 

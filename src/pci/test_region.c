@@ -363,6 +363,28 @@ static void test_hot_reset(void **state)
 	pci_func_destroy(other);
 }
 
+/* A model that has not been opened is not reset. */
+static void test_hot_reset_closed(void **state)
+{
+	struct rig *r = *state;
+	struct pci_func *peer = add_function(r, "0000:00:01.1", 7);
+	struct {
+		uint32_t argsz, flags, count;
+		int32_t fd;
+	} reset = { .argsz = sizeof(reset), .count = 1, .fd = r->group };
+	int before = r->fake->resets;
+
+	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), 0);
+	assert_int_equal(r->fake->resets, before + 1);
+	assert_int_equal(fake_of(peer)->resets, 0);
+	assert_int_equal(peer->vdev.ops->open_device(&peer->vdev), 0);
+	assert_int_equal(fake_of(peer)->resets, 1);
+	assert_int_equal(dev_ioctl(r, VFIO_DEVICE_PCI_HOT_RESET, &reset), 0);
+	assert_int_equal(fake_of(peer)->resets, 2);
+	peer->vdev.ops->close_device(&peer->vdev);
+	pci_func_destroy(peer);
+}
+
 static void *hot_resets(void *arg)
 {
 	struct rig *r = arg;
@@ -409,6 +431,28 @@ static void test_match(void **state)
 	assert_int_equal(vdev->ops->match(vdev, "0000:00:01.0 x"), -EINVAL);
 }
 
+/* Registers that are not declared are the model's, in the page of the MSI-X structures, too. */
+static void test_undeclared_registers(void **state)
+{
+	struct rig *r = *state;
+	struct pci_func *func;
+
+	fake_desc.msix_bar = 3;
+	fake_desc.msix_vectors = 2;
+	fake_desc.msix_table = 0x40;
+	fake_desc.msix_pba = 0x80;
+	func = add_function(r, "0000:00:03.0", 7);
+	assert_int_equal(func->vdev.ops->open_device(&func->vdev), 0);
+	assert_true(pci_bar_load(func, 3, 0, 8) == FAKE_VALUE);
+	assert_true(pci_bar_load(func, 3, 0x38, 8) == FAKE_VALUE);
+	assert_true(pci_bar_load(func, 3, 0x48, 8) == (uint64_t)1 << 32);
+	assert_true(pci_bar_load(func, 3, 0x60, 8) == FAKE_VALUE);
+	assert_true(pci_bar_load(func, 3, 0x80, 8) == 0);
+	assert_true(pci_bar_load(func, 3, 0x88, 8) == FAKE_VALUE);
+	func->vdev.ops->close_device(&func->vdev);
+	pci_func_destroy(func);
+}
+
 /* Addresses do not overlap, whatever the BARs' sizes. */
 static void test_addresses(void **state)
 {
@@ -435,13 +479,22 @@ static void test_addresses(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_region_info), CASE(test_device_info),
-		CASE(test_cutting),     CASE(test_ends),
-		CASE(test_msix_hidden), CASE(test_plain),
-		CASE(test_mmap_plan),   CASE(test_mapped_memory),
-		CASE(test_mmio),        CASE(test_feature_low_power),
-		CASE(test_hot_reset),   CASE(test_hot_reset_closing),
-		CASE(test_match),       CASE(test_addresses),
+		CASE(test_region_info),
+		CASE(test_device_info),
+		CASE(test_cutting),
+		CASE(test_ends),
+		CASE(test_msix_hidden),
+		CASE(test_plain),
+		CASE(test_mmap_plan),
+		CASE(test_mapped_memory),
+		CASE(test_mmio),
+		CASE(test_feature_low_power),
+		CASE(test_hot_reset),
+		CASE(test_hot_reset_closing),
+		CASE(test_match),
+		CASE(test_addresses),
+		CASE(test_hot_reset_closed),
+		CASE(test_undeclared_registers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
