@@ -137,6 +137,7 @@ void control_start(const char *description)
 	if (sscanf(description, "# change %lu", &change) != 1)
 		return;
 	atomic_store(&seen, change);
+	atomic_store(&control_due, false); /* the machine may follow one that a fork has left us */
 	start();
 }
 

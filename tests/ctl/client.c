@@ -6,6 +6,7 @@
  *   client error BDF      open the device; when it has an error, read its vendor id
  *   client late BDF       wait for a line on standard input, then open the device
  *   client forked BDF     the same in the child of a fork, which opens a node before
+ *   client orphan BDF     the same in a child that has asked its parent for something and lost it
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -202,6 +203,44 @@ static int forked(struct vfio *v, const char *bdf)
 	return status ? 1 : 0;
 }
 
+/* Use a file of the parent's, which ends then. Returns when it has. */
+static int outlive_parent(void)
+{
+	int container = open("/dev/vfio/vfio", O_RDWR), asked[2], gone[2];
+	char byte = 0;
+
+	if (container < 0 || pipe(asked) || pipe(gone))
+		return fail("open");
+	if (fork()) {
+		close(asked[1]);
+		_exit(read(asked[0], &byte, 1) != 1);
+	}
+	close(gone[1]);
+	if (ioctl(container, VFIO_GET_API_VERSION) != VFIO_API_VERSION || write(asked[1], "y", 1) != 1)
+		return fail("the parent's file");
+	while (read(gone[0], &byte, 1) > 0)
+		continue;
+	close(container);
+	return 0;
+}
+
+static int orphan(struct vfio *v, const char *bdf)
+{
+	int done[2], status;
+	char byte = 0;
+
+	if (pipe(done))
+		return fail("pipe");
+	if (!fork()) {
+		if (outlive_parent() || late(v, bdf) || write(done[1], "y", 1) != 1)
+			_exit(1);
+		_exit(0);
+	}
+	close(done[1]);
+	wait(&status);
+	return status || read(done[0], &byte, 1) != 1;
+}
+
 int main(int argc, char **argv)
 {
 	struct vfio v = { .device = -1 };
@@ -212,6 +251,8 @@ int main(int argc, char **argv)
 		return late(&v, argv[2]);
 	if (!strcmp(argv[1], "forked"))
 		return forked(&v, argv[2]);
+	if (!strcmp(argv[1], "orphan"))
+		return orphan(&v, argv[2]);
 	if (open_all(&v, argv[2]) || (!strcmp(argv[1], "surprise") && map_bar(&v)))
 		return 1;
 	say("ready");

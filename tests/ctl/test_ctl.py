@@ -75,7 +75,7 @@ def error_is_reported_and_nothing_else():
 
 @test
 def added_device_is_found_by_a_running_program():
-    for kind in 'late', 'forked':
+    for kind in 'late', 'forked', 'orphan':
         with Session(kind, '0000:00:07.0') as s:
             s.says('ready')
             expect(s.ctl('add', 'nvme,size=16M,addr=0000:00:07.0,group=9'), 0, '', '0000:00:07.0\n')
