@@ -156,13 +156,18 @@ static void nvme_intx_enabled(struct uvfio_pci_func *func)
 	nvme_kick(ctrl);
 }
 
+/* The workers of before are gone, with the kicks that they had taken: the new ones look at every queue. */
 static void nvme_forked(struct uvfio_pci_func *func)
 {
 	struct nvme_ctrl *ctrl = func->dev.priv;
 
 	ctrl->active = 0;
 	atomic_store(&ctrl->frozen, 0);
+	for (unsigned int i = 0; i < ctrl->nr_workers; i++)
+		atomic_store(&ctrl->workers[i].busy, false);
 	init_locks(ctrl);
+	atomic_store(&ctrl->unstall, true);
+	nvme_kick(ctrl);
 }
 
 const struct uvfio_pci_model nvme_model = {

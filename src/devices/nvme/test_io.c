@@ -505,6 +505,39 @@ static void test_fork(void **state)
 	rig_free(rig);
 }
 
+/* A child that takes the controller over as it is goes on with what the parent's worker had only heard of. */
+static void test_fork_enabled(void **state)
+{
+	struct rig *rig = rig_new("threads=1");
+	struct nvme_sqe sqe = { .opcode = nvme_cmd_flush, .nsid = 1 };
+	struct nvme_cqe cqe;
+	int status = -1;
+	pid_t child;
+
+	(void)state;
+	rig_enable(rig);
+	rig_create_queues(rig, 1, 64, 64);
+	rig_submit(rig, 1, &sqe);
+	assert_int_equal(atomic_exchange(&rig->ctrl->kicks[0], 0), 2);
+	child = fork();
+	assert_true(child >= 0);
+	if (!child) {
+		alarm(THREAD_SANITIZER ? 0 : 20); /* which lets no child start threads */
+		dma_forked();
+		model_host_forked(&rig->func.host);
+		if (!THREAD_SANITIZER)
+			rig_start_threads(rig);
+		nvme_model.ops.forked(&rig->func.pub);
+		rig_run(rig);
+		while (!rig_poll(rig, 1, &cqe))
+			sched_yield();
+		_exit(cqe.cid == sqe.cid ? 7 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+	rig_free(rig);
+}
+
 /* A queue is deleted while its commands are under way: afterwards nothing of it completes. */
 static void test_delete_under_load(void **state)
 {
@@ -549,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_interrupts),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_fork_enabled),
 		cmocka_unit_test(test_reset_under_load),
 		cmocka_unit_test(test_delete_under_load),
 	};
