@@ -24,8 +24,10 @@ static int open_locked(struct pci_func *func)
 	if (rc)
 		goto close_bars;
 	rc = func->model->ops.open ? func->model->ops.open(&func->pub) : 0;
-	if (rc)
+	if (rc) {
+		rc = rc < 0 ? rc : -EIO; /* a model's mistake, not a descriptor for the program */
 		goto close_host;
+	}
 	func->opened = true;
 	pci_reset_locked(func);
 	model_host_release(&func->host);
@@ -205,7 +207,7 @@ static int make_model(struct pci_func *func, const struct pci_func_config *confi
 	rc = model->ops.create ? model->ops.create(&func->pub, &func->desc, err, err_len) : 0;
 	if (rc)
 		free_model(func);
-	return rc;
+	return rc > 0 ? -EINVAL : rc;
 }
 
 /* Everything that follows from the description. */

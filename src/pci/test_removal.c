@@ -98,6 +98,21 @@ static void test_closed_for_good(void **state)
 	assert_int_equal(pci_func_error(r->func), -ENODEV);
 }
 
+/* What a model says instead of 0 is an error, whatever its sign, and the function can be opened later. */
+static void test_refused_by_model(void **state)
+{
+	struct rig *r = *state;
+
+	close_device_fd(r);
+	r->fake->open_rc = -EBUSY;
+	assert_int_equal(open_again(r), -EBUSY);
+	r->fake->open_rc = 3;
+	assert_int_equal(open_again(r), -EIO);
+	assert_int_equal(r->fake->closed, 1);
+	r->fake->open_rc = 0;
+	open_device_again(r);
+}
+
 /* ---- with others at it */
 
 static void *reset_often(void *arg)
@@ -158,6 +173,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ones, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_comes_back, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_for_good, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_refused_by_model, rig_setup, rig_teardown),
 		cmocka_unit_test(test_under_load),
 	};
 

@@ -75,8 +75,10 @@ static void fake_reset(struct uvfio_pci_func *pub)
 
 static int fake_open(struct uvfio_pci_func *pub)
 {
-	((struct fake *)pub->dev.priv)->opened++;
-	return 0;
+	struct fake *fake = pub->dev.priv;
+
+	fake->opened++;
+	return fake->open_rc;
 }
 
 static void fake_close(struct uvfio_pci_func *pub)

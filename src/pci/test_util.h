@@ -23,6 +23,7 @@ struct fake_access {
  * size. */
 struct fake {
 	int opened, closed;
+	int open_rc; /* what open returns */
 	_Atomic int resets;
 	_Atomic bool master; /* could it still reach memory when it was last reset? */
 	_Atomic unsigned int nr;
