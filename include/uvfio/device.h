@@ -416,8 +416,9 @@ static inline void uvfio_private_fd_close(struct uvfio_device *dev, int fd)
  * @dev: the device.
  *
  * From now on registers read as all ones, writes and DMA go nowhere, no interrupt comes but ERR, which is
- * raised once. The device's callbacks are called no more but reset and close. Returns at once; what is left
- * happens when the program closes the device. Context: any but control.
+ * raised once. The device's callbacks are called no more but reset and close; its workers still are. Returns
+ * at once; what is left happens when the program closes the device. Context: any but control, while the
+ * device is open.
  */
 static inline void uvfio_unplug(struct uvfio_device *dev)
 {

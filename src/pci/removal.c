@@ -44,8 +44,10 @@ void pci_func_unplug(struct pci_func *func)
 {
 	pthread_mutex_lock(&func->reset_lock);
 	pci_surprise_removal(func);
-	if (func->opened)
+	if (func->opened) {
 		model_host_hold(&func->host);
+		pci_fill_ones(func); /* a worker may have written there last */
+	}
 	pthread_mutex_unlock(&func->reset_lock);
 }
 

@@ -6,6 +6,7 @@
 
 #include <linux/pci_regs.h>
 #include <pthread.h>
+#include <sched.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -98,6 +99,35 @@ static void test_closed_for_good(void **state)
 	assert_int_equal(pci_func_error(r->func), -ENODEV);
 }
 
+static _Atomic bool working;
+
+/* Writes to the function's memory as the last thing that it does. */
+static void write_late(struct uvfio_worker *worker)
+{
+	uint64_t *plain = pci_memory(worker->arg, 2, PLAIN);
+
+	atomic_store(&working, true);
+	while (!uvfio_worker_stopping(worker))
+		sched_yield();
+	__atomic_store_n(plain, 0, __ATOMIC_RELAXED);
+}
+
+static void test_ones_after_worker(void **state)
+{
+	struct rig *r = *state;
+	struct uvfio_worker *worker;
+
+	close_device_fd(r);
+	worker = uvfio_worker_new(&r->func->pub.dev, "late", write_late, &r->func->pub);
+	assert_non_null(worker);
+	open_device_again(r);
+	uvfio_worker_kick(worker);
+	while (!atomic_load(&working))
+		sched_yield();
+	pci_func_unplug(r->func);
+	assert_ones(r);
+}
+
 /* What a model says instead of 0 is an error, whatever its sign, and the function can be opened later. */
 static void test_refused_by_model(void **state)
 {
@@ -173,6 +203,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_ones, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_nothing_comes_back, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_closed_for_good, rig_setup, rig_teardown),
+		cmocka_unit_test_setup_teardown(test_ones_after_worker, rig_setup, rig_teardown),
 		cmocka_unit_test_setup_teardown(test_refused_by_model, rig_setup, rig_teardown),
 		cmocka_unit_test(test_under_load),
 	};
