@@ -138,8 +138,8 @@ struct uvfio_pci_ops {
 	void (*intx_enabled)(struct uvfio_pci_func *func);
 	/*
 	 * This is the child of a fork: threads of the model's own, and what the workers were at, are gone.
-	 * The device may be open: then its workers exist again and run when this has returned. NULL: nothing
-	 * to do. Context: control.
+	 * When the device is open and this process goes on with it, its workers run again after this, and
+	 * find the kicks that are made here. NULL: nothing to do. Context: control.
 	 */
 	void (*forked)(struct uvfio_pci_func *func);
 };

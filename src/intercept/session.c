@@ -153,7 +153,7 @@ void intercept_forget_machine(void)
 void intercept_take_over(void)
 {
 	eventfd_forked();
-	machine_forked(intercept_machine_if_made());
+	machine_take_over(intercept_machine_if_made());
 	control_resume();
 }
 

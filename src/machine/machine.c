@@ -133,6 +133,14 @@ void machine_forked(struct uvfio_machine *machine)
 	removals_forked(machine);
 }
 
+void machine_take_over(struct uvfio_machine *machine)
+{
+	machine_forked(machine);
+	for (unsigned int i = machine->config.nr_devices; i-- > 0;)
+		if (machine->funcs[i])
+			pci_func_take_over(machine->funcs[i]);
+}
+
 /* "/dev/vfio/NAME" -> NAME, or NULL. */
 static const char *node_name(const char *path)
 {

@@ -48,6 +48,8 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 
 /* This is the child of a fork: threads are gone, locks may need to be made anew. */
 void machine_forked(struct uvfio_machine *machine);
+/* The same, when the process that had devices of it open is gone and this one goes on with them. */
+void machine_take_over(struct uvfio_machine *machine);
 
 /* ---- hot plug (hotplug.c). Any thread. Errors: -errno, and one line without newline in err. */
 

@@ -41,7 +41,8 @@ void model_host_close(struct model_host *host);
 void model_host_hold(struct model_host *host);
 void model_host_release(struct model_host *host);
 
-/* This is the child of a fork: the workers are gone. An open device needs model_host_open() again. */
+/* This is the child of a fork: the workers are gone. For a device that is open and this
+ * process's now they start with model_host_open() again; kicks from here on are kept. */
 void model_host_forked(struct model_host *host);
 
 extern const struct uvfio_device_calls model_calls;

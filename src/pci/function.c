@@ -344,20 +344,23 @@ void pci_func_destroy(struct pci_func *func)
 
 void pci_func_forked(struct pci_func *func)
 {
-	bool started;
-
 	pthread_mutex_init(&func->config.lock, NULL);
 	pthread_mutex_init(&func->ioeventfds.lock, NULL);
 	pthread_mutex_init(&func->reset_lock, NULL);
 	pci_irqs_forked(func);
 	model_host_forked(&func->host);
-	started = func->opened && !model_host_open(&func->host);
-	if (func->opened && !started)
-		uvfio_err("%s: its threads cannot be started in the child of a fork", func->name);
 	if (func->model->ops.forked)
 		func->model->ops.forked(&func->pub);
-	if (started && !pci_func_gone(func))
+}
+
+void pci_func_take_over(struct pci_func *func)
+{
+	pthread_mutex_lock(&func->reset_lock);
+	if (func->opened && model_host_open(&func->host))
+		uvfio_err("%s: its threads cannot be started", func->name);
+	else if (func->opened && !pci_func_gone(func))
 		model_host_release(&func->host);
+	pthread_mutex_unlock(&func->reset_lock);
 }
 
 const struct uvfio_pci_desc *pci_func_desc(const struct pci_func *func)

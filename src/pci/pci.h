@@ -49,7 +49,9 @@ int pci_func_reset(struct pci_func *func);
 int pci_func_error(struct pci_func *func);
 bool pci_func_gone(const struct pci_func *func);
 const char *pci_func_name(const struct pci_func *func);
-void pci_func_forked(struct pci_func *func);
+void pci_func_forked(struct pci_func *func); /* this is the child of a fork: no worker runs */
+/* After that: who had the function open is gone, and this process goes on with it. Its workers start. */
+void pci_func_take_over(struct pci_func *func);
 
 const struct uvfio_pci_desc *pci_func_desc(const struct pci_func *func);
 const struct pci_slot *pci_func_slot(const struct pci_func *func);
