@@ -10,8 +10,10 @@ import subprocess
 import sys
 import tempfile
 
-# Tests send it; whoever runs them may have ignored it (nohup), and programs inherit that.
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Tests send them; whoever runs the tests may have ignored them (nohup, a shell's &), and programs inherit that.
+for _signal in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(_signal, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 UVFIO, PROGRAM, STATIC, MANPAGE = [os.path.abspath(p) for p in sys.argv[1:5]]
 TESTS = []
