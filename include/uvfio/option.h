@@ -15,7 +15,8 @@
  *             { .key = NULL },
  *     };
  *
- * The keys addr, group and noiommu belong to every device and cannot be declared.
+ * The keys addr, group and noiommu belong to every device and cannot be declared. The table itself, presets
+ * among it, is checked when a plug-in is loaded.
  */
 #ifndef UVFIO_OPTION_H
 #define UVFIO_OPTION_H
@@ -34,9 +35,9 @@ enum uvfio_option_type {
 struct uvfio_option {
 	const char *key; /* NULL ends a table */
 	enum uvfio_option_type type;
-	size_t offset;       /* of the field in the options structure */
+	size_t offset;       /* of the field in the options structure, which is no other option's */
 	const char *preset;  /* the default, as a user would write it; NULL: none (zero) */
-	uint64_t min, max;   /* SIZE and UINT: bounds, both included; max 0: none */
+	uint64_t min, max;   /* SIZE and UINT: bounds, both included; both 0: none */
 	const char *choices; /* SIZE and UINT: the values that are possible, "512|4096"; NULL: any */
 	const char *help;    /* one line, with the unit */
 };

@@ -36,21 +36,27 @@ struct uvfio_pci_func {
 
 /* A stretch of bits of a register. */
 struct uvfio_field {
-	uint8_t first, last;       /* bit numbers, both included */
+	uint8_t first, last;       /* bit numbers, both included; fields do not overlap */
 	const char *name;          /* NULL ends a table */
 	const char *const *values; /* names of the values 0, 1, ..., ended by NULL; or NULL */
 };
 
 struct uvfio_register {
-	uint64_t offset;
-	unsigned int size;   /* bytes */
-	const char *name;    /* with count > 1 printf-style: "SQ%uTDBL". NULL ends a table */
+	uint64_t offset;     /* aligned to size, or to 8 */
+	unsigned int size;   /* bytes: 1, 2, 4 or 8; more for a block of them */
+	const char *name;    /* with count > 1 with one %u for the index: "SQ%uTDBL"; a percent sign is
+				written twice. NULL ends a table */
 	unsigned int count;  /* an array of registers: how many (0 is 1) */
 	unsigned int stride; /* and bytes from one to the next */
 	const struct uvfio_field *fields;
 };
 
-/* ---- The description */
+/* ---- The description
+ *
+ * It is checked when a plug-in is loaded (`uvfio devices ./mydevice.so` does no more than that), and, when it
+ * has a create callback, again after that. Only sizes of BARs and the vendor may be left 0 until then; all
+ * else has to be possible as it stands. What cannot be found is a table without its end.
+ */
 
 #define UVFIO_PCI_BARS  6
 #define UVFIO_PCI_AREAS 4
@@ -66,7 +72,8 @@ struct uvfio_pci_bar {
 	bool prefetch;
 	bool no_mmap; /* not to be mapped by programs: pread and pwrite only */
 	struct uvfio_pci_area plain[UVFIO_PCI_AREAS]; /* size 0 ends */
-	const struct uvfio_register *registers;       /* sorted by offset; or NULL */
+	/* Sorted by offset, none over another; arrays may be interleaved. NULL: not declared */
+	const struct uvfio_register *registers;
 };
 
 /* A register of the model's own in configuration space, outside all capabilities. */

@@ -17,6 +17,12 @@ int options_parse(const struct uvfio_option *table, const char *what, const char
 		  size_t err_len);
 void options_free(const struct uvfio_option *table, void *opts);
 
+/*
+ * options_check.c: is it a table as <uvfio/option.h> has it, for a structure of size bytes, presets and all?
+ * 0, or -EINVAL (-ENOMEM) with one line in err that does not say whose table it is.
+ */
+int options_check(const struct uvfio_option *table, size_t size, char *err, size_t err_len);
+
 /* text as an absolute path, allocated. NULL: no memory. */
 char *path_absolute(const char *text);
 

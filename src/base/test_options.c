@@ -119,12 +119,63 @@ static void test_errors_name_the_option(void **state)
 	expect_error("file=x,size=", "nvme: size= is not possible: use a size like 4096, 512K, 64M or 1G");
 }
 
+static void expect_bad_table(struct uvfio_option second, const char *message)
+{
+	struct uvfio_option two[] = { table[1], second, { .key = NULL } };
+	char err[300] = "";
+
+	assert_int_equal(options_check(two, sizeof(struct opts), err, sizeof(err)), message ? -EINVAL : 0);
+	assert_string_equal(err, message ? message : "");
+}
+
+/* table[1] is size. */
+static void test_bad_tables(void **state)
+{
+	const struct uvfio_option good = {
+		.key = "ns", .type = UVFIO_OPTION_UINT, .offset = offsetof(struct opts, ns), .help = ""
+	};
+	struct uvfio_option bad;
+
+#define BAD(change, message)                                                                                 \
+	bad = good;                                                                                          \
+	change;                                                                                              \
+	expect_bad_table(bad, message)
+	(void)state;
+	expect_bad_table(good, NULL);
+	BAD(bad.key = "size", "option size is declared twice: rename one of the two");
+	BAD(bad.key = "a,b",
+	    "option a,b has a key that nobody can write: leave out commas, spaces and equals signs");
+	BAD(bad.type = 5, "option ns has type 5, which does not exist: use one of enum uvfio_option_type");
+	BAD(bad.offset += 4,
+	    "option ns has its 8 bytes at 28 of the options, which is not aligned: use offsetof() a "
+	    "field of the type that it has");
+	BAD(bad.offset = offsetof(struct opts, size),
+	    "option ns is parsed into bytes that option size has, too: give each a field of its own");
+	BAD(bad.offset = sizeof(struct opts),
+	    "option ns lies outside the model's options: it has 8 bytes at 40, and options_size is 40");
+	BAD(bad.type = UVFIO_OPTION_STRING;
+	    bad.choices = "a|b", "option ns has choices, which only SIZE and UINT have: leave it out, and "
+				 "check the value in create");
+	BAD(bad.type = UVFIO_OPTION_BOOL; bad.max = 1, "option ns has min or max, which only SIZE and UINT "
+						       "have: leave it out, and check the value in create");
+	BAD(bad.choices = "1|two", "option ns has \"two\" in its choices: they are numbers, as in 512|4096");
+	BAD(bad.choices = "1|20";
+	    bad.max = 9, "option ns has the choice 20, which is not within min and max");
+	BAD(bad.min = 1,
+	    "option ns has min and no max, which would mean no bounds: give max, if need be UINT64_MAX");
+	BAD(bad.min = 2; bad.max = 1, "option ns has a min above its max: exchange them");
+	BAD(bad.max = 8; bad.preset = "9", "preset: ns=9 is not possible: use a number from 0 to 8");
+	BAD(bad.type = UVFIO_OPTION_BOOL;
+	    bad.preset = "yes", "preset: ns=yes is not possible: use on or off");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_defaults_and_values),
 		cmocka_unit_test(test_errors_name_the_option),
+		cmocka_unit_test(test_bad_tables),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

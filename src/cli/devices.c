@@ -69,7 +69,7 @@ static void print_option(const struct uvfio_option *opt)
 	char head[96];
 
 	snprintf(head, sizeof(head), "%s=%s", opt->key, placeholder(opt));
-	printf("  %-22s %s%s", head, opt->help, bounds || opt->preset ? " (" : "\n");
+	printf("  %-22s %s%s", head, opt->help ? opt->help : "", bounds || opt->preset ? " (" : "\n");
 	if (bounds) {
 		print_number(opt->type, opt->min);
 		printf(" to ");

@@ -6,6 +6,7 @@
  */
 #include "devices/models.h"
 #include "machine/impl.h"
+#include "machine/plugin.h"
 #include "machine/tree.h"
 
 #include <fcntl.h>
@@ -37,9 +38,22 @@ bool machine_has_noiommu(const struct machine_config *config)
 	return false;
 }
 
+/* What the user has called the device, for complaints about a plug-in; allocated. NULL: a model of ours,
+ * which says itself what it is about. */
+static char *words_of(const struct device_config *dev)
+{
+	char *words = NULL;
+
+	if (plugin_named(dev->name) &&
+	    asprintf(&words, "plug-in %s%s%s", dev->name, *dev->options ? "," : "", dev->options) < 0)
+		return NULL;
+	return words;
+}
+
 int machine_make_function(struct uvfio_machine *machine, const struct device_config *dev,
 			  struct pci_func **func, char *err, size_t err_len)
 {
+	char *words = words_of(dev);
 	struct pci_func_config how = {
 		.slot = dev->slot,
 		.group_id = dev->group,
@@ -47,13 +61,11 @@ int machine_make_function(struct uvfio_machine *machine, const struct device_con
 		.state_dir = machine->state_dir,
 		.instance = dev->instance,
 		.options = dev->options,
+		.device = words,
 	};
-	int rc;
+	int rc = pci_func_create(machine->vfio, dev->model, &how, func, err, err_len);
 
-	*err = 0;
-	rc = pci_func_create(machine->vfio, dev->model, &how, func, err, err_len);
-	if (rc && !*err)
-		snprintf(err, err_len, "%s: cannot be made: %s", dev->model->name, strerror(-rc));
+	free(words);
 	return rc;
 }
 

@@ -8,7 +8,6 @@
 
 #include "base/options.h"
 #include "devices/models.h"
-#include "machine/machine.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -35,53 +34,14 @@ static int unknown_model(const char *name, char *err, size_t err_len)
 	return -EINVAL;
 }
 
-static bool common_option(const char *key)
-{
-	for (const struct uvfio_option *opt = machine_common_device_options(); opt->key; opt++)
-		if (!strcmp(opt->key, key))
-			return true;
-	return false;
-}
-
-/* Does the field that the option is parsed into lie within the model's options structure? */
-static bool option_fits(const struct uvfio_pci_model *model, const struct uvfio_option *opt)
-{
-	size_t size = opt->type == UVFIO_OPTION_BOOL ? sizeof(bool) : sizeof(uint64_t);
-
-	return opt->type <= UVFIO_OPTION_BOOL && model->options_size >= size &&
-	       opt->offset <= model->options_size - size;
-}
-
-static int check_options(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
-{
-	for (const struct uvfio_option *opt = model->options; opt && opt->key; opt++) {
-		if (common_option(opt->key)) {
-			snprintf(err, err_len, "%s: its option %s is one that every device has: rename it",
-				 path, opt->key);
-			return -EINVAL;
-		}
-		if (!option_fits(model, opt)) {
-			snprintf(
-				err, err_len,
-				"%s: its option %s lies outside its options: say how many bytes they have in "
-				"options_size",
-				path, opt->key);
-			return -EINVAL;
-		}
-	}
-	return 0;
-}
-
-/* What every model must have, and what the compiler has not checked. */
 static int check_model(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
 {
-	if (!model || !model->name || !model->summary || !model->ops.read || !model->ops.write ||
-	    !model->ops.reset) {
-		snprintf(err, err_len,
-			 "%s: its model lacks a name, a summary, or one of read, write and reset", path);
-		return -EINVAL;
-	}
-	return check_options(model, path, err, err_len);
+	char why[512];
+	int rc = model_check(model, why, sizeof(why));
+
+	if (rc)
+		snprintf(err, err_len, "plug-in %s: %s", path, why);
+	return rc;
 }
 
 static int load(const char *path, const struct uvfio_pci_model **model, char *err, size_t err_len)

@@ -10,7 +10,6 @@
 #include "pci/func.h"
 
 #include <linux/pci_regs.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -20,47 +19,48 @@
  * the interrupt controllers, as firmware places them; others get 16 MiB of 32-bit and 64 GiB of 64-bit space
  * each.
  */
-#define SMALL_BASE   0xfe800000u
-#define SMALL_SIZE   0x20000u
-#define SMALL_MAX    32u
-#define BASE_32      0xc0000000u
-#define SIZE_32      0x1000000u
-#define MAX_32       60u
-#define BASE_64      0x380000000000u
-#define SIZE_64      0x1000000000u
-#define BAR_MIN_SIZE 16u
+#define SMALL_BASE 0xfe800000u
+#define SMALL_SIZE 0x20000u
+#define SMALL_MAX  32u
+#define BASE_32    0xc0000000u
+#define MAX_32     60u
+#define BASE_64    0x380000000000u
 
-/* Give addresses from base on to the BARs that pick selects. The space that they take, from base. */
-static uint64_t place_bars(struct pci_func *func, uint64_t base, bool with32, bool with64)
+/* Give addresses from base on to the BARs that are 64-bit ones or not, NULL: to both; each goes to address,
+ * unless that is NULL. The space that they take, from base. */
+static uint64_t place_bars(const struct uvfio_pci_desc *desc, uint64_t base, const bool *mem64,
+			   struct pci_bar *bars)
 {
 	uint64_t at = base;
 
 	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
-		const struct uvfio_pci_bar *desc = &func->desc.bar[i];
+		uint64_t size = MAX(desc->bar[i].size, UVFIO_PAGE_SIZE);
 
-		if (!desc->size || !(desc->mem64 ? with64 : with32))
+		if (!desc->bar[i].size || (mem64 && desc->bar[i].mem64 != *mem64))
 			continue;
-		at = align_up(at, MAX(desc->size, UVFIO_PAGE_SIZE));
-		func->bars[i].address = at;
-		at += MAX(desc->size, UVFIO_PAGE_SIZE);
+		at = align_up(at, size);
+		if (bars)
+			bars[i].address = at;
+		at += size;
 	}
 	return at - base;
 }
 
-static int assign_addresses(struct pci_func *func, unsigned int instance, char *err, size_t err_len)
+uint64_t pci_bars_space(const struct uvfio_pci_desc *desc, bool mem64)
 {
+	return place_bars(desc, mem64 ? BASE_64 : BASE_32, &mem64, NULL);
+}
+
+static void assign_addresses(struct pci_func *func, unsigned int instance)
+{
+	static const bool without = false, with = true;
+	const struct uvfio_pci_desc *desc = &func->desc;
+
 	if (instance < SMALL_MAX &&
-	    place_bars(func, SMALL_BASE + (uint64_t)instance * SMALL_SIZE, true, true) <= SMALL_SIZE)
-		return 0;
-	if (place_bars(func, BASE_32 + (uint64_t)(instance % MAX_32) * SIZE_32, true, false) > SIZE_32) {
-		snprintf(err, err_len, "%s: 32-bit BARs take more than 16 MiB", func->name);
-		return -EINVAL;
-	}
-	if (place_bars(func, BASE_64 + instance * SIZE_64, false, true) > SIZE_64) {
-		snprintf(err, err_len, "%s: 64-bit BARs take more than 64 GiB", func->name);
-		return -EINVAL;
-	}
-	return 0;
+	    place_bars(desc, SMALL_BASE + (uint64_t)instance * SMALL_SIZE, NULL, func->bars) <= SMALL_SIZE)
+		return;
+	place_bars(desc, BASE_32 + (uint64_t)(instance % MAX_32) * PCI_SPACE_32, &without, func->bars);
+	place_bars(desc, BASE_64 + instance * PCI_SPACE_64, &with, func->bars);
 }
 
 static bool may_have_register(const struct uvfio_pci_bar *desc, uint64_t start, uint64_t end)
@@ -107,109 +107,56 @@ static void add_msix_span(struct pci_func *func, uint64_t start, uint64_t size)
 	add_span(&func->bars[func->desc.msix_bar], first, end);
 }
 
-static bool spans_valid(const struct pci_func *func, unsigned int i)
+uint64_t pci_msix_table_size(const struct uvfio_pci_desc *desc)
 {
-	const struct uvfio_pci_bar *desc = &func->desc.bar[i];
-
-	for (unsigned int k = 0; k < UVFIO_PCI_AREAS && desc->plain[k].size; k++) {
-		const struct uvfio_pci_area *area = &desc->plain[k];
-
-		if (area->offset % 8 || area->size % 8 || area->offset > desc->size ||
-		    area->size > desc->size - area->offset)
-			return false;
-	}
-	return true;
+	return (uint64_t)desc->msix_vectors * PCI_MSIX_ENTRY_SIZE;
 }
 
-static bool bar_valid(const struct pci_func *func, unsigned int i)
+uint64_t pci_msix_pba_size(const struct uvfio_pci_desc *desc)
 {
-	const struct uvfio_pci_bar *desc = &func->desc.bar[i];
-
-	if (!desc->size)
-		return true;
-	if (desc->size < BAR_MIN_SIZE || (desc->size & (desc->size - 1)))
-		return false;
-	if (desc->mem64 && (i + 1 == UVFIO_PCI_BARS || func->desc.bar[i + 1].size))
-		return false;
-	if (!desc->mem64 && desc->size > BIT64(31))
-		return false;
-	return spans_valid(func, i);
+	return align_up(desc->msix_vectors, 64) / 8;
 }
 
-static uint64_t msix_table_size(const struct pci_func *func)
-{
-	return (uint64_t)func->desc.msix_vectors * PCI_MSIX_ENTRY_SIZE;
-}
-
-static uint64_t msix_pba_size(const struct pci_func *func)
-{
-	return align_up(func->desc.msix_vectors, 64) / 8;
-}
-
-static bool msix_valid(const struct pci_func *func)
-{
-	const struct uvfio_pci_desc *desc = &func->desc;
-	uint64_t size;
-
-	if (!desc->msix_vectors)
-		return true;
-	if (desc->msix_vectors > 2048 || desc->msix_bar >= UVFIO_PCI_BARS)
-		return false;
-	size = desc->bar[desc->msix_bar].size;
-	return desc->msix_table != desc->msix_pba && desc->msix_table % 8 == 0 && desc->msix_pba % 8 == 0 &&
-	       desc->msix_table + msix_table_size(func) <= size &&
-	       desc->msix_pba + msix_pba_size(func) <= size;
-}
-
-/* The model leaves the place of its MSI-X structures to us: a BAR of their own. */
-static void place_msix(struct pci_func *func)
+bool pci_place_msix(struct uvfio_pci_desc *desc)
 {
 	static const struct uvfio_register none[] = { { .name = NULL } };
-	struct uvfio_pci_desc *desc = &func->desc;
-	uint64_t pba = align_up(msix_table_size(func), UVFIO_PAGE_SIZE), size = 2 * UVFIO_PAGE_SIZE;
+	uint64_t pba = align_up(pci_msix_table_size(desc), UVFIO_PAGE_SIZE), size = 2 * UVFIO_PAGE_SIZE;
 	unsigned int i = 0;
 
 	while (i < UVFIO_PCI_BARS && desc->bar[i].size)
 		i += desc->bar[i].mem64 ? 2 : 1;
 	if (i >= UVFIO_PCI_BARS)
-		return; /* refused in a moment */
+		return false;
 	while (size < pba + UVFIO_PAGE_SIZE)
 		size *= 2;
-	desc->bar[i].size = size;
-	desc->bar[i].registers = none;
+	desc->bar[i] = (struct uvfio_pci_bar){ .size = size, .registers = none };
 	desc->msix_bar = i;
 	desc->msix_pba = (uint32_t)pba;
+	return true;
 }
 
-int pci_bars_init(struct pci_func *func, unsigned int instance, char *err, size_t err_len)
+void pci_bars_init(struct pci_func *func, unsigned int instance)
 {
-	const struct uvfio_pci_desc *desc = &func->desc;
+	struct uvfio_pci_desc *desc = &func->desc;
+	uint64_t table;
 
-	if (desc->msix_vectors && desc->msix_vectors <= 2048 && desc->msix_table == desc->msix_pba)
-		place_msix(func);
+	if (desc->msix_vectors && !desc->msix_table && !desc->msix_pba)
+		pci_place_msix(desc);
 	for (unsigned int i = 0; i < UVFIO_PCI_BARS; i++) {
-		struct pci_bar *bar = &func->bars[i];
+		const struct uvfio_pci_area *plain = desc->bar[i].plain;
 
-		bar->fd = -1;
-		if (!bar_valid(func, i)) {
-			snprintf(err, err_len, "%s: BAR %u is badly described by the model", func->name, i);
-			return -EINVAL;
-		}
-		for (unsigned int k = 0; k < UVFIO_PCI_AREAS && desc->bar[i].plain[k].size; k++)
-			add_span(bar, desc->bar[i].plain[k].offset,
-				 desc->bar[i].plain[k].offset + desc->bar[i].plain[k].size);
-	}
-	if (!msix_valid(func)) {
-		snprintf(err, err_len, "%s: MSI-X is badly described by the model", func->name);
-		return -EINVAL;
+		func->bars[i].fd = -1;
+		for (unsigned int k = 0; k < UVFIO_PCI_AREAS && plain[k].size; k++)
+			add_span(&func->bars[i], plain[k].offset, plain[k].offset + plain[k].size);
 	}
 	if (desc->msix_vectors) {
+		table = pci_msix_table_size(desc);
 		func->bars[desc->msix_bar].msix_table =
-			(struct pci_span){ desc->msix_table, desc->msix_table + msix_table_size(func) };
-		add_msix_span(func, desc->msix_table, msix_table_size(func));
-		add_msix_span(func, desc->msix_pba, msix_pba_size(func));
+			(struct pci_span){ desc->msix_table, desc->msix_table + table };
+		add_msix_span(func, desc->msix_table, table);
+		add_msix_span(func, desc->msix_pba, pci_msix_pba_size(desc));
 	}
-	return assign_addresses(func, instance, err, err_len);
+	assign_addresses(func, instance);
 }
 
 static int open_bar(struct pci_func *func, unsigned int i)
@@ -287,7 +234,7 @@ static void reset_msix(struct pci_func *func)
 		store_word(entry, 0);
 		store_word(entry + 8, (uint64_t)PCI_MSIX_ENTRY_CTRL_MASKBIT << 32);
 	}
-	for (uint64_t at = 0; at < msix_pba_size(func); at += 8)
+	for (uint64_t at = 0; at < pci_msix_pba_size(&func->desc); at += 8)
 		store_word(mem + desc->msix_pba + at, 0);
 }
 

@@ -15,8 +15,14 @@
 #include <pthread.h>
 #include <uvfio/pci.h>
 
+#define PCI_CONFIG_OLD   256 /* without PCI Express */
 #define PCI_CONFIG_MAX   4096
 #define PCI_CONFIG_WORDS (PCI_CONFIG_MAX / 4)
+
+/* What the model's own must keep clear of: see config_init.c. */
+#define PCI_VNDR_AT  0xc0u
+#define PCI_AER_AT   0x100u
+#define PCI_AER_SIZE 0x48u
 
 struct pci_func;
 
@@ -32,11 +38,9 @@ struct pci_config {
 	uint32_t w1c[PCI_CONFIG_WORDS];
 };
 
-/*
- * config_init.c: lay out config space from the description and the BARs' addresses; pci_config_restore.
- * -EINVAL with one line in err: what the model has declared has no place.
- */
-int pci_config_init(struct pci_func *func, char *err, size_t err_len);
+/* config_init.c: lay out config space from the description, which has been checked, and the BARs' addresses;
+ * pci_config_restore. */
+void pci_config_init(struct pci_func *func);
 
 /* Everything as at open: MASTER off, decode on, D0. Tells the rest of the function. */
 void pci_config_restore(struct pci_func *func);

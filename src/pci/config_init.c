@@ -16,15 +16,11 @@
 #include "pci/func.h"
 
 #include <linux/pci_regs.h>
-#include <stdio.h>
 
-#define MSIX_AT  0x40u
-#define MSI_AT   0x50u
-#define PM_AT    0x60u
-#define EXP_AT   0x80u
-#define VNDR_AT  0xc0u
-#define AER_AT   0x100u
-#define AER_SIZE 0x48u
+#define MSIX_AT 0x40u
+#define MSI_AT  0x50u
+#define PM_AT   0x60u
+#define EXP_AT  0x80u
 
 #define COMMAND_WRITABLE                                                                                     \
 	(PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER | PCI_COMMAND_SERR |                       \
@@ -155,13 +151,13 @@ static void init_aer(struct pci_func *func)
 {
 	struct pci_config *config = &func->config;
 
-	config->aer = AER_AT;
-	field(config, AER_AT, 4, PCI_EXT_CAP_ID_ERR | 2 << 16, 0);
-	config->w1c[(AER_AT + PCI_ERR_UNCOR_STATUS) / 4] = AER_UNCOR;
-	field(config, AER_AT + PCI_ERR_UNCOR_MASK, 4, 0, AER_UNCOR);
-	field(config, AER_AT + PCI_ERR_UNCOR_SEVER, 4, AER_FATAL, AER_UNCOR);
-	config->w1c[(AER_AT + PCI_ERR_COR_STATUS) / 4] = AER_COR;
-	field(config, AER_AT + PCI_ERR_COR_MASK, 4, PCI_ERR_COR_ADV_NFAT | PCI_ERR_COR_INTERNAL, AER_COR);
+	config->aer = PCI_AER_AT;
+	field(config, PCI_AER_AT, 4, PCI_EXT_CAP_ID_ERR | 2 << 16, 0);
+	config->w1c[(PCI_AER_AT + PCI_ERR_UNCOR_STATUS) / 4] = AER_UNCOR;
+	field(config, PCI_AER_AT + PCI_ERR_UNCOR_MASK, 4, 0, AER_UNCOR);
+	field(config, PCI_AER_AT + PCI_ERR_UNCOR_SEVER, 4, AER_FATAL, AER_UNCOR);
+	config->w1c[(PCI_AER_AT + PCI_ERR_COR_STATUS) / 4] = AER_COR;
+	field(config, PCI_AER_AT + PCI_ERR_COR_MASK, 4, PCI_ERR_COR_ADV_NFAT | PCI_ERR_COR_INTERNAL, AER_COR);
 }
 
 /* Chain a capability behind the one whose next pointer is at *previous. */
@@ -171,14 +167,12 @@ static void link_cap(struct pci_config *config, uint32_t *previous, uint32_t at)
 	*previous = at + PCI_CAP_LIST_NEXT;
 }
 
-static int init_vendor_caps(struct pci_func *func, uint32_t *previous)
+static void init_vendor_caps(struct pci_func *func, uint32_t *previous)
 {
 	struct pci_config *config = &func->config;
-	uint32_t at = VNDR_AT;
+	uint32_t at = PCI_VNDR_AT;
 
 	for (const struct uvfio_pci_vendor_cap *cap = func->desc.vendor_caps; cap && cap->len; cap++) {
-		if (cap->len < 3 || at + cap->len > 256)
-			return -EINVAL;
 		field(config, at, 1, PCI_CAP_ID_VNDR, 0);
 		field(config, at + 2, 1, cap->len, 0);
 		for (uint32_t i = 3; i < cap->len; i++)
@@ -186,49 +180,32 @@ static int init_vendor_caps(struct pci_func *func, uint32_t *previous)
 		link_cap(config, previous, at);
 		at += (uint32_t)align_up(cap->len, 4);
 	}
-	return 0;
 }
 
-static int link_caps(struct pci_func *func)
+static void link_caps(struct pci_func *func)
 {
 	struct pci_config *config = &func->config;
 	const uint32_t order[] = { config->msix, config->msi, config->exp, config->pm };
 	uint32_t previous = PCI_CAPABILITY_LIST;
-	int rc;
 
 	for (size_t i = 0; i < ARRAY_SIZE(order); i++)
 		if (order[i])
 			link_cap(config, &previous, order[i]);
-	rc = init_vendor_caps(func, &previous);
+	init_vendor_caps(func, &previous);
 	if (previous != PCI_CAPABILITY_LIST)
 		field(config, PCI_STATUS, 2, PCI_STATUS_CAP_LIST, 0);
-	return rc;
 }
 
-/* Does a byte of it belong to something else? */
-static bool taken(const struct pci_config *config, const struct uvfio_pci_config_register *reg)
-{
-	uint32_t first = config->size == 256 ? VNDR_AT : config->aer ? AER_AT + AER_SIZE : AER_AT;
-
-	if (reg->offset < first || (uint32_t)reg->offset + reg->size > config->size)
-		return true;
-	return config->size == 256 && (config->initial[reg->offset / 4] || config->wmask[reg->offset / 4]);
-}
-
-static int init_registers(struct pci_func *func)
+static void init_registers(struct pci_func *func)
 {
 	struct pci_config *config = &func->config;
 
 	for (const struct uvfio_pci_config_register *reg = func->desc.config; reg && reg->size; reg++) {
 		unsigned int shift = (reg->offset & 3) * 8;
 
-		if ((reg->size != 1 && reg->size != 2 && reg->size != 4) || reg->offset % reg->size ||
-		    taken(config, reg))
-			return -EINVAL;
 		field(config, reg->offset, reg->size, reg->initial, reg->writable);
 		config->w1c[reg->offset / 4] |= (reg->clear & pci_config_mask(reg->size)) << shift;
 	}
-	return 0;
 }
 
 const struct uvfio_pci_config_register *pci_config_register(const struct pci_func *func, uint32_t offset)
@@ -239,12 +216,12 @@ const struct uvfio_pci_config_register *pci_config_register(const struct pci_fun
 	return NULL;
 }
 
-int pci_config_init(struct pci_func *func, char *err, size_t err_len)
+void pci_config_init(struct pci_func *func)
 {
 	const struct uvfio_pci_desc *desc = &func->desc;
 	struct pci_config *config = &func->config;
 
-	config->size = desc->pcie ? PCI_CONFIG_MAX : 256;
+	config->size = desc->pcie ? PCI_CONFIG_MAX : PCI_CONFIG_OLD;
 	pthread_mutex_init(&config->lock, NULL);
 	init_header(func);
 	if (desc->msix_vectors)
@@ -257,13 +234,7 @@ int pci_config_init(struct pci_func *func, char *err, size_t err_len)
 		init_exp(func);
 	if (desc->pcie && desc->aer)
 		init_aer(func);
-	if (link_caps(func) || init_registers(func)) {
-		snprintf(err, err_len,
-			 "%s: a capability or configuration register of the model %s has no place where it "
-			 "is declared",
-			 func->name, func->model->name);
-		return -EINVAL;
-	}
+	link_caps(func);
+	init_registers(func);
 	pci_config_restore(func);
-	return 0;
 }

@@ -2,6 +2,7 @@
 /* A function's life: made from a model and its options, registered with VFIO, opened, closed, removed. */
 #include "base/log.h"
 #include "base/options.h"
+#include "pci/check.h"
 #include "pci/func.h"
 
 #include <stdio.h>
@@ -168,19 +169,6 @@ static void unplug(struct uvfio_device *dev)
 	pci_surprise_removal(func);
 }
 
-static int check_desc(const struct pci_func *func, char *err, size_t err_len)
-{
-	const struct uvfio_pci_desc *desc = &func->desc;
-	unsigned int msi = desc->msi_vectors;
-
-	if (!desc->vendor || desc->intx > 4 || msi > 32 || (msi & (msi - 1)) || desc->class_code >> 24) {
-		snprintf(err, err_len, "%s: the model %s describes its function badly", func->name,
-			 func->model->name);
-		return -EINVAL;
-	}
-	return 0;
-}
-
 static void free_model(struct pci_func *func)
 {
 	if (func->model->ops.destroy)
@@ -188,8 +176,36 @@ static void free_model(struct pci_func *func)
 	options_free(func->options, func->opts);
 }
 
+/* Say whose fault err is: "DEVICE: TEXT", in one line. */
+static void blame(const char *device, char *err, size_t err_len)
+{
+	size_t len = strlen(device), start = strspn(err, " \t\r\n");
+	char *text = strdup(err + start);
+
+	if (text && *text && (strncmp(text, device, len) || text[len] != ':'))
+		snprintf(err, err_len, "%s: %s", device, text);
+	free(text);
+	for (char *c = err + strlen(err); c-- > err;) {
+		if (*c == '\n' || *c == '\r')
+			*c = c[1] ? ' ' : 0;
+	}
+}
+
+static int call_create(struct pci_func *func, const char *device, char *err, size_t err_len)
+{
+	int rc = func->model->ops.create(&func->pub, &func->desc, err, err_len);
+
+	if (!rc)
+		return 0;
+	blame(device, err, err_len);
+	if (!*err)
+		snprintf(err, err_len, "%s: cannot be made: %s", device, strerror(rc < 0 ? -rc : EINVAL));
+	return rc < 0 ? rc : -EINVAL;
+}
+
 /* The model's device, and what it is given. */
-static int make_model(struct pci_func *func, const struct pci_func_config *config, char *err, size_t err_len)
+static int make_model(struct pci_func *func, const struct pci_func_config *config, const char *device,
+		      char *err, size_t err_len)
 {
 	const struct uvfio_pci_model *model = func->model;
 	struct uvfio_device *dev = &func->pub.dev;
@@ -204,10 +220,16 @@ static int make_model(struct pci_func *func, const struct pci_func_config *confi
 	rc = options_parse(func->options, model->name, config->options, func->opts, err, err_len);
 	if (rc < 0)
 		return rc;
-	rc = model->ops.create ? model->ops.create(&func->pub, &func->desc, err, err_len) : 0;
+	*err = 0;
+	rc = model->ops.create ? call_create(func, device, err, err_len) : 0;
+	if (!rc) {
+		rc = pci_check_desc(&func->desc, true, err, err_len);
+		if (rc)
+			blame(device, err, err_len);
+	}
 	if (rc)
 		free_model(func);
-	return rc > 0 ? -EINVAL : rc;
+	return rc;
 }
 
 /* Everything that follows from the description. */
@@ -215,14 +237,8 @@ static int build(struct pci_func *func, unsigned int instance, char *err, size_t
 {
 	int rc;
 
-	rc = check_desc(func, err, err_len);
-	if (!rc)
-		rc = pci_bars_init(func, instance, err, err_len);
-	if (rc)
-		return rc;
-	rc = pci_config_init(func, err, err_len);
-	if (rc)
-		return rc;
+	pci_bars_init(func, instance);
+	pci_config_init(func);
 	rc = pci_irqs_init(func);
 	if (rc) {
 		snprintf(err, err_len, "%s: out of memory", func->name);
@@ -294,7 +310,7 @@ int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
 	iommu_dev_init(&func->iommu, func->name);
 	model_host_init(&func->host, &func->pub.dev, &func->iommu);
 	func->host.unplug = unplug;
-	rc = make_model(func, config, err, err_len);
+	rc = make_model(func, config, config->device ? config->device : model->name, err, err_len);
 	if (rc)
 		goto destroy_host;
 	rc = build(func, config->instance, err, err_len);

@@ -27,6 +27,7 @@ struct pci_func_config {
 	const char *state_dir;
 	unsigned int instance;
 	const char *options; /* the text behind "model," without addr= and group= */
+	const char *device;  /* what complaints about the model begin with; NULL: the model's name */
 };
 
 /* Make the function and register it with VFIO. -errno with a line in err. */

@@ -12,6 +12,8 @@
 #include "file/caller.h"
 #include "file/file.h"
 
+#include <uvfio/pci.h>
+
 struct pci_func;
 
 #define PCI_OFFSET_SHIFT 40
@@ -33,8 +35,16 @@ struct pci_bar {
 };
 
 /* bar.c */
-int pci_bars_init(struct pci_func *func, unsigned int instance, char *err, size_t err_len);
-int pci_bars_open(struct pci_func *func); /* make the memory; -errno */
+#define PCI_BAR_MIN_SIZE 16u
+#define PCI_SPACE_32     0x1000000u    /* addresses that a function's 32-bit BARs may take, */
+#define PCI_SPACE_64     0x1000000000u /* and its 64-bit ones */
+uint64_t pci_bars_space(const struct uvfio_pci_desc *desc, bool mem64);
+uint64_t pci_msix_table_size(const struct uvfio_pci_desc *desc);
+uint64_t pci_msix_pba_size(const struct uvfio_pci_desc *desc);
+/* Give the MSI-X structures, whose place the model leaves to us, a BAR of their own. False: none is free. */
+bool pci_place_msix(struct uvfio_pci_desc *desc);
+void pci_bars_init(struct pci_func *func, unsigned int instance); /* the description has been checked */
+int pci_bars_open(struct pci_func *func);                         /* make the memory; -errno */
 void pci_bars_close(struct pci_func *func);
 void pci_bars_reset(struct pci_func *func); /* the MSI-X structures as after a reset */
 

@@ -195,6 +195,7 @@ int rig_setup_msi(void **state)
 {
 	fake_desc_default();
 	fake_desc.pcie = false;
+	fake_desc.aer = false;
 	fake_desc.no_soft_reset = false;
 	fake_desc.msix_vectors = 0;
 	fake_desc.msi_vectors = 4;

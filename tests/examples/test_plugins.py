@@ -43,11 +43,20 @@ PLUG_IN = r"""
 #ifndef KEY
 #define KEY "level"
 #endif
+#ifndef OPTION
+#define OPTION .max = 9, .preset = "1"
+#endif
 #ifndef OFFSET
 #define OFFSET 0
 #endif
 #ifndef DESC
 #define DESC .vendor = 0x1234
+#endif
+#ifndef REGISTER
+#define REGISTER { .name = NULL }
+#endif
+#ifndef CHANGE
+#define CHANGE return 0
 #endif
 
 uint64_t read_reg(struct uvfio_pci_func *func, unsigned int bar, uint64_t offset, unsigned int size)
@@ -68,12 +77,14 @@ void reset(struct uvfio_pci_func *func)
 
 int create(struct uvfio_pci_func *func, struct uvfio_pci_desc *desc, char *err, size_t err_len)
 {
-	(void)func, (void)desc;
-	return uvfio_create_error(err, err_len, EINVAL, "plain: the moon is full: wait until it is not");
+	(void)func, (void)desc, (void)err, (void)err_len;
+	CHANGE;
 }
 
+const struct uvfio_register registers[] = { REGISTER, { .name = NULL } };
+
 const struct uvfio_option options[] = {
-	{ .key = KEY, .type = UVFIO_OPTION_UINT, .offset = OFFSET, .preset = "1", .max = 9, .help = "how much" },
+	{ .key = KEY, .type = UVFIO_OPTION_UINT, .offset = OFFSET, .help = "how much", OPTION },
 	{ .key = NULL },
 };
 
@@ -180,21 +191,38 @@ def _(directory):
     refused(directory, r"plug-in cannot be loaded: {}: undefined symbol: nobody")
 
 
+LACKING = {
+    "MODEL": r"entry names no model: write UVFIO_PCI_PLUGIN\(model\)",
+    "NAME": "model has no name: give one line",
+    "SUMMARY": "model has no summary: give one line",
+    **{name.upper(): f"model has no callback {name}: every model has read, write and reset" for name in ("read", "write", "reset")},
+}
+
+
 @case("models without what every model has")
 def _(directory):
-    for macro in ("MODEL", "NAME", "SUMMARY", "READ", "WRITE", "RESET"):
+    for macro in LACKING:
         build(directory, **{macro: "NULL"})
-        refused(directory, "{}: its model lacks a name, a summary, or one of read, write and reset")
+        refused(directory, f"plug-in {{}}: its {LACKING[macro]}")
 
 
-@case("options with reserved names, and options that lie outside")
+@case("options that cannot be")
 def _(directory):
     for key in ("addr", "group", "noiommu"):
         build(directory, KEY=f'"{key}"')
-        refused(directory, f"{{}}: its option {key} is one that every device has: rename it")
-    for offset in ("1", "8", "(size_t)-8"):
+        refused(directory, f"plug-in {{}}: option {key} is one that every device has: rename it")
+    for offset in ("1", "8"):
         build(directory, OFFSET=offset)
-        refused(directory, "{}: its option level lies outside its options: say how many bytes they have in options_size")
+        refused(directory, rf"plug-in {{}}: option level lies outside the model's options: it has 8 bytes at {offset}, and "
+                r"options_size is 8")
+    for option, line in {
+            '.preset="10",.max=9': "preset: level=10 is not possible: use a number from 0 to 9",
+            ".min=3": "option level has min and no max, which would mean no bounds: give max, if need be UINT64_MAX",
+            '.choices="a|b"': 'option level has "a" in its choices: they are numbers, as in 512[|]4096',
+            '},{.key="level",.help="again"': "option level is declared twice: rename one of the two",
+    }.items():
+        build(directory, OPTION=option)
+        refused(directory, f"plug-in {{}}: {line}")
 
 
 @case("options that the model does not have, or not so")
@@ -206,28 +234,74 @@ def _(directory):
 
 @case("a model that refuses to be made")
 def _(directory):
-    build(directory, CREATE="create")
-    refused(directory, "plain: the moon is full: wait until it is not", listed=False)
+    for change, line in {
+            'return uvfio_create_error(err, err_len, EINVAL, "the moon is full: wait")': "the moon is full: wait",
+            'return uvfio_create_error(err, err_len, EINVAL, "the moon\\nis full\\n")': "the moon is full",
+            "return -ENOSPC": "cannot be made: No space left on device",
+            "return 7": "cannot be made: Invalid argument",
+            "desc->intx = 5; return 0": "intx is 5: use 0 for none, or 1 to 4 for INTA to INTD",
+            "desc->vendor = 0; return 0": "vendor is 0x0000, which nobody has: [^\\n]+",
+    }.items():
+        build(directory, CREATE="create", CHANGE=change)
+        refused(directory, f"plug-in {{}}: {line}", listed=False)
+        # Which of several it was: the words behind --device.
+        result = installation.run("uvfio", "run", "--device", "nvme,size=1M", "--device", "./plugin.so,level=2,group=7", "--", "true",
+                                  cwd=directory, status=1)
+        assert re.fullmatch(f"uvfio: plug-in {directory}/./plugin.so,level=2: {line}\n", result.err), result.err
+
+
+@case("what create adds is not missed before")
+def _(directory):
+    build(directory, CREATE="create", DESC=".bar[1].registers = registers", REGISTER='{0,4,"ONE",0,0,NULL}',
+          CHANGE="desc->vendor = 1; desc->bar[1].size = 16; return 0")
+    installation.run("uvfio", "devices", "./plugin.so", cwd=directory)
+    installation.run("uvfio", "run", "--device", "./plugin.so", "--", "true", cwd=directory)
 
 
 @case("functions that cannot be")
 def _(directory):
     id_ = ".vendor=0x1234"
     for desc, line in {
-            "": "the model plain describes its function badly",
-            f"{id_},.class_code=0x1000000": "the model plain describes its function badly",
-            f"{id_},.intx=5": "the model plain describes its function badly",
-            f"{id_},.msi_vectors=3": "the model plain describes its function badly",
-            f"{id_},.bar[0].size=100": "BAR 0 is badly described by the model",
-            f"{id_},.bar[2].size=8": "BAR 2 is badly described by the model",
-            f"{id_},.bar[5]={{.size=4096,.mem64=true}}": "BAR 5 is badly described by the model",
-            f"{id_},.bar[1]={{.size=4096,.plain={{{{0,8192}}}}}}": "BAR 1 is badly described by the model",
-            f"{id_},.msix_vectors=4096": "MSI-X is badly described by the model",
-            f"{id_},.msix_vectors=4,.msix_bar=1,.msix_pba=64": "MSI-X is badly described by the model",
-            f"{id_},.bar[0].size=1u<<31": "32-bit BARs take more than 16 MiB",
+            "": "vendor is 0x0000, which nobody has: give the id of the device's maker, for example .vendor = 0x1234",
+            f"{id_},.intx=5": "intx is 5: use 0 for none, or 1 to 4 for INTA to INTD",
+            f"{id_},.msi_vectors=3": "msi_vectors is 3: use 0, 1, 2, 4, 8, 16 or 32",
+            f"{id_},.aer=true": "aer without pcie: advanced error reporting belongs to PCI Express: set pcie, too",
+            f"{id_},.bar[0].size=100": "BAR 0 has 100 bytes: use a power of two from 16 on",
+            f"{id_},.bar[1]={{.size=4096,.plain={{{{0,8192}}}}}}":
+                r"BAR 1: plain\[0\] at 0x0 with 0x2000 bytes ends behind the BAR, which has 0x1000: make the BAR larger",
+            f"{id_},.msix_vectors=4096": "msix_vectors is 4096: use 0 to 2048",
+            f"{id_},.bar[1].size=4096,.msix_vectors=4,.msix_bar=1,.msix_pba=56":
+                "msix_table is 0x0 to 0x3f for 4 vectors, where msix_pba is, 0x38 to 0x3f: move one of them",
+            f"{id_},.bar[0].size=1u<<31":
+                "32-bit BARs have 16 MiB of addresses together, which is not enough for these: set mem64 in the large ones",
+            f"{id_},.config=(const struct uvfio_pci_config_register[]){{{{0x40,4,0,0,0,0}},{{.size=0}}}}":
+                "configuration register without a name at 0x40 has no place there: what is free for a model is 0xc0 to 0xff",
     }.items():
         build(directory, DESC=desc)
-        refused(directory, f"0000:00:01.0: {line}", listed=False)
+        refused(directory, f"plug-in {{}}: {line}")
+
+
+@case("registers that cannot be")
+def _(directory):
+    desc = ".vendor=0x1234,.bar[0]={.size=4096,.registers=registers}"
+    for register, line in {
+            '{0,4,"SQ%sTDBL",2,8,NULL}': r"SQ%sTDBL at 0x0 has a name that printf cannot be given: [^\n]+",
+            '{0,4,"SQ%u",0,0,NULL}': "SQ%u at 0x0 has a name with %u and is no array: give a count above 1, or write %%u",
+            '{0,4,"SQ",2,8,NULL}': "SQ at 0x0 is an array of 2: its name has to have one %u, where the index goes",
+            '{8,4,"TWO",0,0,NULL},{4,4,"ONE",0,0,NULL}':
+                "ONE at 0x4 stands behind TWO at 0x8: sort the registers by their offsets",
+            '{0,8,"TWO",0,0,NULL},{4,4,"ONE",0,0,NULL}':
+                r"ONE at 0x4 overlaps register TWO at 0x0 \(8 bytes\): registers have bytes of their own",
+            '{4096,4,"FAR",0,0,NULL}': "FAR at 0x1000 ends behind the BAR, which has 0x1000 bytes: make the BAR larger",
+            '{2,4,"ODD",0,0,NULL}':
+                "ODD at 0x2 is not aligned to its size, 4 bytes: its offset must be a multiple of 4",
+            '{0,4,"A",0,0,(const struct uvfio_field[]){{32,32,"HIGH",NULL},{.name=NULL}}}':
+                "A at 0x0 has a field HIGH up to bit 32: its bits are 0 to 31",
+    }.items():
+        build(directory, DESC=desc, REGISTER=register)
+        refused(directory, f"plug-in {{}}: BAR 0: register {line}")
+    build(directory, DESC=desc, REGISTER='{0,4,"100%%",0,0,NULL},{8,4,"SQ%u",4,8,NULL},{12,4,"CQ%u",4,8,NULL}')
+    installation.run("uvfio", "devices", "./plugin.so", cwd=directory)
 
 
 @case("a bad one among good ones")
