@@ -41,23 +41,23 @@ struct edu {
 /* An interrupt handler: it must come once, for this reason, and no more after it is acknowledged. */
 static void handle_irq(struct edu *edu, uint32_t reason)
 {
-	check(vfio_irq_wait(edu->irq, TIMEOUT) == 1, "an interrupt");
-	check(readl(edu->regs + IRQ_STATUS) == reason, "IRQ_STATUS");
+	expect(vfio_irq_wait(edu->irq, TIMEOUT) == 1, "an interrupt");
+	expect(readl(edu->regs + IRQ_STATUS) == reason, "IRQ_STATUS");
 	writel(reason, edu->regs + IRQ_ACK);
-	check(readl(edu->regs + IRQ_STATUS) == 0, "IRQ_STATUS after IRQ_ACK");
+	expect(readl(edu->regs + IRQ_STATUS) == 0, "IRQ_STATUS after IRQ_ACK");
 	if (edu->irq_index == VFIO_PCI_INTX_IRQ_INDEX)
 		vfio_intx_unmask(&edu->vfio);
-	check(vfio_irq_wait(edu->irq, 0) == 0, "no interrupt after IRQ_ACK");
+	expect(vfio_irq_wait(edu->irq, 0) == 0, "no interrupt after IRQ_ACK");
 }
 
 static void identify(struct edu *edu)
 {
 	uint32_t ident = readl(edu->regs + IDENT);
 
-	check((ident & 0xffff) == 0xed, "IDENT");
+	expect((ident & 0xffff) == 0xed, "IDENT");
 	printf("edu version %u.%u\n", ident >> 24, ident >> 16 & 0xff);
 	writel(0x12345678, edu->regs + LIVENESS);
-	check(readl(edu->regs + LIVENESS) == ~0x12345678u, "LIVENESS");
+	expect(readl(edu->regs + LIVENESS) == ~0x12345678u, "LIVENESS");
 }
 
 static void factorials(struct edu *edu)
@@ -66,12 +66,12 @@ static void factorials(struct edu *edu)
 	writel(10, edu->regs + FACTORIAL);
 	while (readl(edu->regs + STATUS) & COMPUTING)
 		;
-	check(readl(edu->regs + FACTORIAL) == 3628800, "10!");
+	expect(readl(edu->regs + FACTORIAL) == 3628800, "10!");
 	writel(STATUS_IRQ, edu->regs + STATUS);
 	writel(12, edu->regs + FACTORIAL);
 	handle_irq(edu, FACTORIAL_DONE);
-	check(readl(edu->regs + STATUS) == STATUS_IRQ, "STATUS");
-	check(readl(edu->regs + FACTORIAL) == 479001600, "12!");
+	expect(readl(edu->regs + STATUS) == STATUS_IRQ, "STATUS");
+	expect(readl(edu->regs + FACTORIAL) == 479001600, "12!");
 	writel(0, edu->regs + STATUS);
 	printf("  10! by polling, 12! by interrupt\n");
 }
@@ -83,7 +83,7 @@ static void raised_irqs(struct edu *edu)
 	handle_irq(edu, 0x4000);
 	if (edu->irq_index == VFIO_PCI_INTX_IRQ_INDEX) {
 		writel(0x10, edu->regs + IRQ_RAISE);
-		check(vfio_irq_wait(edu->irq, TIMEOUT) == 1, "INTx");
+		expect(vfio_irq_wait(edu->irq, TIMEOUT) == 1, "INTx");
 		vfio_intx_unmask(&edu->vfio);
 		handle_irq(edu, 0x10);
 	}
@@ -95,9 +95,9 @@ static void start_dma(struct edu *edu, uint64_t src, uint64_t dst, uint64_t coun
 	writeq(src, edu->regs + DMA_SRC);
 	writeq(dst, edu->regs + DMA_DST);
 	writeq(count, edu->regs + DMA_COUNT);
-	check(readq(edu->regs + DMA_SRC) == src && readq(edu->regs + DMA_DST) == dst &&
-		      readq(edu->regs + DMA_COUNT) == count,
-	      "DMA registers");
+	expect(readq(edu->regs + DMA_SRC) == src && readq(edu->regs + DMA_DST) == dst &&
+		       readq(edu->regs + DMA_COUNT) == count,
+	       "DMA registers");
 	writel(cmd | RUN, edu->regs + DMA_CMD);
 }
 
@@ -111,8 +111,8 @@ static void dma(struct edu *edu, uint8_t *memory)
 		;
 	start_dma(edu, BUFFER + 100, IOVA + 4096 + 3, 3996, FROM_DEVICE | CMD_IRQ);
 	handle_irq(edu, DMA_DONE);
-	check(!memcmp(memory + 4096 + 3, memory + 100, 3996), "what came back");
-	check(!memory[4096 + 2] && !memory[4096 + 3 + 3996], "the bytes around it");
+	expect(!memcmp(memory + 4096 + 3, memory + 100, 3996), "what came back");
+	expect(!memory[4096 + 2] && !memory[4096 + 3 + 3996], "the bytes around it");
 	printf("  4096 bytes to the device, 3996 of them back\n");
 }
 
@@ -137,7 +137,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	vfio_driver_open(&edu.vfio, argv[1]);
-	check(vfio_pci_id(&edu.vfio) == 0x11e81234, "%s is an edu device", argv[1]);
+	expect(vfio_pci_id(&edu.vfio) == 0x11e81234, "%s is an edu device", argv[1]);
 	vfio_enable_dma(&edu.vfio);
 	edu.regs = vfio_map_bar(&edu.vfio, 0);
 	memory = vfio_dma_memory(&edu.vfio, IOVA, 8192);

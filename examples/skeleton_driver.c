@@ -22,7 +22,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	vfio_driver_open(&driver, argv[1]);
-	check(vfio_pci_id(&driver) == 0x5e1e1234, "%s is a skeleton", argv[1]);
+	expect(vfio_pci_id(&driver) == 0x5e1e1234, "%s is a skeleton", argv[1]);
 	vfio_enable_dma(&driver);
 	regs = vfio_map_bar(&driver, 0);
 	memory = vfio_dma_memory(&driver, IOVA, 4096);
@@ -32,15 +32,15 @@ int main(int argc, char **argv)
 		expected += memory[i] = (uint8_t)(i * 7);
 	writeq(IOVA, regs + ADDR);
 	writeq(1000, regs + LEN);
-	check(vfio_irq_wait(irq, 10000) == 1, "one interrupt");
-	check(readq(regs + SUM) == expected, "the sum of 1000 bytes");
+	expect(vfio_irq_wait(irq, 10000) == 1, "one interrupt");
+	expect(readq(regs + SUM) == expected, "the sum of 1000 bytes");
 	printf("1000 bytes add up to %llu\n", (unsigned long long)expected);
 
 	/* Nothing is mapped there: the device reports it, and so does uvfio (or the IOMMU's driver). */
 	writeq(0x40000000, regs + ADDR);
 	writeq(8, regs + LEN);
-	check(vfio_irq_wait(irq, 10000) == 1, "one interrupt");
-	check(readq(regs + SUM) == UINT64_MAX, "the sum of memory that is not there");
+	expect(vfio_irq_wait(irq, 10000) == 1, "one interrupt");
+	expect(readq(regs + SUM) == UINT64_MAX, "the sum of memory that is not there");
 	printf("memory that is not mapped cannot be added up\n");
 
 	vfio_irq_disable(&driver, VFIO_PCI_MSIX_IRQ_INDEX, irq);

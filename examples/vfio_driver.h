@@ -27,14 +27,28 @@ struct vfio_driver {
 	int container, group, device;
 };
 
+static inline void failed(const char *why)
+{
+	fprintf(stderr, ": %s\n", why);
+	exit(1);
+}
+
+/* A system call has succeeded; errno is still what it said. */
 #define check(ok, ...)                                                                                       \
 	do {                                                                                                 \
-		errno = 0;                                                                                   \
 		if (!(ok)) {                                                                                 \
 			int error = errno;                                                                   \
 			fprintf(stderr, __VA_ARGS__);                                                        \
-			fprintf(stderr, ": %s\n", error ? strerror(error) : "not what it should be");        \
-			exit(1);                                                                             \
+			failed(strerror(error));                                                             \
+		}                                                                                            \
+	} while (0)
+
+/* A value is the right one. */
+#define expect(ok, ...)                                                                                      \
+	do {                                                                                                 \
+		if (!(ok)) {                                                                                 \
+			fprintf(stderr, __VA_ARGS__);                                                        \
+			failed("not what it should be");                                                     \
 		}                                                                                            \
 	} while (0)
 
@@ -59,14 +73,14 @@ static inline void vfio_driver_open(struct vfio_driver *d, const char *bdf)
 	d->bdf = bdf;
 	d->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	check(d->container >= 0, "/dev/vfio/vfio");
-	check(ioctl(d->container, VFIO_GET_API_VERSION) == VFIO_API_VERSION, "the version of VFIO");
-	check(ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) == 1, "the type of the IOMMU");
+	expect(ioctl(d->container, VFIO_GET_API_VERSION) == VFIO_API_VERSION, "the version of VFIO");
+	expect(ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) == 1, "the type of the IOMMU");
 	snprintf(path, sizeof(path), "/dev/vfio/%d", vfio_group_of(bdf));
 	d->group = open(path, O_RDWR | O_CLOEXEC);
 	check(d->group >= 0, "%s", path);
 	check(!ioctl(d->group, VFIO_GROUP_GET_STATUS, &status), "VFIO_GROUP_GET_STATUS");
-	check(status.flags & VFIO_GROUP_FLAGS_VIABLE, "%s: all devices of a group must be bound to vfio-pci",
-	      path);
+	expect(status.flags & VFIO_GROUP_FLAGS_VIABLE, "%s: all devices of a group must be bound to vfio-pci",
+	       path);
 	check(!ioctl(d->group, VFIO_GROUP_SET_CONTAINER, &d->container), "VFIO_GROUP_SET_CONTAINER");
 	check(!ioctl(d->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
 	d->device = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
@@ -116,7 +130,7 @@ static inline volatile uint8_t *vfio_map_bar(const struct vfio_driver *d, unsign
 	struct vfio_region_info info = vfio_region(d, bar);
 	void *at;
 
-	check(info.flags & VFIO_REGION_INFO_FLAG_MMAP, "BAR %u can be mapped", bar);
+	expect(info.flags & VFIO_REGION_INFO_FLAG_MMAP, "BAR %u can be mapped", bar);
 	at = mmap(NULL, info.size, PROT_READ | PROT_WRITE, MAP_SHARED, d->device, (off_t)info.offset);
 	check(at != MAP_FAILED, "mapping BAR %u", bar);
 	return at;

@@ -205,7 +205,7 @@ struct uvfio_pci_calls {
 /**
  * uvfio_pci_irq() - raise an MSI-X or MSI vector.
  * @func: the function.
- * @vector: 0 to the number of vectors less one.
+ * @vector: 0 to the number of vectors less one; what is above is reported once for the device, and ignored.
  *
  * Edge triggered. While the driver has not enabled the vector, or bus mastering, nothing happens.
  * Context: any.

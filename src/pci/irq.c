@@ -136,13 +136,28 @@ static bool may_send(const struct pci_func *func, enum uvfio_irq_mode mode)
 	return false;
 }
 
+/* Has the model said that it would have the vector? */
+static bool declared(const struct pci_func *func, unsigned int vector, enum uvfio_irq_mode mode)
+{
+	unsigned int nr = mode == UVFIO_IRQ_MSIX ? func->desc.msix_vectors : func->irqs.nr_vectors;
+
+	if (likely(vector < nr))
+		return true;
+	uvfio_err_once(
+		(uintptr_t)func,
+		"%s: the model %s raises interrupt vector %u and has declared %u: nothing happens; declare "
+		"more with msix_vectors or msi_vectors",
+		func->name, func->model->name, vector, nr);
+	return false;
+}
+
 void pci_irq(struct uvfio_pci_func *pub, unsigned int vector)
 {
 	struct pci_func *func = to_func(pub);
 	struct pci_irqs *irqs = &func->irqs;
 	enum uvfio_irq_mode mode = pci_irq_mode(pub);
 
-	if (!may_send(func, mode))
+	if (!declared(func, vector, mode) || !may_send(func, mode))
 		return;
 	if (mode == UVFIO_IRQ_MSI) {
 		/* a function that was given fewer vectors than it asked for shares them */
@@ -151,9 +166,7 @@ void pci_irq(struct uvfio_pci_func *pub, unsigned int vector)
 		if (enabled)
 			vector %= enabled;
 	}
-	if (vector < irqs->nr_vectors)
-		pci_slot_signal(func, &irqs->vectors[vector], mode == UVFIO_IRQ_MSI ? "MSI" : "MSI-X",
-				vector);
+	pci_slot_signal(func, &irqs->vectors[vector], mode == UVFIO_IRQ_MSI ? "MSI" : "MSI-X", vector);
 }
 
 /*

@@ -235,6 +235,32 @@ static void test_msi_needs_master(void **state)
 	close(a);
 }
 
+/* A vector that the model has not declared is its mistake: said once, and nothing comes of it. */
+static void test_undeclared_vector(void **state)
+{
+	static const char line[] =
+		"uvfio: 0000:00:01.0: the model fake raises interrupt vector 65 and has declared "
+		"65: nothing happens; declare more with msix_vectors or msi_vectors\n";
+	struct rig *r = *state;
+	int a = new_eventfd(), errors = dup(STDERR_FILENO), ends[2];
+	char said[512] = "";
+
+	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 64, 1, &a), 0);
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	uvfio_pci_irq(&r->func->pub, 64);
+	uvfio_pci_irq(&r->func->pub, 65);
+	uvfio_pci_irq(&r->func->pub, UINT32_MAX);
+	dup2(errors, STDERR_FILENO);
+	close(ends[1]);
+	assert_true(read(ends[0], said, sizeof(said) - 1) >= 0);
+	assert_string_equal(said, line);
+	assert_int_equal(eventfd_count(a, 0), 1);
+	close(ends[0]);
+	close(errors);
+	close(a);
+}
+
 static void test_intx_automask(void **state)
 {
 	struct rig *r = *state;
@@ -400,13 +426,21 @@ static int master_setup_msi(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_info),          CASE(test_arguments),
-		CASE(test_req),           CASE(test_err),
-		CASE(test_msix),          CASE(test_msix_failed_block),
-		CASE(test_lifetime),      CASE_MSI(test_msi),
-		CASE(test_intx_automask), CASE(test_msi_needs_master),
-		CASE(test_intx_mask),     CASE(test_intx_disable),
-		CASE(test_intx_resample), CASE(test_concurrent),
+		CASE(test_info),
+		CASE(test_arguments),
+		CASE(test_req),
+		CASE(test_err),
+		CASE(test_msix),
+		CASE(test_msix_failed_block),
+		CASE(test_lifetime),
+		CASE_MSI(test_msi),
+		CASE(test_intx_automask),
+		CASE(test_msi_needs_master),
+		CASE(test_intx_mask),
+		CASE(test_intx_disable),
+		CASE(test_intx_resample),
+		CASE(test_concurrent),
+		CASE(test_undeclared_vector),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

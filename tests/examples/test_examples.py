@@ -137,6 +137,17 @@ def _(directory):
     equal(result.err, "", "standard error")
 
 
+@case("a driver that fails says why")
+def _(directory):
+    make(directory)
+    for words, line in {
+            ("edu_driver", "0000:00:09.0"): "/sys/bus/pci/devices/0000:00:09.0/iommu_group: No such file or directory",
+            ("skeleton_driver", BDF): f"{BDF} is a skeleton: not what it should be",
+    }.items():
+        result = installation.run("uvfio", "run", "--device", "./edu.so", "--", f"./{words[0]}", words[1], cwd=directory, status=1)
+        equal(result.err, line + "\n", "standard error")
+
+
 @case("edu with other masks: an address above the mask is cut and reported, and the driver sees it")
 def _(directory):
     make(directory)
