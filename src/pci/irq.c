@@ -137,7 +137,7 @@ static bool may_send(const struct pci_func *func, enum uvfio_irq_mode mode)
 }
 
 /* Has the model said that it would have the vector? */
-static bool declared(const struct pci_func *func, unsigned int vector, enum uvfio_irq_mode mode)
+static bool declared(struct pci_func *func, unsigned int vector, enum uvfio_irq_mode mode)
 {
 	unsigned int nr = mode == UVFIO_IRQ_MSIX ? func->desc.msix_vectors : func->irqs.nr_vectors;
 

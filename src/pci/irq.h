@@ -41,6 +41,7 @@ struct pci_irqs {
 	unsigned int nr_vectors;
 	struct irq_slot *vectors;
 	struct eventfd_ctx **retired; /* as many; for pci_vectors_clear, under lock */
+	_Atomic bool undeclared; /* the model has raised a vector that it has not, and this has been said */
 };
 
 int pci_irqs_init(struct pci_func *func);
