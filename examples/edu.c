@@ -319,7 +319,7 @@ static const struct uvfio_option options[] = {
 	  .preset = "0xfffffff",
 	  .min = 0xfff,
 	  .max = UINT64_MAX,
-	  .help = "bits of an I/O address that the device has" },
+	  .help = "mask of the address bits that the device has, 32 of them: 0xffffffff" },
 	{ .key = NULL },
 };
 

@@ -31,7 +31,8 @@ struct uvfio_pci_func {
 
 /* ---- Registers: what traces say about them
  *
- * Declared registers are named in traces with their fields; accesses work without.
+ * Declared registers are named in traces with their fields; accesses work without, and are traced as
+ * "undeclared", or "memory" in plain areas.
  */
 
 /* A stretch of bits of a register. */
@@ -281,7 +282,8 @@ static inline uint32_t uvfio_pci_config_read(struct uvfio_pci_func *func, unsign
  * @clear: bits to clear,
  * @set: and then bits to set.
  *
- * Context: any but a signal handler's.
+ * Takes a lock, so not from access: a register callback may be running in a signal handler. Kick a worker,
+ * and call this there. Context: worker, control.
  */
 static inline void uvfio_pci_config_update(struct uvfio_pci_func *func, unsigned int offset, uint32_t clear,
 					   uint32_t set)

@@ -38,6 +38,10 @@ char *path_absolute(const char *text)
 {
 	char cwd[PATH_MAX], *path;
 
+	while (text[0] == '/' && text[1] == '/')
+		text++;
+	while (text[0] == '.' && text[1] == '/')
+		text += 1 + strspn(text + 1, "/");
 	/* Without a working directory a relative path is as good as it gets. */
 	if (*text == '/' || !*text || !getcwd(cwd, sizeof(cwd)))
 		return strdup(text);

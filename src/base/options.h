@@ -23,7 +23,7 @@ void options_free(const struct uvfio_option *table, void *opts);
  */
 int options_check(const struct uvfio_option *table, size_t size, char *err, size_t err_len);
 
-/* text as an absolute path, allocated. NULL: no memory. */
+/* text as an absolute path, without "./" and needless slashes in front; allocated. NULL: no memory. */
 char *path_absolute(const char *text);
 
 /* "256M", "4096", "1G" -> bytes. 0 or -EINVAL (not a number) or -ERANGE. */

@@ -3,6 +3,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -169,6 +170,24 @@ static void test_bad_tables(void **state)
 	    bad.preset = "yes", "preset: ns=yes is not possible: use on or off");
 }
 
+static void test_paths(void **state)
+{
+	static const char *const same[] = { "a", "./a", ".//./a" };
+	char *first = path_absolute("a"), *path;
+
+	(void)state;
+	assert_true(*first == '/' && first[1] != '/');
+	for (size_t i = 0; i < ARRAY_SIZE(same); i++) {
+		path = path_absolute(same[i]);
+		assert_string_equal(path, first);
+		free(path);
+	}
+	free(first);
+	path = path_absolute("///a//b/../.c");
+	assert_string_equal(path, "/a//b/../.c");
+	free(path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -176,6 +195,7 @@ int main(void)
 		cmocka_unit_test(test_defaults_and_values),
 		cmocka_unit_test(test_errors_name_the_option),
 		cmocka_unit_test(test_bad_tables),
+		cmocka_unit_test(test_paths),
 	};
 
 	return cmocka_run_group_tests_name("options", tests, NULL, NULL);

@@ -89,6 +89,8 @@ int session_create(struct session *session, const char *description);
 void session_remove(struct session *session);
 /* Replace SESSION/machine. 0 or -errno. */
 int session_describe(const struct session *session, const char *description);
+/* Remove the sessions in tmp whose launcher was killed. */
+void sessions_remove_left(const char *tmp);
 /* Call fn for every directory in tmp that is named like a session. */
 void sessions_each(const char *tmp, void (*fn)(void *arg, const char *dir), void *arg);
 

@@ -7,12 +7,15 @@
 
 #include <getopt.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define PATIENCE_MS 1000
 
 enum { OPT_SESSION = 256, OPT_SURPRISE, OPT_HELP };
 
@@ -110,8 +113,10 @@ static void find_sessions(struct found *found)
 	const char *tmp = getenv("TMPDIR");
 	char real[PATH_MAX];
 
-	if (realpath(tmp && *tmp ? tmp : "/tmp", real))
-		sessions_each(real, find_session, found);
+	if (!realpath(tmp && *tmp ? tmp : "/tmp", real))
+		return;
+	sessions_remove_left(real);
+	sessions_each(real, find_session, found);
 }
 
 static int list_sessions(void)
@@ -171,6 +176,40 @@ static int read_answer(int sock, FILE *out)
 	return EXIT_ERROR;
 }
 
+/* "open in process 12" of the device's row in a list, or "in use". */
+static void who_has(const char *rows, const char *bdf, char *who, size_t size)
+{
+	const char *row = rows ? strstr(rows, bdf) : NULL, *open = row ? strstr(row, "open in ") : NULL;
+
+	snprintf(who, size, "%.*s", open ? (int)strcspn(open, "\n") : 6, open ? open : "in use");
+}
+
+/* A removal that does not come to its end soon: tell somebody who sits there what it is that lasts. */
+static void explain_wait(const char *dir, const char *name, int sock, const char *bdf)
+{
+	struct pollfd answer = { .fd = sock, .events = POLLIN };
+	char *rows = NULL, who[64];
+	size_t len;
+	FILE *out;
+
+	if (!isatty(STDERR_FILENO) || poll(&answer, 1, PATIENCE_MS))
+		return;
+	out = open_memstream(&rows, &len);
+	if (!out || ask(dir, name, "list devices", out)) {
+		if (out)
+			fclose(out);
+		free(rows);
+		return;
+	}
+	fclose(out);
+	who_has(rows, bdf, who, sizeof(who));
+	free(rows);
+	complain("ctl: %s is %s: asked to let go of it, and waiting until it is closed; remove --surprise "
+		 "pulls "
+		 "it out",
+		 bdf, who);
+}
+
 static int ask(const char *dir, const char *name, const char *command, FILE *out)
 {
 	int sock = lines_connect(dir, name), status;
@@ -188,6 +227,8 @@ static int ask(const char *dir, const char *name, const char *command, FILE *out
 		status = EXIT_ERROR;
 	} else {
 		lines_send(sock, line, (size_t)n); /* a failure shows in the answer */
+		if (!strncmp(command, "remove ", 7))
+			explain_wait(dir, name, sock, command + 7);
 		status = read_answer(sock, out);
 	}
 	if (n >= 0)
@@ -248,7 +289,7 @@ static int on_device(const struct ctl *ctl, const char *verb)
 	char command[32], bdf[16];
 
 	if (pci_parse_bdf(ctl->words[1], &slot)) {
-		complain("ctl: %s is no PCI address: use one like 0000:00:01.0", ctl->words[1]);
+		complain("ctl: %s is no PCI address: use one like 0000:00:01.0 or 00:01.0", ctl->words[1]);
 		return EXIT_ERROR;
 	}
 	pci_format_bdf(&slot, bdf);

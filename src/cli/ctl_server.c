@@ -260,7 +260,11 @@ struct ctl_server *ctl_server_new(struct session *session, const char *descripti
 		fprintf(stderr, "uvfio: ctl: %s/ctl\n", session->dir);
 	return server;
 fail:
-	complain("--ctl: %s%ssocket cannot be made: %s", path ? path : "", path ? ": " : "", strerror(-rc));
+	if (path && rc == -EADDRINUSE)
+		complain("--ctl: %s exists already: give a path where nothing is, or remove it", path);
+	else
+		complain("--ctl: %s%ssocket cannot be made: %s", path ? path : "", path ? ": " : "",
+			 strerror(-rc));
 	ctl_server_free(server);
 	return NULL;
 }

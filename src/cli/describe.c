@@ -18,15 +18,13 @@
 /* An absolute path, with its commas doubled. */
 static void put_path(FILE *out, const char *start, size_t len)
 {
-	char *text = strndup(start, len), *path = text ? path_absolute(text) : NULL;
+	char *text = option_text(start, len), *path = text ? path_absolute(text) : NULL;
 
-	/* The text's own commas are doubled already; those of the working directory are not. */
-	for (const char *p = path; p && p < path + strlen(path) - len; p++) {
+	for (const char *p = path; p && *p; p++) {
 		if (*p == ',')
 			fputc(',', out);
 		fputc(*p, out);
 	}
-	fwrite(start, 1, len, out);
 	free(text);
 	free(path);
 }
@@ -40,7 +38,7 @@ static bool is_path(const struct uvfio_pci_model *model, const char *key, size_t
 
 static bool plugin_item(const char *item, size_t len)
 {
-	char *name = strndup(item, len);
+	char *name = option_text(item, len);
 	bool is = name && plugin_named(name);
 
 	free(name);
@@ -51,7 +49,9 @@ static bool plugin_item(const char *item, size_t len)
 static const struct uvfio_pci_model *model_of(const char *text)
 {
 	const struct uvfio_pci_model *model = NULL;
-	char *name = strndup(text, strcspn(text, ","));
+	const char *item = text;
+	size_t len = 0;
+	char *name = option_item(&text, &item, &len) ? option_text(item, len) : NULL;
 	char err[8];
 
 	if (name && model_find(name, &model, err, sizeof(err)))

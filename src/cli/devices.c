@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { OPT_HELP = 256 };
 
@@ -93,6 +94,25 @@ static void print_model(const struct uvfio_pci_model *model)
 	printf("\n");
 }
 
+/* One model; an exit status (complained). */
+static int print_named(const char *name)
+{
+	const struct uvfio_pci_model *model;
+	char err[1024];
+
+	if (strchr(name, ',') && access(name, F_OK)) {
+		complain("devices: %s: give a model without options: uvfio devices %.*s", name,
+			 (int)strcspn(name, ","), name);
+		return EXIT_USAGE;
+	}
+	if (model_find(name, &model, err, sizeof(err))) {
+		complain("%s", err);
+		return EXIT_ERROR;
+	}
+	print_model(model);
+	return 0;
+}
+
 int devices_command(int argc, char **argv)
 {
 	const char *name;
@@ -108,14 +128,10 @@ int devices_command(int argc, char **argv)
 	}
 	name = argv[optind];
 	if (name) {
-		const struct uvfio_pci_model *model;
-		char err[512];
+		int status = print_named(name);
 
-		if (model_find(name, &model, err, sizeof(err))) {
-			complain("%s", err);
-			return EXIT_ERROR;
-		}
-		print_model(model);
+		if (status)
+			return status;
 	} else {
 		for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
 			print_model(*m);

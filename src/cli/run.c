@@ -16,7 +16,7 @@ static const struct cli_option run_options[] = {
 	{ "device", "MODEL[,KEY=VALUE...]", OPT_DEVICE,
 	  "add a device; may be given several times. uvfio devices lists models and options.\n"
 	  "Without --device: one NVMe controller with 256 MiB of RAM behind it at 0000:00:01.0.\n"
-	  "A comma within a value is written twice." },
+	  "A comma within a value or a path is written twice." },
 	{ "iommu", "KEY=VALUE[,KEY=VALUE...]", OPT_IOMMU,
 	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent;\n"
 	  "uvfio devices shows their meaning and defaults" },

@@ -10,7 +10,8 @@
  *   preload.so   a link to the preload library, when its own path cannot be written into LD_PRELOAD
  *
  * It is made below TMPDIR with mode 0700, and removed when the program has ended. A launcher that was killed
- * with SIGKILL takes the program with it but leaves the directory: the next one of the same user removes it.
+ * with SIGKILL takes the program with it but leaves the directory: the next one of the same user, or uvfio
+ * ctl, removes it.
  */
 #include "cli/cli.h"
 
@@ -94,6 +95,11 @@ static void remove_if_left(void *arg, const char *dir)
 		close(fd);
 }
 
+void sessions_remove_left(const char *tmp)
+{
+	sessions_each(tmp, remove_if_left, NULL);
+}
+
 static int make_directory(struct session *session)
 {
 	const char *tmp = getenv("TMPDIR");
@@ -111,7 +117,7 @@ static int make_directory(struct session *session)
 			 real);
 		return EXIT_ERROR;
 	}
-	sessions_each(real, remove_if_left, NULL);
+	sessions_remove_left(real);
 	snprintf(session->dir, sizeof(session->dir), "%.*s/" PREFIX "XXXXXX",
 		 (int)sizeof(session->dir) - DEEPEST, strcmp(real, "/") ? real : "");
 	if (!mkdtemp(session->dir)) {

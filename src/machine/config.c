@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct common_options {
 	char *addr;
@@ -26,7 +27,8 @@ static const struct uvfio_option common_options[] = {
 	{ .key = "addr",
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct common_options, addr),
-	  .help = "PCI address, DDDD:BB:DD.F; without it the first free one from 0000:00:01.0 on" },
+	  .help = "PCI address, DDDD:BB:DD.F or BB:DD.F; without it the first free one from 0000:00:01.0 "
+		  "on" },
 	{ .key = "group",
 	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct common_options, group),
@@ -59,6 +61,20 @@ bool option_item(const char **text, const char **start, size_t *len)
 	*len = (size_t)(s - *start);
 	*text = *s ? s + 1 : s;
 	return true;
+}
+
+char *option_text(const char *start, size_t len)
+{
+	char *text = malloc(len + 1);
+	size_t n = 0;
+
+	for (size_t i = 0; text && i < len; i++) {
+		text[n++] = start[i];
+		i += start[i] == ',' && i + 1 < len && start[i + 1] == ',';
+	}
+	if (text)
+		text[n] = 0;
+	return text;
 }
 
 const struct uvfio_option *option_find(const struct uvfio_option *table, const char *key, size_t len)
@@ -188,38 +204,68 @@ static int parse_common(struct device_config *dev, const char *text, char *err, 
 	dev->group = (unsigned int)opts.group;
 	dev->noiommu = opts.noiommu;
 	if (opts.addr && pci_parse_bdf(opts.addr, &dev->slot)) {
-		snprintf(err, err_len, "%s: addr=%s is not possible: use a PCI address like 0000:00:01.0",
-			 dev->model->name, opts.addr);
+		snprintf(
+			err, err_len,
+			"%s: addr=%s is not possible: use a PCI address like 0000:00:01.0 or 00:01.0, device "
+			"00 to 1f, function 0 to 7",
+			dev->model->name, opts.addr);
 		rc = -EINVAL;
 	}
 	options_free(common_options, &opts);
 	return rc;
 }
 
+/* "./a,b.so" where "./a,,b.so" is meant: say so. */
+static void explain_comma(const char *text, char *err, size_t err_len)
+{
+	char *path = option_text(text, strlen(text));
+
+	if (path && strchr(path, ',') && plugin_named(path) && !access(path, F_OK))
+		snprintf(err, err_len, "plug-in %s: a comma in its path is written twice", path);
+	free(path);
+}
+
+/* The model that the text begins with. */
+static int find_model(struct device_config *dev, const char *text, char *err, size_t err_len)
+{
+	char *name = option_text(dev->name, strlen(dev->name));
+	int rc = -ENOMEM;
+
+	if (name)
+		rc = model_find(name, &dev->model, err, err_len);
+	else
+		snprintf(err, err_len, "out of memory");
+	if (rc)
+		explain_comma(text, err, err_len);
+	free(name);
+	return rc;
+}
+
 /* "MODEL[,key=value...]" */
 static int parse_device(const char *text, struct device_config *dev, char *err, size_t err_len)
 {
-	size_t len = strcspn(text, ","), size = strlen(text) + 1;
-	char *name = strndup(text, len), *common = calloc(1, size);
+	const char *rest = text, *start = text;
+	size_t len = 0, size = strlen(text) + 1;
+	char *common = calloc(1, size);
 	int rc = -ENOMEM;
 
+	option_item(&rest, &start, &len);
+	dev->name = strndup(start, len);
 	dev->options = calloc(1, size);
-	if (!name || !common || !dev->options) {
+	if (!dev->name || !common || !dev->options) {
 		snprintf(err, err_len, "out of memory");
 		goto out;
 	}
-	rc = model_find(name, &dev->model, err, err_len);
+	rc = find_model(dev, text, err, err_len);
 	if (rc)
 		goto out;
-	dev->name = name;
-	rc = split_options(dev->model, text + len + (text[len] == ','), common, dev->options, &dev->has_group,
-			   err, err_len);
+	rc = split_options(dev->model, rest, common, dev->options, &dev->has_group, err, err_len);
 	if (!rc)
 		rc = parse_common(dev, common, err, err_len);
 out:
 	free(common);
 	if (rc) {
-		free(name);
+		free(dev->name);
 		free(dev->options);
 	}
 	return rc;

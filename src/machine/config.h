@@ -16,7 +16,7 @@
 
 struct device_config {
 	const struct uvfio_pci_model *model;
-	char *name;    /* of the model, as written */
+	char *name;    /* of the model, as written: doubled commas */
 	char *options; /* for the model: the text without the common options */
 	struct pci_slot slot;
 	unsigned int group;
@@ -56,6 +56,10 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 
 /* The option text's next item, [*start, *start + *len), doubled commas kept. False at the end. */
 bool option_item(const char **text, const char **start, size_t *len);
+
+/* What [start, start + len) of an option text says: every doubled comma is one. Allocated; NULL: no memory.
+ */
+char *option_text(const char *start, size_t len);
 
 /* The entry of table whose key is [key, key + len), or NULL. */
 const struct uvfio_option *option_find(const struct uvfio_option *table, const char *key, size_t len);

@@ -118,8 +118,8 @@ static void test_wrong_devices(void **state)
 		"there is no device model \"\": known are nvme, ioat, and plug-ins by their path, ./NAME.so");
 	assert_wrong("device nvme,siz=1M", "nvme: there is no option siz: did you mean size?");
 	assert_wrong("device nvme,adr=00:01.0", "nvme: there is no option adr: did you mean addr?");
-	assert_wrong("device nvme,addr=1",
-		     "nvme: addr=1 is not possible: use a PCI address like 0000:00:01.0");
+	assert_wrong("device nvme,addr=1", "nvme: addr=1 is not possible: use a PCI address like "
+					   "0000:00:01.0 or 00:01.0, device 00 to 1f, function 0 to 7");
 	assert_wrong("device nvme,addr", "nvme: \"addr\" has no value: write it as key=value; a comma within "
 					 "a value is written twice");
 	assert_wrong("device nvme,group=x",

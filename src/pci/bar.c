@@ -247,13 +247,18 @@ void pci_bars_reset(struct pci_func *func)
 		pci_fill_ones(func);
 }
 
-/* The memory at offset, or NULL where the model is to be asked. */
-static uint8_t *plain_at(const struct pci_bar *bar, uint64_t offset)
+bool pci_bar_is_plain(const struct pci_bar *bar, uint64_t offset)
 {
 	for (unsigned int i = 0; i < bar->nr_spans; i++)
 		if (offset >= bar->spans[i].start && offset < bar->spans[i].end)
-			return bar->mem ? bar->mem + offset : NULL;
-	return NULL;
+			return true;
+	return false;
+}
+
+/* The memory at offset, or NULL where the model is to be asked. */
+static uint8_t *plain_at(const struct pci_bar *bar, uint64_t offset)
+{
+	return pci_bar_is_plain(bar, offset) && bar->mem ? bar->mem + offset : NULL;
 }
 
 static uint64_t load_plain(const uint8_t *p, unsigned int size)

@@ -72,10 +72,12 @@ void pci_bar_trace(const struct pci_func *func, unsigned int bar, uint64_t offse
 {
 	unsigned int index;
 	const struct uvfio_register *reg = find(&func->desc.bar[bar], offset, &index);
-	char name[48] = "memory", fields[256] = "";
+	char name[48], fields[256] = "";
 
 	if (size < 8)
 		value &= BIT64(size * 8) - 1;
+	snprintf(name, sizeof(name), "%s",
+		 pci_bar_is_plain(&func->bars[bar], offset) ? "memory" : "undeclared");
 	if (reg) {
 		unsigned int within = put_name(reg, index, offset, name, sizeof(name));
 

@@ -48,6 +48,8 @@ int pci_bars_open(struct pci_func *func);                         /* make the me
 void pci_bars_close(struct pci_func *func);
 void pci_bars_reset(struct pci_func *func); /* the MSI-X structures as after a reset */
 
+bool pci_bar_is_plain(const struct pci_bar *bar, uint64_t offset);
+
 /* One register access: size 1, 2, 4 or 8, naturally aligned, inside the BAR. */
 uint64_t pci_bar_load(struct pci_func *func, unsigned int bar, uint64_t offset, unsigned int size);
 void pci_bar_store(struct pci_func *func, unsigned int bar, uint64_t offset, uint64_t value,

@@ -453,6 +453,19 @@ static void test_undeclared_registers(void **state)
 	pci_func_destroy(func);
 }
 
+/* What a trace calls memory: plain areas and the pages of the MSI-X structures, not what the model is asked.
+ */
+static void test_what_is_plain(void **state)
+{
+	struct rig *r = *state;
+
+	assert_false(pci_bar_is_plain(&r->func->bars[0], 0x1ff8));
+	assert_true(pci_bar_is_plain(&r->func->bars[0], 0x2000));
+	assert_false(pci_bar_is_plain(&r->func->bars[2], 0xff8));
+	assert_true(pci_bar_is_plain(&r->func->bars[2], 0x1000));
+	assert_false(pci_bar_is_plain(&r->func->bars[3], 0));
+}
+
 /* Addresses do not overlap, whatever the BARs' sizes. */
 static void test_addresses(void **state)
 {
@@ -495,6 +508,7 @@ int main(void)
 		CASE(test_addresses),
 		CASE(test_hot_reset_closed),
 		CASE(test_undeclared_registers),
+		CASE(test_what_is_plain),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

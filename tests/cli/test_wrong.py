@@ -63,7 +63,8 @@ def wrong_models_and_options():
     run_refused('nvme: "readonly" has no value: write it as key=value; a comma within a value is written '
                 'twice', '--device', 'nvme,readonly')
     run_refused('nvme: readonly=1 is not possible: use on or off', '--device', 'nvme,readonly=1')
-    run_refused('nvme: addr=zz is not possible: use a PCI address like 0000:00:01.0', '--device', 'nvme,addr=zz')
+    run_refused('nvme: addr=zz is not possible: use a PCI address like 0000:00:01.0 or 00:01.0, device 00 to 1f, '
+                'function 0 to 7', '--device', 'nvme,addr=zz')
     run_refused('nvme: two devices at 0000:00:01.0: give one another address with addr=',
                 '--device', 'nvme,addr=0000:00:01.0', '--device', 'nvme,addr=0000:00:01.0')
     run_refused('nvme: lba=1024 is not possible: use one of 512|4096', '--device', 'nvme,lba=1024')
@@ -71,6 +72,12 @@ def wrong_models_and_options():
     run_refused('--iommu: width=64 is not possible: use a number from 12 to 57', '--iommu', 'width=64')
     run_refused('--iommu: there is no option foo: known are width, reserved, pgsizes, dma-entries, memlock, coherent',
                 '--iommu', 'foo=1')
+
+
+@test
+def devices_takes_a_model_alone():
+    refused(2, 'devices: nvme,lba=512: give a model without options: uvfio devices nvme', 'devices', 'nvme,lba=512')
+    refused(2, 'devices: ./x.so,a=1: give a model without options: uvfio devices ./x.so', 'devices', './x.so,a=1')
 
 
 def check_image(options, words, setup=None):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """`uvfio run --ctl` and `uvfio ctl`: devices come and go under real programs. UVFIO CLIENT - MANPAGE as for harness.py."""
 import os
+import pty
 import re
 import signal
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cli'))
-from harness import PROGRAM, Place, expect, main, test  # pylint: disable=wrong-import-position
+from harness import PROGRAM, UVFIO, Place, expect, main, test  # pylint: disable=wrong-import-position
 from session import Session  # pylint: disable=wrong-import-position
 
 BDF = '0000:00:01.0'
@@ -122,6 +123,45 @@ def end_of_the_program_ends_a_removal():
 
 
 @test
+def a_removal_that_waits_says_so_on_a_terminal():
+    with Session('late', BDF) as s:
+        s.says('ready')
+        s.process.stdin.write('\n')
+        s.process.stdin.flush()
+        s.says('open')
+        terminal, theirs = pty.openpty()
+        client = subprocess.Popen([UVFIO, 'ctl', 'remove', BDF], stderr=theirs, env=s.environment())
+        os.close(theirs)
+        line = os.read(terminal, 400).decode()
+        assert re.fullmatch(rf'uvfio: ctl: {BDF} is open in process \d+: asked to let go of it, and waiting until it is closed; '
+                            'remove --surprise pulls it out\r\n', line), line
+        s.end()
+        assert client.wait(timeout=30) == 0
+        os.close(terminal)
+
+
+@test
+def a_session_whose_launcher_was_killed_is_removed():
+    with Place() as place:
+        run = place.start('run', '--ctl', '--device', 'nvme,size=16M', '--', PROGRAM, 'late', BDF, stdin=subprocess.PIPE)
+        assert run.stderr.readline().startswith('uvfio: ctl: ') and run.stdout.readline() == 'ready\n'
+        run.kill()
+        run.communicate(timeout=30)
+        assert os.listdir(place.tmp), 'this test has lost its purpose'
+        expect(place.run('ctl', 'list'), 0, '')
+        assert not os.listdir(place.tmp)
+
+
+@test
+def the_socket_takes_no_files_place():
+    with Place() as place:
+        path = place.path('important', b'text')
+        expect(place.run('run', f'--ctl={path}', '--', 'touch', place.path('ran')), 1,
+               f'uvfio: --ctl: {path} exists already: give a path where nothing is, or remove it\n', '')
+        assert not os.path.exists(place.path('ran')) and open(path, 'rb').read() == b'text'
+
+
+@test
 def wrong_words():
     with Session('late', BDF) as s:
         s.says('ready')
@@ -129,7 +169,7 @@ def wrong_words():
                error('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so'))
         expect(s.ctl('add', f'nvme,size=16M,addr={BDF}'), 1,
                error(f'nvme: two devices at {BDF}: give one another address with addr='))
-        expect(s.ctl('remove', 'nvme'), 1, error('nvme is no PCI address: use one like 0000:00:01.0'))
+        expect(s.ctl('remove', 'nvme'), 1, error('nvme is no PCI address: use one like 0000:00:01.0 or 00:01.0'))
         expect(s.ctl('remove', '0000:00:09.0'), 1,
                error('there is no device at 0000:00:09.0: uvfio ctl devices lists them'))
         expect(s.ctl('error', BDF), 1, error(f'{BDF} is not open: there is nobody to tell'))

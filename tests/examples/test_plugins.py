@@ -111,7 +111,7 @@ def build(directory, name="plugin", **changes):
 
 def refused(directory, line, device="./plugin.so", listed=True):
     """line: a regular expression without what stands in front; {} is the plug-in's path."""
-    pattern = "uvfio: " + line.replace("{}", re.escape(os.path.join(directory, device))) + "\n"
+    pattern = "uvfio: " + line.replace("{}", re.escape(os.path.normpath(os.path.join(directory, device)))) + "\n"
     commands = [["run", "--device", device, "--", "touch", "ran"]]
     if listed:
         commands.append(["devices", device])
@@ -184,6 +184,21 @@ def _(directory):
             "plugin")
 
 
+@case("a comma in the path is written twice; a path is shown without what it does not need")
+def _(directory):
+    os.mkdir(os.path.join(directory, "a,b"))
+    os.rename(build(directory), os.path.join(directory, "a,b", "x,y.so"))
+    listed = installation.run("uvfio", "devices", "a,b/x,y.so", cwd=directory).out
+    assert listed.startswith("plain: does nothing\n"), listed
+    for cwd, device in ((directory, "a,,b/x,,y.so,level=2"), (os.path.join(directory, "a,b"), "./x,,y.so,addr=00:07.0")):
+        result = installation.run("uvfio", "run", "--device", device, "--", "ls", "/sys/bus/pci/devices", cwd=cwd)
+        assert re.fullmatch(r"0000:00:0[17]\.0\n", result.out), result.out
+    refused(os.path.join(directory, "a,b"), "plug-in {}: a comma in its path is written twice", "./x,y.so", False)
+    result = installation.run("uvfio", "devices", "//nope.so", cwd=directory, status=1)
+    equal(result.err, "uvfio: plug-in /nope.so: No such file or directory\n", "standard error")
+    refused(directory, "plug-in {}: No such file or directory", ".//./nope.so")
+
+
 @case("a function that nobody has")
 def _(directory):
     text = PLUG_IN.replace("return offset;", "uint64_t nobody(void); return offset + nobody();")
@@ -247,7 +262,7 @@ def _(directory):
         # Which of several it was: the words behind --device.
         result = installation.run("uvfio", "run", "--device", "nvme,size=1M", "--device", "./plugin.so,level=2,group=7", "--", "true",
                                   cwd=directory, status=1)
-        assert re.fullmatch(f"uvfio: plug-in {directory}/./plugin.so,level=2: {line}\n", result.err), result.err
+        assert re.fullmatch(f"uvfio: plug-in {directory}/plugin.so,level=2: {line}\n", result.err), result.err
 
 
 @case("what create adds is not missed before")
