@@ -167,7 +167,8 @@ struct uvfio_pci_model {
  * @err: from create.
  * @err_len: from create.
  * @error: a positive errno.
- * @fmt: one line that names the option and says what would be right; no line break.
+ * @fmt: one line that names the option and says what would be right; no line break. uvfio says in front which
+ *   device it is about.
  *
  * Return: -@error, for create to return.
  */
@@ -219,7 +220,7 @@ static inline void uvfio_pci_irq(struct uvfio_pci_func *func, unsigned int vecto
 /**
  * uvfio_pci_intx() - drive the INTx line.
  * @func: the function.
- * @level: true: asserted.
+ * @level: true: asserted. Reported once, and ignored, when the function has no INTx.
  *
  * Level triggered: the driver is told when the line rises, and when it unmasks while it is high. Context:
  * any.

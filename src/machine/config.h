@@ -54,6 +54,7 @@ char *machine_config_line(const struct device_config *dev);
 /* "key=value,..." of all iommu lines joined by commas. reserved= may come several times. */
 int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len);
 
+/* config_text.c */
 /* The option text's next item, [*start, *start + *len), doubled commas kept. False at the end. */
 bool option_item(const char **text, const char **start, size_t *len);
 

@@ -198,8 +198,18 @@ static void intx_update(struct pci_func *func, uint32_t clear, uint32_t set)
 
 void pci_intx(struct uvfio_pci_func *pub, bool level)
 {
-	if (!pci_gone(to_func(pub)))
-		intx_update(to_func(pub), level ? 0 : INTX_LEVEL, level ? INTX_LEVEL : 0);
+	struct pci_func *func = to_func(pub);
+
+	if (level && !func->desc.intx) {
+		if (!atomic_exchange(&func->irqs.no_line, true))
+			uvfio_err("%s: the model %s drives INTx and has declared none: nothing happens; "
+				  "declare it "
+				  "with intx",
+				  func->name, func->model->name);
+		return;
+	}
+	if (!pci_gone(func))
+		intx_update(func, level ? 0 : INTX_LEVEL, level ? INTX_LEVEL : 0);
 }
 
 /* As in vfio-pci, the disable bit masks the line and clearing the bit unmasks it. */

@@ -41,7 +41,9 @@ struct pci_irqs {
 	unsigned int nr_vectors;
 	struct irq_slot *vectors;
 	struct eventfd_ctx **retired; /* as many; for pci_vectors_clear, under lock */
-	_Atomic bool undeclared; /* the model has raised a vector that it has not, and this has been said */
+	/* the model has raised a vector that it has not, has driven a line that it has not: that has been
+	 * said */
+	_Atomic bool undeclared, no_line;
 };
 
 int pci_irqs_init(struct pci_func *func);

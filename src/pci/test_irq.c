@@ -235,29 +235,55 @@ static void test_msi_needs_master(void **state)
 	close(a);
 }
 
-/* A vector that the model has not declared is its mistake: said once, and nothing comes of it. */
-static void test_undeclared_vector(void **state)
+static void raise_too_much(struct uvfio_pci_func *func)
+{
+	uvfio_pci_irq(func, 64);
+	uvfio_pci_irq(func, 65);
+	uvfio_pci_irq(func, UINT32_MAX);
+}
+
+static void drive_no_line(struct uvfio_pci_func *func)
+{
+	uvfio_pci_intx(func, false);
+	uvfio_pci_intx(func, true);
+	uvfio_pci_intx(func, true);
+}
+
+/* What is said on standard error while act runs. */
+static void expect_said(struct rig *r, void (*act)(struct uvfio_pci_func *func), const char *line)
+{
+	int errors = dup(STDERR_FILENO), ends[2];
+	char said[512] = "";
+
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], STDERR_FILENO);
+	act(&r->func->pub);
+	dup2(errors, STDERR_FILENO);
+	close(ends[1]);
+	assert_true(read(ends[0], said, sizeof(said) - 1) >= 0);
+	assert_string_equal(said, line);
+	close(ends[0]);
+	close(errors);
+}
+
+/* Interrupts that the model has not declared are its mistake: said once, and nothing comes of it. */
+static void test_undeclared(void **state)
 {
 	static const char line[] =
 		"uvfio: 0000:00:01.0: the model fake raises interrupt vector 65 and has declared "
 		"65: nothing happens; declare more with msix_vectors or msi_vectors\n";
 	struct rig *r = *state;
-	int a = new_eventfd(), errors = dup(STDERR_FILENO), ends[2];
-	char said[512] = "";
+	int a = new_eventfd();
 
 	assert_int_equal(set_irqs(r, EVFD | TRIG, MSIX, 64, 1, &a), 0);
-	assert_int_equal(pipe(ends), 0);
-	dup2(ends[1], STDERR_FILENO);
-	uvfio_pci_irq(&r->func->pub, 64);
-	uvfio_pci_irq(&r->func->pub, 65);
-	uvfio_pci_irq(&r->func->pub, UINT32_MAX);
-	dup2(errors, STDERR_FILENO);
-	close(ends[1]);
-	assert_true(read(ends[0], said, sizeof(said) - 1) >= 0);
-	assert_string_equal(said, line);
+	expect_said(r, raise_too_much, line);
 	assert_int_equal(eventfd_count(a, 0), 1);
-	close(ends[0]);
-	close(errors);
+	r->func->desc.intx = 0;
+	expect_said(r, drive_no_line,
+		    "uvfio: 0000:00:01.0: the model fake drives INTx and has declared none: nothing happens; "
+		    "declare "
+		    "it with intx\n");
+	assert_false(cfg_read(r, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
 	close(a);
 }
 
@@ -426,21 +452,14 @@ static int master_setup_msi(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_info),
-		CASE(test_arguments),
-		CASE(test_req),
-		CASE(test_err),
-		CASE(test_msix),
-		CASE(test_msix_failed_block),
-		CASE(test_lifetime),
-		CASE_MSI(test_msi),
-		CASE(test_intx_automask),
-		CASE(test_msi_needs_master),
-		CASE(test_intx_mask),
-		CASE(test_intx_disable),
-		CASE(test_intx_resample),
-		CASE(test_concurrent),
-		CASE(test_undeclared_vector),
+		CASE(test_info),          CASE(test_arguments),
+		CASE(test_req),           CASE(test_err),
+		CASE(test_msix),          CASE(test_msix_failed_block),
+		CASE(test_lifetime),      CASE_MSI(test_msi),
+		CASE(test_intx_automask), CASE(test_msi_needs_master),
+		CASE(test_intx_mask),     CASE(test_intx_disable),
+		CASE(test_intx_resample), CASE(test_concurrent),
+		CASE(test_undeclared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
