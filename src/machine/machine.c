@@ -6,6 +6,7 @@
  */
 #include "devices/models.h"
 #include "machine/impl.h"
+#include "machine/plugin.h"
 #include "machine/tree.h"
 
 #include <fcntl.h>
@@ -47,6 +48,7 @@ int machine_make_function(struct uvfio_machine *machine, const struct device_con
 		.state_dir = machine->state_dir,
 		.instance = dev->instance,
 		.options = dev->options,
+		.plugin = plugin_named(dev->name) ? dev->name : NULL,
 	};
 	int rc;
 

@@ -27,6 +27,7 @@ struct pci_func_config {
 	const char *state_dir;
 	unsigned int instance;
 	const char *options; /* the text behind "model," without addr= and group= */
+	const char *plugin;  /* the model's file; NULL: built in */
 };
 
 /* Make the function and register it with VFIO. -errno with a line in err. */
