@@ -14,7 +14,25 @@
 #include <urcu/list.h>
 #include <uvfio/device.h>
 
-#define MODEL_SAID 128
+#define MODEL_SAID    128
+
+#define MODEL_SLOTS   32u
+#define MODEL_NO_SLOT UINT32_MAX
+
+/* The callbacks under way: see watch.c. */
+struct model_watch {
+	bool wanted;  /* set by the owner before the first open, with who */
+	bool started; /* between open and close */
+	bool end;     /* under lock */
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t cond;
+	_Atomic uint32_t busy; /* a bit for each slot */
+	struct {
+		_Atomic uint64_t number;
+		_Atomic(const char *) what;
+	} calls[MODEL_SLOTS];
+};
 
 /* gate and what it protects: see worker.c. */
 struct model_host {
@@ -25,6 +43,7 @@ struct model_host {
 	const char *who; /* the device and its model's file, for reports; NULL: there are none */
 	char *said;      /* while open is called: MODEL_SAID bytes for what the model logs */
 	bool created;    /* no worker is made any more */
+	struct model_watch watch;
 	struct cds_list_head workers;
 	pthread_mutex_t gate;
 	pthread_cond_t gate_cond;
@@ -54,6 +73,25 @@ void model_host_release(struct model_host *host);
 /* This is the child of a fork: the workers are gone. For a device that is open and this
  * process's now they start with model_host_open() again; kicks from here on are kept. */
 void model_host_forked(struct model_host *host);
+
+/* watch.c. Around a callback: what begin returns is for end. */
+unsigned int model_call_slot(struct model_watch *watch, const char *what);
+void model_call_over(struct model_watch *watch, unsigned int slot);
+
+static inline unsigned int model_call_begin(struct model_host *host, const char *what)
+{
+	return unlikely(host->watch.started) ? model_call_slot(&host->watch, what) : MODEL_NO_SLOT;
+}
+
+static inline void model_call_end(struct model_host *host, unsigned int slot)
+{
+	if (unlikely(slot != MODEL_NO_SLOT))
+		model_call_over(&host->watch, slot);
+}
+
+void model_watch_init(struct model_host *host);
+void model_watch_start(struct model_host *host);
+void model_watch_stop(struct model_host *host);
 
 extern uint64_t model_patience; /* ns; tests want less */
 /* Called with that line, too, with no more locks held than for the wait; NULL at first. */

@@ -278,6 +278,32 @@ static void test_wait_is_told(void **state)
 	model_waits = NULL;
 }
 
+/* A callback that does not return is named. */
+static void test_call_is_told(void **state)
+{
+	struct device *d = *state;
+	unsigned int slot;
+
+	waiting = d;
+	model_host_close(&d->host);
+	model_patience = 50000000;
+	model_waits = note_wait;
+	*told = 0;
+	d->host.who = "0000:00:01.0 (x.so)";
+	d->host.watch.wanted = true;
+	assert_int_equal(model_host_open(&d->host), 0);
+	atomic_store(&d->stubborn, true);
+	slot = model_call_begin(&d->host, "read callback");
+	while (atomic_load(&d->stubborn))
+		usleep(1000);
+	model_call_end(&d->host, slot);
+	assert_string_equal(told,
+			    "0000:00:01.0 (x.so): its read callback has not returned for 0 seconds, and "
+			    "the program waits for it");
+	model_patience = 5000000000;
+	model_waits = NULL;
+}
+
 static void test_no_worker_later(void **state)
 {
 	struct device *d = *state;
@@ -317,10 +343,10 @@ static void test_dma_of_another(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_no_kick_is_lost),  T(test_hold),           T(test_kick_while_held),
-		T(test_hold_under_kicks), T(test_timer),          T(test_open_again),
-		T(test_end_at_once),      T(test_counts),         T(test_wait_is_told),
-		T(test_no_worker_later),  T(test_dma_of_another),
+		T(test_no_kick_is_lost),  T(test_hold),         T(test_kick_while_held),
+		T(test_hold_under_kicks), T(test_timer),        T(test_open_again),
+		T(test_end_at_once),      T(test_counts),       T(test_wait_is_told),
+		T(test_no_worker_later),  T(test_call_is_told), T(test_dma_of_another),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

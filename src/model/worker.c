@@ -347,6 +347,7 @@ void model_host_close(struct model_host *host)
 			join(w);
 		reset_worker(w);
 	}
+	model_watch_stop(host);
 	host->holds = 0;
 	atomic_store(&host->stopping, false);
 	atomic_store(&host->spinning, false);
@@ -357,6 +358,7 @@ int model_host_open(struct model_host *host)
 	struct worker *w;
 	int rc = 0;
 
+	model_watch_start(host);
 	host->holds = 1;
 	atomic_store(&host->stopping, true);
 	cds_list_for_each_entry (w, &host->workers, node)
@@ -373,6 +375,7 @@ void model_host_forked(struct model_host *host)
 
 	pthread_mutex_init(&host->gate, NULL);
 	pthread_cond_init(&host->gate_cond, NULL);
+	model_watch_init(host);
 	cds_list_for_each_entry (w, &host->workers, node)
 		reset_worker(w);
 	host->holds = 0;
@@ -435,6 +438,7 @@ void model_host_init(struct model_host *host, struct uvfio_device *dev, struct i
 	CDS_INIT_LIST_HEAD(&host->workers);
 	pthread_mutex_init(&host->gate, NULL);
 	pthread_cond_init(&host->gate_cond, NULL);
+	model_watch_init(host);
 	dev->calls = &model_calls;
 	dev->trace_on = &trace_commands;
 	dev->host = host;
@@ -446,6 +450,8 @@ void model_host_destroy(struct model_host *host)
 
 	cds_list_for_each_entry_safe (w, next, &host->workers, node)
 		free(w);
+	pthread_cond_destroy(&host->watch.cond);
+	pthread_mutex_destroy(&host->watch.lock);
 	pthread_cond_destroy(&host->gate_cond);
 	pthread_mutex_destroy(&host->gate);
 }

@@ -77,8 +77,10 @@ static inline struct pci_func *to_func(struct uvfio_pci_func *pub)
 #define IN_MODEL(func, name, call)                                                                           \
 	do {                                                                                                 \
 		struct inside before_ = inside_begin((func)->who, name " callback");                         \
+		unsigned int slot_ = model_call_begin(&(func)->host, name " callback");                      \
                                                                                                              \
 		(call);                                                                                      \
+		model_call_end(&(func)->host, slot_);                                                        \
 		inside_end(&before_);                                                                        \
 	} while (0)
 

@@ -334,6 +334,7 @@ int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
 	model_host_init(&func->host, &func->pub.dev, &func->iommu);
 	func->host.unplug = unplug;
 	func->host.who = func->who;
+	func->host.watch.wanted = config->plugin;
 	rc = make_model(func, config, err, err_len);
 	if (rc)
 		goto destroy_host;
