@@ -59,7 +59,7 @@ static void take_over(int sig)
 	struct kernel_sigaction ours = {
 		.handler = (uint64_t)(uintptr_t)handle_crash,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | KERNEL_SA_RESTORER,
-		.restorer = (uint64_t)(uintptr_t)fault_restorer,
+		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
 		.mask = ~SYNCHRONOUS_SIGNALS,
 	};
 	struct kernel_sigaction theirs;

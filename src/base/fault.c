@@ -18,17 +18,18 @@
 #include <sched.h>
 #include <string.h>
 
-/* The bytes by which debuggers and unwinders know a signal frame. */
+/* The bytes by which debuggers and unwinders know a signal frame; gdb looks at them in a function whose name
+ * has "sigaction" in it. */
 __asm__(".pushsection .text\n"
 	"	.p2align 4\n"
 	"	nop\n"
-	"	.globl fault_restorer\n"
-	"	.hidden fault_restorer\n"
-	"	.type fault_restorer, @function\n"
-	"fault_restorer:\n"
+	"	.globl fault_sigaction_restorer\n"
+	"	.hidden fault_sigaction_restorer\n"
+	"	.type fault_sigaction_restorer, @function\n"
+	"fault_sigaction_restorer:\n"
 	"	.byte 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00\n" /* mov $SYS_rt_sigreturn, %rax */
 	"	syscall\n"
-	"	.size fault_restorer, . - fault_restorer\n"
+	"	.size fault_sigaction_restorer, . - fault_sigaction_restorer\n"
 	".popsection\n");
 
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
@@ -160,7 +161,7 @@ static int take_over(int sig)
 	struct kernel_sigaction ours = {
 		.handler = (uint64_t)(uintptr_t)handle_fault,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART | KERNEL_SA_RESTORER,
-		.restorer = (uint64_t)(uintptr_t)fault_restorer,
+		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
 		.mask = ~(SYNCHRONOUS_SIGNALS | deadly_signals()),
 	};
 	struct kernel_sigaction theirs;
@@ -221,7 +222,7 @@ static void to_kernel(const struct sigaction *act, struct kernel_sigaction *out)
 	*out = (struct kernel_sigaction){
 		.handler = (uint64_t)(uintptr_t)act->sa_handler,
 		.flags = (uint32_t)act->sa_flags | KERNEL_SA_RESTORER,
-		.restorer = (uint64_t)(uintptr_t)fault_restorer,
+		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
 	};
 	memcpy(&out->mask, &act->sa_mask, sizeof(out->mask));
 }

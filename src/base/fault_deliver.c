@@ -112,7 +112,8 @@ static int move_to_stack(int sig, siginfo_t *info, ucontext_t *uc, const struct 
 	uint64_t fp_at = align_down((uint64_t)regs[REG_RSP] - RED_ZONE - fp_size, 64);
 	uint64_t at = align_down(fp_at - sizeof(struct kernel_sigframe), 16) - 8;
 	uint64_t mask = get_mask(uc);
-	struct kernel_sigframe frame = { .restorer = (uint64_t)(uintptr_t)fault_restorer, .info = *info };
+	struct kernel_sigframe frame = { .restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
+					 .info = *info };
 
 	memcpy(frame.uc, uc, sizeof(frame.uc));
 	if (fp_size)

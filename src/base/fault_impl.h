@@ -54,7 +54,7 @@ static inline void raw_sigmask(int how, uint64_t set, uint64_t *old)
 uintptr_t fault_copy_exit(uintptr_t ip);
 
 /* The code that a handler returns to. */
-extern const char fault_restorer[] __attribute__((visibility("hidden")));
+extern const char fault_sigaction_restorer[] __attribute__((visibility("hidden")));
 
 /*
  * The program's action for SIGSEGV or SIGBUS, while ours is installed. Read in the handler without a lock.
