@@ -18,7 +18,7 @@ extern bool crash_naming;
 /* Where the line goes instead of standard error; in a signal handler. */
 extern void (*crash_told)(const char *line);
 
-/* A plug-in is about to be used: install the handlers, once. Nothing happens without crash_naming. */
+/* A plug-in is about to be loaded: install the handlers, once. Nothing happens without crash_naming. */
 void crash_watch(void);
 
 /* sig is about to kill the process; it was raised at context. In a signal handler. */

@@ -78,7 +78,6 @@ static void in_child(pid_t launcher, int (*fn)(void *arg, char *err, size_t err_
 		_exit(EXIT_ERROR);
 	spawn_unblock_signals();
 	sigaltstack(&other, NULL); /* so that endless recursion is told, too */
-	crash_naming = true;
 	crash_told = tell_crash;
 	sigaction(SIGALRM, &alarmed, NULL);
 	sigemptyset(&set);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A function's life: made from a model and its options, registered with VFIO, opened, closed, removed. */
-#include "base/crash.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/why.h"
@@ -227,8 +226,6 @@ static int make_model(struct pci_func *func, const struct pci_func_config *confi
 	rc = options_parse(func->options, model->name, config->options, func->opts, err, err_len);
 	if (rc < 0)
 		return rc;
-	if (config->plugin)
-		crash_watch();
 	rc = 0;
 	if (model->ops.create)
 		IN_MODEL(func, "create", rc = model->ops.create(&func->pub, &func->desc, err, err_len));

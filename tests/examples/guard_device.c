@@ -54,13 +54,18 @@ static void mistake(const char *callback)
 	}
 }
 
+__attribute__((constructor)) static void loaded(void)
+{
+	mistake("load");
+}
+
 static void run(struct uvfio_worker *w)
 {
-	char byte;
-
 	mistake("worker");
-	if (is("open-dma") && w)
-		uvfio_dma_read(w->dma, 0, &byte, 1, "byte");
+	if (!is("section-loop"))
+		return;
+	uvfio_dma_begin(w->dma);
+	mistake("section");
 }
 
 static void no_worker(struct uvfio_pci_func *func, const char *when)

@@ -4,6 +4,7 @@
  *   p, P, m, M  reads, writes a register with pread(), pwrite(); through a mapping
  *   n           maps the registers
  *   r           resets the device
+ *   u           maps and unmaps memory for DMA
  *   l           waits for a line of input
  *   c           from now on ends when SIGSEGV comes; f: goes on behind the access
  *   i, d        handles SIGINT; takes the default action again
@@ -23,7 +24,7 @@
 
 static volatile uint32_t *registers;
 static sigjmp_buf back;
-static int device;
+static int container, device;
 static volatile char *volatile nowhere;
 
 static void need(int ok, const char *what)
@@ -50,8 +51,9 @@ static void jump(int sig)
 
 static void open_all(void)
 {
-	int container = open("/dev/vfio/vfio", O_RDWR), group = open("/dev/vfio/1", O_RDWR);
+	int group = open("/dev/vfio/1", O_RDWR);
 
+	container = open("/dev/vfio/vfio", O_RDWR);
 	need(container >= 0 && group >= 0, "open");
 	need(!ioctl(group, VFIO_GROUP_SET_CONTAINER, &container), "VFIO_GROUP_SET_CONTAINER");
 	need(!ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
@@ -68,6 +70,19 @@ static void map(void)
 	at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, device, 0);
 	need(at != MAP_FAILED, "mmap");
 	registers = at;
+}
+
+static void map_and_unmap(void)
+{
+	static char memory[4096] __attribute__((aligned(4096)));
+	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map),
+						.flags = VFIO_DMA_MAP_FLAG_READ,
+						.vaddr = (uintptr_t)memory,
+						.size = sizeof(memory) };
+	struct vfio_iommu_type1_dma_unmap unmap = { .argsz = sizeof(unmap), .size = sizeof(memory) };
+
+	need(!ioctl(container, VFIO_IOMMU_MAP_DMA, &map), "VFIO_IOMMU_MAP_DMA");
+	need(!ioctl(container, VFIO_IOMMU_UNMAP_DMA, &unmap), "VFIO_IOMMU_UNMAP_DMA");
 }
 
 static void check_actions(void)
@@ -96,6 +111,8 @@ static void act(char what)
 		registers[1] = value;
 	if (what == 'r')
 		need(!ioctl(device, VFIO_DEVICE_RESET), "VFIO_DEVICE_RESET");
+	if (what == 'u')
+		map_and_unmap();
 	if (what == 'l')
 		getchar();
 	if (what == 'c')

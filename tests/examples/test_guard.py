@@ -86,6 +86,13 @@ def _(directory):
     equal(os.listdir(installation.tmp), [], "sessions")
 
 
+@case("a plug-in that crashes while it is loaded is told")
+def _(directory):
+    line = re.escape(f"uvfio: {directory}/./guard.so: its loading crashed: SIGSEGV at 0x") + "[0-9a-f]+, which touched 0x0"
+    lines = run(directory, "load-crash", "p", -signal.SIGSEGV)
+    assert len(lines) == 1 and re.fullmatch(line, lines[0]), lines
+
+
 @case("a destroy that crashes is told")
 def _(directory):
     crashed(directory, run(directory, "destroy-crash", "p", 1), "destroy callback", "SEGV")
@@ -179,6 +186,16 @@ def _(directory):
             equal(ctl.poll(), None, "the end of ctl")
             running.ends(signal.SIGTERM, 143)
             equal(ctl.wait(60), 0, "status of ctl")
+
+
+@case("a DMA section that does not end is told by the unmapping that waits for it")
+def _(directory):
+    with Running(directory, "section-loop", "Plu") as running:
+        running.looping()
+        running.process.stdin.write("\n")
+        equal(running.error(), f"uvfio: {BDF}: the unmapping of memory waits for a DMA section: uvfio_dma_end() has to be "
+              "called soon after uvfio_dma_begin()", "line")
+        running.ends(signal.SIGTERM, 143)
 
 
 @case("uvfio ctl add of a plug-in with a mistake: refused, and the session goes on")
