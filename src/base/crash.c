@@ -62,10 +62,13 @@ static void take_over(int sig)
 		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
 		.mask = ~SYNCHRONOUS_SIGNALS,
 	};
+	const uint64_t default_action = (uint64_t)(uintptr_t)SIG_DFL;
 	struct kernel_sigaction theirs;
 
-	if (!raw_sigaction(sig, NULL, &theirs) && theirs.handler == (uint64_t)(uintptr_t)SIG_DFL)
-		raw_sigaction(sig, &ours, NULL);
+	if (raw_sigaction(sig, NULL, &theirs) || theirs.handler != default_action)
+		return;
+	if (!raw_sigaction(sig, &ours, &theirs) && theirs.handler != default_action)
+		raw_sigaction(sig, &theirs, NULL); /* another thread has just set one */
 }
 
 void crash_watch(void)

@@ -131,7 +131,7 @@ static void leave(struct worker *w)
 
 	pthread_mutex_lock(&host->gate);
 	w->inside = false;
-	if (host->holds)
+	if (host->holds || atomic_load(&w->end))
 		pthread_cond_broadcast(&host->gate_cond);
 	pthread_mutex_unlock(&host->gate);
 }
@@ -321,16 +321,6 @@ static int start(struct worker *w)
 	return rc;
 }
 
-static void join(struct worker *w)
-{
-	struct timespec end = patience_ends();
-
-	if (!pthread_clockjoin_np(w->thread, NULL, CLOCK_MONOTONIC, &end))
-		return;
-	tell_wait(w->host, "close", w);
-	pthread_join(w->thread, NULL);
-}
-
 void model_host_close(struct model_host *host)
 {
 	struct worker *w;
@@ -340,11 +330,12 @@ void model_host_close(struct model_host *host)
 	cds_list_for_each_entry (w, &host->workers, node)
 		atomic_store(&w->end, true);
 	pthread_cond_broadcast(&host->gate_cond);
+	wait_outside(host, "close");
 	pthread_mutex_unlock(&host->gate);
 	cds_list_for_each_entry (w, &host->workers, node) {
 		wake(w);
 		if (w->started)
-			join(w);
+			pthread_join(w->thread, NULL);
 		reset_worker(w);
 	}
 	model_watch_stop(host);
