@@ -89,6 +89,9 @@ static inline void model_call_end(struct model_host *host, unsigned int slot)
 		model_call_over(&host->watch, slot);
 }
 
+/* For waits that end at a time of CLOCK_MONOTONIC. */
+void model_cond_init(pthread_cond_t *cond);
+
 void model_watch_init(struct model_host *host);
 void model_watch_start(struct model_host *host);
 void model_watch_stop(struct model_host *host);

@@ -300,6 +300,7 @@ static void test_call_is_told(void **state)
 	assert_string_equal(told,
 			    "0000:00:01.0 (x.so): its read callback has not returned for 0 seconds, and "
 			    "the program waits for it");
+	model_host_close(&d->host); /* ends the thread that looks at these */
 	model_patience = 5000000000;
 	model_waits = NULL;
 }

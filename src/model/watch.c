@@ -78,7 +78,7 @@ static void *watch_main(void *arg)
 		uint64_t next = trace_now() + model_patience / LOOKS;
 		struct timespec at = { (time_t)(next / 1000000000), (long)(next % 1000000000) };
 
-		if (pthread_cond_clockwait(&watch->cond, &watch->lock, CLOCK_MONOTONIC, &at) != ETIMEDOUT)
+		if (pthread_cond_timedwait(&watch->cond, &watch->lock, &at) != ETIMEDOUT)
 			continue;
 		for (unsigned int n = 0; n < MODEL_SLOTS; n++)
 			look_at(host, n, &looks[n]);
@@ -113,13 +113,23 @@ void model_watch_stop(struct model_host *host)
 	watch->started = false;
 }
 
+void model_cond_init(pthread_cond_t *cond)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(cond, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 /* Also in the child of a fork, where the thread is gone. */
 void model_watch_init(struct model_host *host)
 {
 	struct model_watch *watch = &host->watch;
 
 	pthread_mutex_init(&watch->lock, NULL);
-	pthread_cond_init(&watch->cond, NULL);
+	model_cond_init(&watch->cond);
 	watch->started = false;
 	atomic_store(&watch->busy, 0);
 }

@@ -173,7 +173,7 @@ static void wait_outside(struct model_host *host, const char *what)
 	int rc = 0;
 
 	while (rc != ETIMEDOUT && anybody_inside(host))
-		rc = pthread_cond_clockwait(&host->gate_cond, &host->gate, CLOCK_MONOTONIC, &end);
+		rc = pthread_cond_timedwait(&host->gate_cond, &host->gate, &end);
 	w = anybody_inside(host);
 	if (w)
 		tell_wait(host, what, w);
@@ -365,7 +365,7 @@ void model_host_forked(struct model_host *host)
 	struct worker *w;
 
 	pthread_mutex_init(&host->gate, NULL);
-	pthread_cond_init(&host->gate_cond, NULL);
+	model_cond_init(&host->gate_cond);
 	model_watch_init(host);
 	cds_list_for_each_entry (w, &host->workers, node)
 		reset_worker(w);
@@ -428,7 +428,7 @@ void model_host_init(struct model_host *host, struct uvfio_device *dev, struct i
 	*host = (struct model_host){ .dev = dev, .iommu = iommu };
 	CDS_INIT_LIST_HEAD(&host->workers);
 	pthread_mutex_init(&host->gate, NULL);
-	pthread_cond_init(&host->gate_cond, NULL);
+	model_cond_init(&host->gate_cond);
 	model_watch_init(host);
 	dev->calls = &model_calls;
 	dev->trace_on = &trace_commands;
