@@ -14,10 +14,19 @@
  *
  *   access    register callbacks (read, write). Any thread of the program, several at once, and, when a BAR
  *             is mapped, a signal handler: no malloc, no lock that is held for long or that other callbacks
- *             wait for while they hold it, nothing that blocks. Store atomically, and kick a worker.
- *   worker    a worker's function. May block; should look at uvfio_worker_stopping() when it works long.
+ *             wait for while they hold it, nothing that blocks. Store atomically, and kick a worker. The
+ *             stack may be a small one of uvfio's: at most 16 KiB of local variables, and no deep recursion.
+ *   worker    a worker's function. May block. Must return soon when uvfio_worker_stopping() is true: a
+ *             reset, a close and a removal wait for it. The stack has 256 KiB.
  *   control   create, reset, open, close, destroy. One at a time for each device, no worker of the device is
  *             running. May block, not for long: the program waits.
+ *
+ * No callback ends the process or its thread, leaves by longjmp() or an exception, or changes what a signal
+ * does. A callback that waits for something of the driver (a register, an interrupt that is served) waits
+ * for ever: it runs in the driver's own thread. Nothing ends a callback but its return; meanwhile signals
+ * that the program handles have to wait, those that it leaves to their default action, as ^C, end the
+ * program. Of a plug-in's callback that has not returned for five seconds a line on standard error tells,
+ * and one tells which callback it was when it crashes.
  *
  * Versions. A plug-in built against another major version, or a later minor version, is refused when it is
  * loaded. Within a major version structures keep their layout and call tables only grow.
@@ -99,7 +108,7 @@ struct uvfio_device_calls {
  * access that the IOMMU refuses is reported to the user in one line, once per place; the model need not.
  *
  * A struct uvfio_dma belongs to one thread: a worker's is worker->dma. There is no way to memory from access
- * or control context: kick a worker.
+ * or control context: kick a worker. Calls by another thread do nothing, say so in a line, and return -EPERM.
  *
  * what: names the access for reports and traces: "descriptor", "SQ entry". A constant string.
  */
@@ -115,7 +124,8 @@ struct uvfio_device_calls {
  * An aligned access of 1, 2, 4 or 8 bytes is one load. Context: worker.
  *
  * Return: 0, or -EFAULT: something there is not mapped or may not be read, the driver has not enabled bus
- *   mastering, or the program has taken the memory away. What lies before that has been copied.
+ *   mastering, or the program has taken the memory away. What lies before that has been copied. -EPERM: the
+ *   caller is not the worker that @dma is of.
  */
 static inline int uvfio_dma_read(struct uvfio_dma *dma, uint64_t iova, void *buf, size_t len,
 				 const char *what)
@@ -216,6 +226,7 @@ static inline void uvfio_dma_end(struct uvfio_dma *dma)
  * Return: 0, or
  *   -EFAULT	as uvfio_dma_read()
  *   -E2BIG	more pieces than @max
+ *   -EPERM	as uvfio_dma_read()
  *   -EREMOTE	not memory of this process: use uvfio_dma_read() and uvfio_dma_write()
  */
 static inline int uvfio_dma_map(struct uvfio_dma *dma, uint64_t iova, size_t len, bool write,
@@ -257,7 +268,10 @@ static inline void uvfio_dma_report_lost(struct uvfio_dma *dma, uint64_t iova, s
  *
  * Ends with the device. Context: create.
  *
- * Return: the worker, or NULL: no memory.
+ * Return: the worker, or NULL and in errno
+ *   ENOMEM	no memory
+ *   EINVAL	no name or no function
+ *   EPERM	create is over: make all workers there, and kick them when there is work
  */
 static inline struct uvfio_worker *uvfio_worker_new(struct uvfio_device *dev, const char *name,
 						    void (*run)(struct uvfio_worker *worker), void *arg)
@@ -292,7 +306,9 @@ static inline void uvfio_worker_kick_after(struct uvfio_worker *worker, uint64_t
  * uvfio_worker_stopping() - should the worker's function return now?
  * @worker: the calling worker.
  *
- * True when a reset, close or removal waits for the function. Work that is left then is not to be done.
+ * True when a reset, close or removal waits for the function, which must return soon then: ask in every loop
+ * that can take long. Work that is left is not to be done. Who waits for longer than five seconds says so in
+ * a line on standard error, with the worker's name.
  * Context: worker.
  */
 static inline bool uvfio_worker_stopping(const struct uvfio_worker *worker)
@@ -305,7 +321,9 @@ static inline bool uvfio_worker_stopping(const struct uvfio_worker *worker)
 /**
  * uvfio_log() - one line on standard error, about something that the user should mend.
  * @dev: the device; its name stands in front.
- * @fmt: what is wrong and what would be right; no line break.
+ * @fmt: what is wrong and what would be right; no line break (control characters are printed as '?').
+ *
+ * While open is called, what is logged last is the reason that traces of ioctls give if it fails.
  *
  * A driver can make a device say the same thing a million times: see uvfio_log_once(). Context: any.
  */

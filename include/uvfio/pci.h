@@ -118,13 +118,14 @@ struct uvfio_pci_desc {
 struct uvfio_pci_ops {
 	/*
 	 * Finish the device: check options, allocate. desc holds the model's description, to be changed where
-	 * options ask for it. 0, or -errno after uvfio_create_error(). NULL: nothing to do. Context: control.
+	 * options ask for it. 0, or -errno after uvfio_create_error(). NULL: nothing to do. It is called in
+	 * every process that makes the machine, and before that in one that tries it. Context: control.
 	 */
 	int (*create)(struct uvfio_pci_func *func, struct uvfio_pci_desc *desc, char *err, size_t err_len);
 	/* The end. Also after a create that has failed. NULL: nothing to do. Context: control. */
 	void (*destroy)(struct uvfio_pci_func *func);
-	/* The first open, before reset: 0 or -errno, which the program gets. NULL: nothing. Context: control.
-	 */
+	/* The first open, before reset: 0 or -errno, which the program gets; say why with uvfio_log(). NULL:
+	 * nothing. Context: control. */
 	int (*open)(struct uvfio_pci_func *func);
 	/* The last close, after reset. NULL: nothing to do. Context: control. */
 	void (*close)(struct uvfio_pci_func *func);

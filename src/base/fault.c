@@ -5,7 +5,9 @@
  * The handler decides in this order: a fault within the copy routine is recovered from; a fault that the trap
  * engine has carried out is over; everything else is the program's. It runs on the alternate stack where
  * there is one, with every signal blocked but those that an instruction raises: a handler of the program must
- * not leave, by siglongjmp(), a device that holds a lock. It allocates nothing and uses little stack.
+ * not leave, by siglongjmp(), a device that holds a lock. It allocates nothing and uses little stack. What
+ * people end a program with (^C) is not blocked as long as the program leaves it to the kernel, which then
+ * runs nothing: a device model that never returns from an access must not keep it from them.
  *
  * Lock: actions_lock, innermost, held with all signals blocked; it covers the change of an action, here and
  * in the kernel. The handler reads actions by their sequence counter.
@@ -16,17 +18,18 @@
 #include <sched.h>
 #include <string.h>
 
-/* The bytes by which debuggers and unwinders know a signal frame. */
+/* The bytes by which debuggers and unwinders know a signal frame; gdb looks at them in a function whose name
+ * has "sigaction" in it. */
 __asm__(".pushsection .text\n"
 	"	.p2align 4\n"
 	"	nop\n"
-	"	.globl fault_restorer\n"
-	"	.hidden fault_restorer\n"
-	"	.type fault_restorer, @function\n"
-	"fault_restorer:\n"
+	"	.globl fault_sigaction_restorer\n"
+	"	.hidden fault_sigaction_restorer\n"
+	"	.type fault_sigaction_restorer, @function\n"
+	"fault_sigaction_restorer:\n"
 	"	.byte 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00\n" /* mov $SYS_rt_sigreturn, %rax */
 	"	syscall\n"
-	"	.size fault_restorer, . - fault_restorer\n"
+	"	.size fault_sigaction_restorer, . - fault_sigaction_restorer\n"
 	".popsection\n");
 
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
@@ -138,13 +141,28 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
 	errno = saved;
 }
 
+/* The signals that end a program which has not asked for anything else. */
+static uint64_t deadly_signals(void)
+{
+	uint64_t deadly = 0;
+
+	for (int sig = 1; sig <= SIGTERM; sig++) {
+		struct kernel_sigaction act;
+
+		if ((ENDING_SIGNALS & SIGBIT(sig)) && !raw_sigaction(sig, NULL, &act) &&
+		    act.handler == (uint64_t)(uintptr_t)SIG_DFL)
+			deadly |= SIGBIT(sig);
+	}
+	return deadly;
+}
+
 static int take_over(int sig)
 {
 	struct kernel_sigaction ours = {
 		.handler = (uint64_t)(uintptr_t)handle_fault,
 		.flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART | KERNEL_SA_RESTORER,
-		.restorer = (uint64_t)(uintptr_t)fault_restorer,
-		.mask = ~SYNCHRONOUS_SIGNALS,
+		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
+		.mask = ~(SYNCHRONOUS_SIGNALS | deadly_signals()),
 	};
 	struct kernel_sigaction theirs;
 	long rc = raw_sigaction(sig, NULL, &theirs);
@@ -176,6 +194,24 @@ int fault_handler_install(fault_trap_fn trap)
 	return rc;
 }
 
+void fault_ending_signal(int sig, bool deadly)
+{
+	static const int ours[] = { SIGSEGV, SIGBUS };
+	struct kernel_sigaction act;
+	uint64_t old;
+
+	if (sig <= 0 || sig > SIGTERM || !(ENDING_SIGNALS & SIGBIT(sig)) || !fault_handler_installed())
+		return;
+	old = lock_actions();
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
+		if (raw_sigaction(ours[i], NULL, &act) || act.handler != (uint64_t)(uintptr_t)handle_fault)
+			continue;
+		act.mask = deadly ? act.mask & ~SIGBIT(sig) : act.mask | SIGBIT(sig);
+		raw_sigaction(ours[i], &act, NULL);
+	}
+	unlock_actions(old);
+}
+
 bool fault_handler_installed(void)
 {
 	return atomic_load_explicit(&installed, memory_order_acquire);
@@ -186,7 +222,7 @@ static void to_kernel(const struct sigaction *act, struct kernel_sigaction *out)
 	*out = (struct kernel_sigaction){
 		.handler = (uint64_t)(uintptr_t)act->sa_handler,
 		.flags = (uint32_t)act->sa_flags | KERNEL_SA_RESTORER,
-		.restorer = (uint64_t)(uintptr_t)fault_restorer,
+		.restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
 	};
 	memcpy(&out->mask, &act->sa_mask, sizeof(out->mask));
 }

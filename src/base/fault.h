@@ -36,6 +36,10 @@ typedef enum fault_verdict (*fault_trap_fn)(siginfo_t *info, void *ucontext);
 int fault_handler_install(fault_trap_fn trap);
 bool fault_handler_installed(void);
 
+/* The program is about to handle or ignore one of the signals that people end a program with, or has (deadly)
+ * left it to the default action: our handler blocks it, or not. Other signals: nothing happens. */
+void fault_ending_signal(int sig, bool deadly);
+
 /*
  * The program's view of its own action for SIGSEGV or SIGBUS while ours is installed: what the interposed
  * sigaction() stores and returns; before that, the kernel's. Either pointer may be NULL. signum is SIGSEGV or

@@ -11,6 +11,7 @@
  * signals blocked, a third not): the kernel takes it away by itself when the handler returns or is left by
  * siglongjmp(). A second fault under the pattern kills, as a blocked one does.
  */
+#include "base/crash.h"
 #include "base/fault_impl.h"
 
 #include <string.h>
@@ -72,8 +73,7 @@ static uint64_t handler_mask(int sig, const struct kernel_sigaction *act, uint64
 	return mask;
 }
 
-/* raises_again: the interrupted instruction will, by itself. */
-static void die(int sig, siginfo_t *info, bool raises_again)
+void fault_die(int sig, siginfo_t *info, bool raises_again)
 {
 	struct kernel_sigaction dfl = { .handler = (uint64_t)(uintptr_t)SIG_DFL };
 
@@ -112,7 +112,8 @@ static int move_to_stack(int sig, siginfo_t *info, ucontext_t *uc, const struct 
 	uint64_t fp_at = align_down((uint64_t)regs[REG_RSP] - RED_ZONE - fp_size, 64);
 	uint64_t at = align_down(fp_at - sizeof(struct kernel_sigframe), 16) - 8;
 	uint64_t mask = get_mask(uc);
-	struct kernel_sigframe frame = { .restorer = (uint64_t)(uintptr_t)fault_restorer, .info = *info };
+	struct kernel_sigframe frame = { .restorer = (uint64_t)(uintptr_t)fault_sigaction_restorer,
+					 .info = *info };
 
 	memcpy(frame.uc, uc, sizeof(frame.uc));
 	if (fp_size)
@@ -151,7 +152,8 @@ void fault_deliver(int sig, siginfo_t *info, ucontext_t *uc, bool raises_again)
 		return;
 	if (act.handler == (uint64_t)(uintptr_t)SIG_DFL || act.handler == (uint64_t)(uintptr_t)SIG_IGN ||
 	    (synchronous && fault_mask_deferred(get_mask(uc), sig))) {
-		die(sig, info, raises_again && synchronous);
+		crash_report(sig, info, uc);
+		fault_die(sig, info, raises_again && synchronous);
 		return;
 	}
 	if (act.flags & SA_RESETHAND)
@@ -159,7 +161,7 @@ void fault_deliver(int sig, siginfo_t *info, ucontext_t *uc, bool raises_again)
 	if (!(act.flags & SA_ONSTACK) && on_alt_stack(uc, (uintptr_t)info) &&
 	    !on_alt_stack(uc, (uintptr_t)uc->uc_mcontext.gregs[REG_RSP])) {
 		if (move_to_stack(sig, info, uc, &act))
-			die(SIGSEGV, info, false);
+			fault_die(SIGSEGV, info, false);
 	} else {
 		call_handler(sig, info, uc, &act);
 	}

@@ -24,6 +24,9 @@ struct kernel_sigaction {
 	(SIGBIT(SIGSEGV) | SIGBIT(SIGBUS) | SIGBIT(SIGILL) | SIGBIT(SIGFPE) | SIGBIT(SIGTRAP) |              \
 	 SIGBIT(SIGSYS))
 
+/* Signals that people end a program with. */
+#define ENDING_SIGNALS (SIGBIT(SIGHUP) | SIGBIT(SIGINT) | SIGBIT(SIGQUIT) | SIGBIT(SIGTERM))
+
 /* System calls that keep errno and meet no hook; the result is negative errno on failure. */
 static inline long raw_syscall4(long nr, long a, long b, long c, long d)
 {
@@ -51,7 +54,7 @@ static inline void raw_sigmask(int how, uint64_t set, uint64_t *old)
 uintptr_t fault_copy_exit(uintptr_t ip);
 
 /* The code that a handler returns to. */
-extern const char fault_restorer[] __attribute__((visibility("hidden")));
+extern const char fault_sigaction_restorer[] __attribute__((visibility("hidden")));
 
 /*
  * The program's action for SIGSEGV or SIGBUS, while ours is installed. Read in the handler without a lock.
@@ -59,6 +62,10 @@ extern const char fault_restorer[] __attribute__((visibility("hidden")));
  */
 void program_action_read(int sig, struct kernel_sigaction *act);
 void program_action_forget(int sig);
+
+/* The default action, when the signal frame is returned from. raises_again: the interrupted instruction will,
+ * by itself. */
+void fault_die(int sig, siginfo_t *info, bool raises_again);
 
 /*
  * Give the program the signal sig at the place where it was interrupted, as the kernel would have. Returns

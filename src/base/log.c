@@ -8,6 +8,13 @@
 
 #define LINE_MAX_LEN 800
 
+void text_clean(char *text)
+{
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < ' ' || *c == 0x7f)
+			*c = '?';
+}
+
 static void write_line(const char *fmt, va_list ap)
 {
 	char line[LINE_MAX_LEN] = "uvfio: ";
@@ -17,6 +24,8 @@ static void write_line(const char *fmt, va_list ap)
 
 	if (n > 0)
 		len = MIN(len + (size_t)n, sizeof(line) - 2);
+	line[len] = 0;
+	text_clean(line);
 	line[len++] = '\n';
 	if (write(STDERR_FILENO, line, len) < 0) {
 		/* standard error is gone: there is nobody to tell */

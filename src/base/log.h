@@ -17,4 +17,8 @@ void uvfio_err(const char *fmt, ...) __printf(1, 2);
  */
 bool uvfio_err_once(uint64_t place, const char *fmt, ...) __printf(2, 3);
 
+/* Make one line of text that somebody else wrote: control characters become '?'. What the calls above print
+ * is that already. */
+void text_clean(char *text);
+
 #endif

@@ -4,6 +4,7 @@
  *   main.c     picks the command; describe.c  command line -> machine description
  *   program.c  is PROGRAM something that the preload library can be loaded into?
  *   preload.c  where is the preload library?  session.c  the session directory
+ *   trial.c    plug-ins are tried in a child first
  *   spawn.c    runs the program, passes signals on   summary.c  what happened
  *   ctl_*.c    lets others look at and change what the program has: `uvfio ctl`
  *
@@ -94,6 +95,20 @@ void sessions_remove_left(const char *tmp);
 /* Call fn for every directory in tmp that is named like a session. */
 void sessions_each(const char *tmp, void (*fn)(void *arg, const char *dir), void *arg);
 
+/* ---- trial.c */
+
+/*
+ * Carry out fn in a child, so that a plug-in's create which crashes or never returns does neither here. The
+ * child ends with it; err is what fn has written there, or a line about its crash. limit_ns: when to give up;
+ * 0: never, but after a while a line says what is waited for.
+ *
+ * What fn returns; -ECHILD: it did not return; -EINTR: a signal of those that end us is pending.
+ */
+int trial(int (*fn)(void *arg, char *err, size_t err_len), void *arg, uint64_t limit_ns, char *err,
+	  size_t err_len);
+/* Does a description have plug-ins? */
+bool trial_needed(const char *description);
+
 /* ---- ctl_server.c: the launcher's side of `uvfio ctl` */
 
 struct ctl_server;
@@ -116,6 +131,12 @@ struct launch {
 };
 /* Block the signals that are passed on, from before the session exists to after it is gone. */
 void spawn_block_signals(void);
+/* A signal that ends us is pending before the program runs: the exit status. */
+int spawn_ended_early(void);
+/* In a child that is not the program: as before that. */
+void spawn_unblock_signals(void);
+/* The signals that would end us, SIGCHLD among them: those that are blocked. */
+void spawn_signals(sigset_t *set);
 /* Run the program to its end. Its exit status, 128 + signal, or 126/127 (complained). */
 int spawn_and_wait(const struct launch *launch);
 

@@ -154,6 +154,10 @@ static int take_line(const char *line, FILE *out)
 		fprintf(out, "%s\n", line + 2);
 		return 0;
 	}
+	if (!strncmp(line, "note ", 5)) {
+		complain("ctl: %s", line + 5);
+		return 0;
+	}
 	if (!strcmp(line, "ok"))
 		return 1;
 	complain("ctl: %s", strncmp(line, "error ", 6) ? line : line + 6);

@@ -4,15 +4,16 @@
  *
  * A peer says in its first line what it is. "process PID CHANGE": a process of the session, see
  * intercept/control.c. Anything else is a client's command: "session", "list WHAT", "add LINE", "remove BDF",
- * "pull BDF", "reset BDF", "error BDF". A client gets "= ROW" for each row, then "ok" or "error TEXT", and
- * the connection is closed.
+ * "pull BDF", "reset BDF", "error BDF". A client gets "= ROW" for each row, "note TEXT"
+ * when what it waits for does not get on, then "ok" or "error TEXT", and the connection is closed.
  *
  * A change of devices is made in this order. Add: the launcher's own machine, which checks it; the tree; the
  * description; the processes. Removal: the description, the processes; when all of them are done with the
  * device, the tree and the launcher's machine. Changes are numbered, and kept: a process that connects is
  * told those that came after the description that it has read.
  *
- * One thread; nothing blocks: not on a peer that does not read, nor on one that does not answer. A program
+ * One thread; nothing blocks: not on a peer that does not read, nor on one that does not answer. (A plug-in
+ * that is added is waited for, some seconds at most.) A program
  * that is stopped or dead keeps only a removal waiting, as it would keep the kernel's.
  */
 #ifndef UVFIO_CLI_CTL_H
@@ -24,7 +25,8 @@
 #include <stdio.h>
 #include <urcu/list.h>
 
-#define ANSWER_NS   ((uint64_t)5000000000) /* how long a process may take to answer */
+#define ANSWER_NS   ((uint64_t)6000000000) /* how long a process may take to answer, or to say why not */
+#define TRIAL_NS    ((uint64_t)6000000000) /* how long a plug-in's create may take; the child says so before */
 #define MAX_PEERS   256
 #define MAX_OUTPUT  (16 << 20) /* bytes that wait for a peer */
 #define PROTOCOL_OK "ok"

@@ -112,12 +112,33 @@ void ctl_process_hello(struct ctl_server *server, struct peer *peer, unsigned lo
 
 /* ---- adding */
 
+struct adding {
+	struct uvfio_machine *machine;
+	const char *line;
+};
+
+static int try_add(void *arg, char *err, size_t err_len)
+{
+	const struct adding *adding = arg;
+
+	return machine_add_device(adding->machine, adding->line, NULL, err, err_len);
+}
+
+/* A plug-in is tried in a child first: the session has to go on. */
+static int add_device(struct uvfio_machine *machine, const char *line, char **full, char *err, size_t err_len)
+{
+	struct adding adding = { machine, line };
+	int rc = trial_needed(line) ? trial(try_add, &adding, TRIAL_NS, err, err_len) : 0;
+
+	return rc ? rc : machine_add_device(machine, line, full, err, err_len);
+}
+
 static int add_here(struct ctl_server *server, const char *line, char **full, char *err, size_t err_len)
 {
 	struct uvfio_machine *machine = server->session->machine;
 	char bdf[16], ignored[64];
 	mode_t mask = umask(077);
-	int rc = machine_add_device(machine, line, full, err, err_len);
+	int rc = add_device(machine, line, full, err, err_len);
 
 	if (!rc && !*full) {
 		snprintf(err, err_len, "out of memory");

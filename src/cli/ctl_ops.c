@@ -207,6 +207,24 @@ static void take_answer(struct ctl_server *server, struct peer *peer, struct op 
 		op_check(server, op);
 }
 
+/* "BDF TEXT": tell those who wait for that device. They know then, and can go on waiting. */
+static void pass_on(struct ctl_server *server, const char *line)
+{
+	size_t len = strcspn(line, " ");
+	struct op *op;
+
+	if (!line[len])
+		return;
+	cds_list_for_each_entry (op, &server->ops, node) {
+		const char *bdf = strchr(op->command, ' ') + 1;
+
+		if (!op->client || strncmp(bdf, line, len) || bdf[len])
+			continue;
+		peer_printf(server, op->client, "note %s\n", line + len + 1);
+		op->deadline = 0;
+	}
+}
+
 void ctl_process_line(struct ctl_server *server, struct peer *peer, char *line)
 {
 	unsigned long id;
@@ -215,6 +233,10 @@ void ctl_process_line(struct ctl_server *server, struct peer *peer, char *line)
 
 	if (!strncmp(line, "removed ", 8)) {
 		removal_done(server, peer, line + 8);
+		return;
+	}
+	if (!strncmp(line, "waits ", 6)) {
+		pass_on(server, line + 6);
 		return;
 	}
 	if (sscanf(line, "%lu %n", &id, &at) != 1 || !at)

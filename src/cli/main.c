@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The uvfio command: picks a subcommand; what all of them share. */
+#include "base/crash.h"
 #include "cli/cli.h"
 
 #include <fcntl.h>
@@ -152,6 +153,7 @@ int main(int argc, char **argv)
 	int status;
 
 	occupy_standard_descriptors();
+	crash_naming = true;
 	status = run_main(argc, argv);
 
 	if (fflush(stdout) && !status) {

@@ -145,27 +145,50 @@ int session_describe(const struct session *session, const char *description)
 	return rename(fresh, path) ? -errno : 0;
 }
 
-/* Make the machine, which checks everything that the description names, and write what it looks like. */
-static int check_machine(struct session *session, const char *description)
-{
-	char err[1024];
-	struct uvfio_machine *machine = machine_new(description, session->dir, err, sizeof(err));
-	int rc;
+struct making {
+	struct session *session;
+	const char *description;
+	bool keep, write; /* the machine itself; the trees */
+};
 
-	if (!machine) {
-		complain("%s", err);
-		return EXIT_ERROR;
-	}
-	rc = machine_write_tree(machine, session->dir);
-	if (session->ctl && !rc)
+/* Make the machine, which checks everything that the description names, and write what it looks like. */
+static int make_machine(void *arg, char *err, size_t err_len)
+{
+	struct making *making = arg;
+	struct session *session = making->session;
+	struct uvfio_machine *machine = machine_new(making->description, session->dir, err, err_len);
+	int rc = 0;
+
+	if (!machine)
+		return -EINVAL;
+	if (making->write)
+		rc = machine_write_tree(machine, session->dir);
+	if (making->keep && !rc)
 		session->machine = machine;
 	else
 		machine_free(machine);
-	if (rc) {
-		complain("session directory %s: cannot be filled: %s", session->dir, strerror(-rc));
-		return EXIT_ERROR;
-	}
-	return 0;
+	if (rc)
+		snprintf(err, err_len, "session directory %s: cannot be filled: %s", session->dir,
+			 strerror(-rc));
+	return rc;
+}
+
+/* With ctl the machine is needed here, too; without, a plug-in never runs in the launcher. */
+static int check_machine(struct session *session, const char *description)
+{
+	struct making making = { .session = session, .description = description, .write = !session->ctl };
+	bool plugins = trial_needed(description);
+	char err[1024] = "";
+	int rc = plugins ? trial(make_machine, &making, 0, err, sizeof(err)) : 0;
+
+	making.keep = session->ctl;
+	making.write = true;
+	if (!rc && (!plugins || session->ctl))
+		rc = make_machine(&making, err, sizeof(err));
+	if (!rc)
+		return 0;
+	complain("%s", err);
+	return rc == -EINTR ? spawn_ended_early() : EXIT_ERROR;
 }
 
 /* LD_PRELOAD is a list divided by spaces and colons: a library with such a path is reached through a link. */

@@ -42,6 +42,29 @@ void spawn_block_signals(void)
 	sigprocmask(SIG_BLOCK, &set, &original_mask);
 }
 
+void spawn_signals(sigset_t *set)
+{
+	signals_taken(set);
+}
+
+int spawn_ended_early(void)
+{
+	static const struct timespec moment = { .tv_nsec = 100000000 };
+	sigset_t set;
+	int sig;
+
+	signals_taken(&set);
+	sigdelset(&set, SIGCHLD);
+	sig = sigtimedwait(&set, NULL, &moment);
+	return sig > 0 ? 128 + sig : EXIT_ERROR;
+}
+
+void spawn_unblock_signals(void)
+{
+	sigaction(SIGCHLD, &original_chld, NULL);
+	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+}
+
 static void set_or_unset(const char *name, const char *value)
 {
 	if (value)
@@ -98,8 +121,7 @@ static void child(const struct launch *launch, pid_t launcher, int report)
 	setenv("UVFIO_SESSION", launch->session->dir, 1);
 	set_or_unset("UVFIO_TRACE", launch->trace);
 	set_or_unset("UVFIO_TRACE_OUT", launch->trace_out);
-	sigaction(SIGCHLD, &original_chld, NULL);
-	sigprocmask(SIG_SETMASK, &original_mask, NULL);
+	spawn_unblock_signals();
 	execute(launch);
 	error = errno;
 	if (write(report, &error, sizeof(error)) < 0)

@@ -6,7 +6,7 @@
  * We say "process PID CHANGE", CHANGE being the number of the last change of devices that our machine has
  * seen. The launcher sends the later ones, and commands: "ID CHANGE COMMAND" (CHANGE 0: it changes no
  * device). The answer: "ID = ROW" for each row, then "ID ok" or "ID error TEXT". Later, for a device that was
- * to be removed: "removed BDF".
+ * to be removed: "removed BDF". And "waits BDF TEXT" when a reset or a close of a device does not get on.
  *
  * The child of a fork connects when it opens a node: until then it has nothing to be asked about, and most
  * children never do.
@@ -20,6 +20,7 @@
 #include "base/thread.h"
 #include "intercept/intercept.h"
 #include "machine/machine.h"
+#include "model/model.h"
 
 #include <pthread.h>
 #include <string.h>
@@ -45,6 +46,15 @@ static void removed(void *arg, const char *bdf)
 
 	(void)arg;
 	say(line, (size_t)n);
+}
+
+/* What waits may be what somebody has asked for: a reset, or the close that a removal waits for. */
+static void waits(const char *device, const char *line)
+{
+	char text[256];
+	int n = snprintf(text, sizeof(text), "waits %s %s\n", device, line);
+
+	say(text, MIN((size_t)n, sizeof(text) - 1));
 }
 
 /* rows: lines; each gets the command's number in front. */
@@ -136,6 +146,7 @@ void control_start(const char *description)
 
 	if (sscanf(description, "# change %lu", &change) != 1)
 		return;
+	model_waits = waits;
 	atomic_store(&seen, change);
 	atomic_store(&control_due, false); /* the machine may follow one that a fork has left us */
 	start();

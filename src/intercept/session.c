@@ -8,6 +8,7 @@
  * making protects the making of the machine; nothing of ours is called with it held but machine_new(), which
  * calls nothing of the program's.
  */
+#include "base/crash.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -269,6 +270,7 @@ __attribute__((constructor)) static void start(void)
 	io_table_prepare(); /* so that its lock is taken within the section that spans a fork */
 	if (pthread_atfork(before_fork, after_fork, in_child))
 		return;
+	crash_naming = true;
 	session.on = true;
 	path_note_cwd();
 	adopt_inherited();

@@ -5,12 +5,14 @@
  * Actions: for these two signals they are kept by base/fault (which is the kernel's business until our
  * handler is installed). For other signals a handler of ours stands before the program's, and waits while the
  * core is at work (section.h). A handler may touch a register, so neither of the two is ever blocked in it.
+ * What people end a program with is let through to a thread in our handler while it has the default action.
  *
  * Masks: a blocked SIGSEGV kills a thread that faults, whoever the fault belongs to. So the two are never
  * blocked in the kernel's mask of a thread; what the program believes is kept per thread, and shown to it. It
  * may get out of step when a program leaves by siglongjmp() or setcontext(): then only what the program is
  * shown is wrong.
  */
+#include "base/crash.h"
 #include "base/fault.h"
 #include "intercept/intercept.h"
 #include "intercept/section.h"
@@ -173,6 +175,18 @@ static bool is_ours(int sig)
 	return session.on && (sig == SIGSEGV || sig == SIGBUS) && !intercept_foreign_process();
 }
 
+static void handler_changes(int sig, sighandler_t handler)
+{
+	if (handler != SIG_DFL && !intercept_foreign_process())
+		fault_ending_signal(sig, false);
+}
+
+static void handler_changed(int sig, sighandler_t handler)
+{
+	if (handler == SIG_DFL && !intercept_foreign_process())
+		fault_ending_signal(sig, true);
+}
+
 static int change_action(int sig, const struct sigaction *act, struct sigaction *old)
 {
 	uint8_t before = atomic_load(&masked_by_action[sig]), hidden = act ? hidden_in(&act->sa_mask) : 0;
@@ -184,13 +198,19 @@ static int change_action(int sig, const struct sigaction *act, struct sigaction 
 		given = *act;
 	given.sa_handler = section_handler(sig, given.sa_handler, given.sa_flags, &handler_before);
 	strip(&given.sa_mask);
+	if (act)
+		handler_changes(sig, act->sa_handler);
 	rc = REAL(sigaction)(sig, act ? &given : NULL, old);
 	if (rc) {
 		section_handler_restore(sig, handler_before);
 		return rc;
 	}
-	if (act)
+	if (act) {
 		atomic_store(&masked_by_action[sig], hidden);
+		handler_changed(sig, act->sa_handler);
+	}
+	if (old && crash_handler_is(old->sa_handler))
+		*old = (struct sigaction){ .sa_handler = SIG_DFL };
 	if (old) {
 		show(&old->sa_mask, before);
 		old->sa_handler = section_handler_shown(old->sa_handler, handler_before);
@@ -230,9 +250,14 @@ static sighandler_t set_other(sighandler_t (*real)(int, sighandler_t), int sig, 
 	if (!session.on || sig <= 0 || sig >= NSIG)
 		return real(sig, handler);
 	given = section_handler(sig, handler, once ? (int)SA_RESETHAND : 0, &before);
+	handler_changes(sig, handler);
 	old = real(sig, given);
 	if (old == SIG_ERR)
 		section_handler_restore(sig, before);
+	else
+		handler_changed(sig, handler);
+	if (crash_handler_is(old))
+		return SIG_DFL;
 	return section_handler_shown(old, before);
 }
 

@@ -12,12 +12,15 @@
  */
 #include "iommu/dma_private.h"
 
+#include "base/log.h"
 #include "base/trace.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+uint64_t dma_patience = 5000000000;
 
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -57,14 +60,30 @@ void dma_back_off(unsigned int round)
 }
 
 /* Under users_lock. */
+static void tell_wait(const struct iommu_dev *dev)
+{
+	uvfio_err(
+		"%s: the unmapping of memory waits for a DMA section: uvfio_dma_end() has to be called soon "
+		"after uvfio_dma_begin()",
+		dev->name);
+}
+
+/* Under users_lock. */
 static void wait_user(const struct dma_user *user)
 {
-	uint64_t section = atomic_load(&user->section);
+	uint64_t section = atomic_load(&user->section), start;
+	bool told = false;
 
 	if (likely(!(section & 1)))
 		return;
-	for (unsigned int round = 0; atomic_load(&user->section) == section; round++)
+	start = trace_now();
+	for (unsigned int round = 0; atomic_load(&user->section) == section; round++) {
 		dma_back_off(round);
+		if (told || round % 1024 != 1023 || trace_now() - start < dma_patience)
+			continue;
+		tell_wait(user->dev);
+		told = true;
+	}
 }
 
 /* Under users_lock. */

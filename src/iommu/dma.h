@@ -30,6 +30,9 @@ struct iommu_dev {
 	_Atomic uint32_t faults_reported;
 };
 
+/* How long an unmap waits for a section before a line says so: ns; tests want less. */
+extern uint64_t dma_patience;
+
 /* In the child of a fork: the users of threads that are not there may be freed, domains attached and changed.
  */
 void dma_forked(void);

@@ -62,6 +62,7 @@ int machine_make_function(struct uvfio_machine *machine, const struct device_con
 		.instance = dev->instance,
 		.options = dev->options,
 		.device = words,
+		.plugin = plugin_named(dev->name) ? dev->name : NULL,
 	};
 	int rc = pci_func_create(machine->vfio, dev->model, &how, func, err, err_len);
 

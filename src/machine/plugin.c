@@ -6,6 +6,8 @@
  */
 #include "machine/plugin.h"
 
+#include "base/crash.h"
+#include "base/inside.h"
 #include "base/options.h"
 #include "devices/models.h"
 
@@ -44,6 +46,19 @@ static int check_model(const struct uvfio_pci_model *model, const char *path, ch
 	return rc;
 }
 
+/* Its constructors run. */
+static void *open_object(const char *path)
+{
+	struct inside before;
+	void *handle;
+
+	crash_watch();
+	before = inside_begin(path, "loading");
+	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	inside_end(&before);
+	return handle;
+}
+
 static int load(const char *path, const struct uvfio_pci_model **model, char *err, size_t err_len)
 {
 	const struct uvfio_plugin *plugin;
@@ -51,7 +66,7 @@ static int load(const char *path, const struct uvfio_pci_model **model, char *er
 
 	if (plugin_check_file(path, err, err_len))
 		return -EINVAL;
-	handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+	handle = open_object(path);
 	if (!handle) {
 		snprintf(err, err_len, "plug-in cannot be loaded: %s", dlerror());
 		return -EINVAL;

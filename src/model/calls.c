@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The table behind the functions of <uvfio/device.h>. */
+/*
+ * The table behind the functions of <uvfio/device.h>.
+ *
+ * DMA is refused here to all but the worker that it belongs to: what is below counts on one thread.
+ */
 #include "base/log.h"
 #include "base/private_fd.h"
 #include "base/trace.h"
@@ -7,11 +11,23 @@
 
 #include <stdio.h>
 
+/* While the model is being opened its last words are kept: they may be the reason why it refuses. */
+static void keep(const struct uvfio_device *dev, const char *text)
+{
+	const struct model_host *host = dev->host;
+
+	if (!host->said)
+		return;
+	snprintf(host->said, MODEL_SAID, "%.*s", MODEL_SAID - 1, text);
+	text_clean(host->said);
+}
+
 static void log_line(struct uvfio_device *dev, const char *fmt, va_list ap)
 {
 	char text[512];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	keep(dev, text);
 	uvfio_err("%s: %s", dev->name, text);
 }
 
@@ -20,6 +36,7 @@ static void log_once(struct uvfio_device *dev, uint64_t place, const char *fmt, 
 	char text[512];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	keep(dev, text);
 	uvfio_err_once(place ^ (uintptr_t)fmt ^ (uintptr_t)dev, "%s: %s", dev->name, text);
 }
 
@@ -28,6 +45,7 @@ static void trace(struct uvfio_device *dev, const char *name, uint64_t start_ns,
 	char text[512];
 
 	vsnprintf(text, sizeof(text), fmt, ap);
+	text_clean(text);
 	trace_emit(TRACE_CMD, dev->name, name, start_ns, "%s", text);
 }
 
@@ -39,6 +57,64 @@ static void count_command(struct uvfio_device *dev, bool failed)
 		stat_add(STAT_COMMAND_ERRORS, 1);
 }
 
+/* ---- DMA, for the worker alone */
+
+static bool own(const struct uvfio_dma *dma, const char *call)
+{
+	if (likely(dma == worker_dma))
+		return true;
+	uvfio_err_once((uintptr_t)dma,
+		       "%s: %s() with the dma of a worker that is not the caller: memory is reached from a "
+		       "worker's function, with its own worker->dma",
+		       dma->dev->name, call);
+	return false;
+}
+
+static int call_read(struct uvfio_dma *dma, uint64_t iova, void *buf, size_t len, const char *what)
+{
+	return own(dma, "uvfio_dma_read") ? dma_read(dma, iova, buf, len, what) : -EPERM;
+}
+
+static int call_write(struct uvfio_dma *dma, uint64_t iova, const void *buf, size_t len, const char *what)
+{
+	return own(dma, "uvfio_dma_write") ? dma_write(dma, iova, buf, len, what) : -EPERM;
+}
+
+static int call_copy(struct uvfio_dma *dma, uint64_t dst, uint64_t src, size_t len, const char *what,
+		     bool *dst_failed)
+{
+	return own(dma, "uvfio_dma_copy") ? dma_copy(dma, dst, src, len, what, dst_failed) : -EPERM;
+}
+
+static int call_fill(struct uvfio_dma *dma, uint64_t iova, uint64_t pattern, size_t len, const char *what)
+{
+	return own(dma, "uvfio_dma_fill") ? dma_fill(dma, iova, pattern, len, what) : -EPERM;
+}
+
+static void call_begin(struct uvfio_dma *dma)
+{
+	if (own(dma, "uvfio_dma_begin"))
+		dma_begin(dma);
+}
+
+static void call_end(struct uvfio_dma *dma)
+{
+	if (own(dma, "uvfio_dma_end"))
+		dma_end(dma);
+}
+
+static int call_map(struct uvfio_dma *dma, uint64_t iova, size_t len, bool write, struct iovec *iov,
+		    unsigned int *nr, unsigned int max, const char *what)
+{
+	return own(dma, "uvfio_dma_map") ? dma_map(dma, iova, len, write, iov, nr, max, what) : -EPERM;
+}
+
+static void call_report_lost(struct uvfio_dma *dma, uint64_t iova, size_t len, bool write, const char *what)
+{
+	if (own(dma, "uvfio_dma_report_lost"))
+		dma_report_lost(dma, iova, len, write, what);
+}
+
 static void unplug(struct uvfio_device *dev)
 {
 	struct model_host *host = dev->host;
@@ -47,14 +123,14 @@ static void unplug(struct uvfio_device *dev)
 }
 
 const struct uvfio_device_calls model_calls = {
-	.dma_read = dma_read,
-	.dma_write = dma_write,
-	.dma_copy = dma_copy,
-	.dma_fill = dma_fill,
-	.dma_begin = dma_begin,
-	.dma_end = dma_end,
-	.dma_map = dma_map,
-	.dma_report_lost = dma_report_lost,
+	.dma_read = call_read,
+	.dma_write = call_write,
+	.dma_copy = call_copy,
+	.dma_fill = call_fill,
+	.dma_begin = call_begin,
+	.dma_end = call_end,
+	.dma_map = call_map,
+	.dma_report_lost = call_report_lost,
 	.worker_new = worker_new,
 	.worker_kick = worker_kick,
 	.worker_kick_after = worker_kick_after,

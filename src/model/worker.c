@@ -13,8 +13,10 @@
  * Holding: a worker passes the gate before it calls its function and after, and takes its kick there: a hold
  * forgets those that nobody has taken. While somebody holds the gate none is inside. Who wants to hold says
  * so in stopping first, which the functions look at. A worker that is inside never waits for the gate, so a
- * function may not call what holds it.
+ * function may not call what holds it. A function that does not return is named, once for each wait.
  */
+#include "base/inside.h"
+#include "base/log.h"
 #include "base/thread.h"
 #include "base/trace.h"
 #include "model/model.h"
@@ -30,10 +32,12 @@
 
 struct worker {
 	struct uvfio_worker pub;
+	struct uvfio_dma no_dma; /* while it is not started: good for nobody */
 	struct model_host *host;
 	struct cds_list_head node; /* in the host's workers */
 	void (*run)(struct uvfio_worker *worker);
 	char name[16];
+	char label[24]; /* 'worker "NAME"' */
 	pthread_t thread;
 	bool started;
 	bool inside; /* under gate */
@@ -43,6 +47,11 @@ struct worker {
 	_Atomic uint64_t woken;    /* when somebody last called the kernel to wake it */
 	_Atomic uint64_t deadline; /* of CLOCK_MONOTONIC in ns; 0: none */
 };
+
+uint64_t model_patience = 5000000000;
+void (*model_waits)(const char *device, const char *line);
+
+__thread struct uvfio_dma *worker_dma;
 
 static struct worker *to_worker(struct uvfio_worker *pub)
 {
@@ -122,22 +131,57 @@ static void leave(struct worker *w)
 
 	pthread_mutex_lock(&host->gate);
 	w->inside = false;
-	if (host->holds)
+	if (host->holds || atomic_load(&w->end))
 		pthread_cond_broadcast(&host->gate_cond);
 	pthread_mutex_unlock(&host->gate);
 }
 
-static bool anybody_inside(const struct model_host *host)
+static struct worker *anybody_inside(const struct model_host *host)
 {
 	struct worker *w;
 
 	cds_list_for_each_entry (w, &host->workers, node)
 		if (w->inside)
-			return true;
-	return false;
+			return w;
+	return NULL;
 }
 
-void model_host_hold(struct model_host *host)
+static struct timespec patience_ends(void)
+{
+	uint64_t end = trace_now() + model_patience;
+
+	return (struct timespec){ (time_t)(end / 1000000000), (long)(end % 1000000000) };
+}
+
+static void tell_wait(const struct model_host *host, const char *what, const struct worker *w)
+{
+	char line[160];
+
+	snprintf(line, sizeof(line),
+		 "%s: %s waits for %s: its function has to return when uvfio_worker_stopping() is true",
+		 host->dev->name, what, w->label);
+	uvfio_err("%s", line);
+	if (model_waits)
+		model_waits(host->dev->name, line);
+}
+
+/* Under gate. */
+static void wait_outside(struct model_host *host, const char *what)
+{
+	struct timespec end = patience_ends();
+	const struct worker *w;
+	int rc = 0;
+
+	while (rc != ETIMEDOUT && anybody_inside(host))
+		rc = pthread_cond_timedwait(&host->gate_cond, &host->gate, &end);
+	w = anybody_inside(host);
+	if (w)
+		tell_wait(host, what, w);
+	while (anybody_inside(host))
+		pthread_cond_wait(&host->gate_cond, &host->gate);
+}
+
+void model_host_hold(struct model_host *host, const char *what)
 {
 	struct worker *w;
 
@@ -145,8 +189,7 @@ void model_host_hold(struct model_host *host)
 	pthread_mutex_lock(&host->gate);
 	host->holds++;
 	atomic_store(&host->stopping, true);
-	while (anybody_inside(host))
-		pthread_cond_wait(&host->gate_cond, &host->gate);
+	wait_outside(host, what);
 	cds_list_for_each_entry (w, &host->workers, node) {
 		atomic_store(&w->kicked, false);
 		atomic_store(&w->deadline, 0);
@@ -226,7 +269,9 @@ static void sleep_until_kick(struct worker *w, uint32_t seen, uint64_t ns)
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
+	struct inside before = inside_begin(w->host->who, w->label);
 
+	worker_dma = w->pub.dma;
 	for (;;) {
 		uint32_t seen = atomic_load(&w->seq);
 		uint64_t ns;
@@ -243,6 +288,7 @@ static void *worker_main(void *arg)
 		if (!spin(w, seen))
 			sleep_until_kick(w, seen, ns);
 	}
+	inside_end(&before);
 	return NULL;
 }
 
@@ -250,8 +296,9 @@ static void *worker_main(void *arg)
 
 static void reset_worker(struct worker *w)
 {
-	dma_user_free(w->pub.dma);
-	w->pub.dma = NULL;
+	if (w->pub.dma != &w->no_dma)
+		dma_user_free(w->pub.dma);
+	w->pub.dma = &w->no_dma;
 	w->started = false;
 	w->inside = false;
 	w->spin_ns = sysconf(_SC_NPROCESSORS_ONLN) > 1 ? SPIN_MIN_NS : 0;
@@ -263,11 +310,12 @@ static void reset_worker(struct worker *w)
 
 static int start(struct worker *w)
 {
+	struct uvfio_dma *dma = dma_user_new(w->host->iommu, w->pub.dev);
 	int rc;
 
-	w->pub.dma = dma_user_new(w->host->iommu, w->pub.dev);
-	if (!w->pub.dma)
+	if (!dma)
 		return -ENOMEM;
+	w->pub.dma = dma;
 	rc = thread_start(&w->thread, w->name, worker_main, w);
 	w->started = !rc;
 	return rc;
@@ -282,6 +330,7 @@ void model_host_close(struct model_host *host)
 	cds_list_for_each_entry (w, &host->workers, node)
 		atomic_store(&w->end, true);
 	pthread_cond_broadcast(&host->gate_cond);
+	wait_outside(host, "close");
 	pthread_mutex_unlock(&host->gate);
 	cds_list_for_each_entry (w, &host->workers, node) {
 		wake(w);
@@ -289,6 +338,7 @@ void model_host_close(struct model_host *host)
 			pthread_join(w->thread, NULL);
 		reset_worker(w);
 	}
+	model_watch_stop(host);
 	host->holds = 0;
 	atomic_store(&host->stopping, false);
 	atomic_store(&host->spinning, false);
@@ -299,6 +349,7 @@ int model_host_open(struct model_host *host)
 	struct worker *w;
 	int rc = 0;
 
+	model_watch_start(host);
 	host->holds = 1;
 	atomic_store(&host->stopping, true);
 	cds_list_for_each_entry (w, &host->workers, node)
@@ -314,7 +365,8 @@ void model_host_forked(struct model_host *host)
 	struct worker *w;
 
 	pthread_mutex_init(&host->gate, NULL);
-	pthread_cond_init(&host->gate_cond, NULL);
+	model_cond_init(&host->gate_cond);
+	model_watch_init(host);
 	cds_list_for_each_entry (w, &host->workers, node)
 		reset_worker(w);
 	host->holds = 0;
@@ -324,18 +376,48 @@ void model_host_forked(struct model_host *host)
 
 /* ---- making */
 
+/* errno says why not. */
+static bool may_make(const struct model_host *host, const char *name,
+		     void (*run)(struct uvfio_worker *worker))
+{
+	const char *what = NULL;
+
+	if (!name || !run) {
+		what = "needs a name and a function";
+		errno = EINVAL;
+	} else if (host->created) {
+		what = "is for create: later kick a worker that create has made";
+		errno = EPERM;
+	}
+	if (what)
+		uvfio_err_once((uintptr_t)host ^ (uintptr_t)what, "%s: uvfio_worker_new() %s",
+			       host->dev->name, what);
+	return !what;
+}
+
+void model_host_created(struct model_host *host)
+{
+	host->created = true;
+}
+
 struct uvfio_worker *worker_new(struct uvfio_device *dev, const char *name,
 				void (*run)(struct uvfio_worker *worker), void *arg)
 {
 	struct model_host *host = dev->host;
-	struct worker *w = calloc(1, sizeof(*w));
+	struct worker *w;
 
+	if (!may_make(host, name, run))
+		return NULL;
+	w = calloc(1, sizeof(*w));
 	if (!w)
 		return NULL;
-	w->pub = (struct uvfio_worker){ .dev = dev, .arg = arg };
+	w->no_dma.dev = dev;
+	w->pub = (struct uvfio_worker){ .dev = dev, .dma = &w->no_dma, .arg = arg };
 	w->host = host;
 	w->run = run;
 	snprintf(w->name, sizeof(w->name), "uvfio-%.8s", name);
+	snprintf(w->label, sizeof(w->label), "worker \"%.8s\"", name);
+	text_clean(w->label);
 	reset_worker(w);
 	cds_list_add_tail(&w->node, &host->workers);
 	return &w->pub;
@@ -346,7 +428,8 @@ void model_host_init(struct model_host *host, struct uvfio_device *dev, struct i
 	*host = (struct model_host){ .dev = dev, .iommu = iommu };
 	CDS_INIT_LIST_HEAD(&host->workers);
 	pthread_mutex_init(&host->gate, NULL);
-	pthread_cond_init(&host->gate_cond, NULL);
+	model_cond_init(&host->gate_cond);
+	model_watch_init(host);
 	dev->calls = &model_calls;
 	dev->trace_on = &trace_commands;
 	dev->host = host;
@@ -358,6 +441,8 @@ void model_host_destroy(struct model_host *host)
 
 	cds_list_for_each_entry_safe (w, next, &host->workers, node)
 		free(w);
+	pthread_cond_destroy(&host->watch.cond);
+	pthread_mutex_destroy(&host->watch.lock);
 	pthread_cond_destroy(&host->gate_cond);
 	pthread_mutex_destroy(&host->gate);
 }

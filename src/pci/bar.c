@@ -300,7 +300,10 @@ uint64_t pci_bar_load(struct pci_func *func, unsigned int bar, uint64_t offset, 
 	stat_add(STAT_BAR_ACCESSES, 1);
 	if (pci_gone(func))
 		return UINT64_MAX;
-	value = p ? load_plain(p, size) : func->model->ops.read(&func->pub, bar, offset, size);
+	if (p)
+		value = load_plain(p, size);
+	else
+		IN_MODEL(func, "read", value = func->model->ops.read(&func->pub, bar, offset, size));
 	if (trace_on(TRACE_BAR))
 		pci_bar_trace(func, bar, offset, value, size, false);
 	return value;
@@ -319,7 +322,7 @@ void pci_bar_store(struct pci_func *func, unsigned int bar, uint64_t offset, uin
 	if (p)
 		store_plain(p, value, size);
 	else
-		func->model->ops.write(&func->pub, bar, offset, value, size);
+		IN_MODEL(func, "write", func->model->ops.write(&func->pub, bar, offset, value, size));
 }
 
 void *pci_memory(struct uvfio_pci_func *pub, unsigned int bar, uint64_t offset)

@@ -18,6 +18,7 @@
 #ifndef UVFIO_PCI_FUNC_H
 #define UVFIO_PCI_FUNC_H
 
+#include "base/inside.h"
 #include "model/model.h"
 #include "pci/config.h"
 #include "pci/irq.h"
@@ -51,6 +52,7 @@ struct pci_func {
 	void *opts;                         /* parsed options; the model may keep pointers to their strings */
 	struct pci_slot slot;
 	char name[16];
+	char *who; /* for reports about the model: name, and its file */
 	_Atomic uint32_t gate;
 	_Atomic bool gone; /* removed by surprise: everything reads as ones */
 	bool opened;       /* under reset_lock */
@@ -70,6 +72,17 @@ static inline struct pci_func *to_func(struct uvfio_pci_func *pub)
 {
 	return container_of(pub, struct pci_func, pub);
 }
+
+/* Evaluate a call of the model's callback of that name. */
+#define IN_MODEL(func, name, call)                                                                           \
+	do {                                                                                                 \
+		struct inside before_ = inside_begin((func)->who, name " callback");                         \
+		unsigned int slot_ = model_call_begin(&(func)->host, name " callback");                      \
+                                                                                                             \
+		(call);                                                                                      \
+		model_call_end(&(func)->host, slot_);                                                        \
+		inside_end(&before_);                                                                        \
+	} while (0)
 
 static inline uint32_t pci_gate(const struct pci_func *func)
 {
@@ -114,7 +127,8 @@ long pci_ioctl(struct vfio_device *vdev, struct file *file, const struct caller 
 /* reset.c: a function level reset. Config space stays as it is, as after the kernel's save and restore. */
 struct ioctl_call;
 void pci_reset_function(struct pci_func *func);
-void pci_reset_locked(struct pci_func *func); /* reset_lock held */
+/* reset_lock held. what: see model_host_hold() */
+void pci_reset_locked(struct pci_func *func, const char *what);
 long pci_ioctl_reset(struct ioctl_call *call, void *arg);
 long pci_ioctl_hot_reset_info(struct ioctl_call *call, void *arg);
 long pci_ioctl_hot_reset(struct ioctl_call *call, void *arg);

@@ -2,6 +2,7 @@
 /* A function's life: made from a model and its options, registered with VFIO, opened, closed, removed. */
 #include "base/log.h"
 #include "base/options.h"
+#include "base/why.h"
 #include "pci/check.h"
 #include "pci/func.h"
 
@@ -10,6 +11,29 @@
 #include <string.h>
 
 /* ---- what VFIO calls */
+
+/* What the program gets when the model does not want to be opened, and what the model said of it. */
+static int refused(int rc, const char *said)
+{
+	if (rc > 0) /* a model's mistake, not a descriptor for the program */
+		return WHY(-EIO, "the model's open returned %d, which is neither 0 nor a negative errno%s%s",
+			   rc, *said ? ": " : "", said);
+	return WHY(rc, "the model's open returned %d (%s)%s%s", rc, strerrordesc_np(-rc), *said ? ": " : "",
+		   said);
+}
+
+static int call_open(struct pci_func *func)
+{
+	char said[MODEL_SAID] = "";
+	int rc = 0;
+
+	if (!func->model->ops.open)
+		return 0;
+	func->host.said = said;
+	IN_MODEL(func, "open", rc = func->model->ops.open(&func->pub));
+	func->host.said = NULL;
+	return rc ? refused(rc, said) : 0;
+}
 
 static int open_locked(struct pci_func *func)
 {
@@ -24,13 +48,11 @@ static int open_locked(struct pci_func *func)
 	rc = model_host_open(&func->host);
 	if (rc)
 		goto close_bars;
-	rc = func->model->ops.open ? func->model->ops.open(&func->pub) : 0;
-	if (rc) {
-		rc = rc < 0 ? rc : -EIO; /* a model's mistake, not a descriptor for the program */
+	rc = call_open(func);
+	if (rc)
 		goto close_host;
-	}
 	func->opened = true;
-	pci_reset_locked(func);
+	pci_reset_locked(func, "open");
 	model_host_release(&func->host);
 	return 0;
 
@@ -58,13 +80,13 @@ static void close_device(struct vfio_device *vdev)
 
 	pci_ioeventfds_clear(func);
 	pthread_mutex_lock(&func->reset_lock);
-	pci_reset_locked(func);
+	pci_reset_locked(func, "close");
 	pci_irqs_disable(func);
 	pci_low_power_exit(func);
 	pci_config_restore(func);
-	model_host_hold(&func->host);
+	model_host_hold(&func->host, "close");
 	if (func->model->ops.close)
-		func->model->ops.close(&func->pub);
+		IN_MODEL(func, "close", func->model->ops.close(&func->pub));
 	model_host_close(&func->host);
 	pci_bars_close(func);
 	func->opened = false;
@@ -172,7 +194,7 @@ static void unplug(struct uvfio_device *dev)
 static void free_model(struct pci_func *func)
 {
 	if (func->model->ops.destroy)
-		func->model->ops.destroy(&func->pub);
+		IN_MODEL(func, "destroy", func->model->ops.destroy(&func->pub));
 	options_free(func->options, func->opts);
 }
 
@@ -185,16 +207,17 @@ static void blame(const char *device, char *err, size_t err_len)
 	if (text && *text && (strncmp(text, device, len) || text[len] != ':'))
 		snprintf(err, err_len, "%s: %s", device, text);
 	free(text);
-	for (char *c = err + strlen(err); c-- > err;) {
+	for (char *c = err + strlen(err); c-- > err;)
 		if (*c == '\n' || *c == '\r')
 			*c = c[1] ? ' ' : 0;
-	}
+	text_clean(err);
 }
 
 static int call_create(struct pci_func *func, const char *device, char *err, size_t err_len)
 {
-	int rc = func->model->ops.create(&func->pub, &func->desc, err, err_len);
+	int rc;
 
+	IN_MODEL(func, "create", rc = func->model->ops.create(&func->pub, &func->desc, err, err_len));
 	if (!rc)
 		return 0;
 	blame(device, err, err_len);
@@ -222,6 +245,7 @@ static int make_model(struct pci_func *func, const struct pci_func_config *confi
 		return rc;
 	*err = 0;
 	rc = model->ops.create ? call_create(func, device, err, err_len) : 0;
+	model_host_created(&func->host);
 	if (!rc) {
 		rc = pci_check_desc(&func->desc, true, err, err_len);
 		if (rc)
@@ -273,11 +297,19 @@ static void free_func(struct pci_func *func)
 {
 	free(func->pub.dev.priv);
 	free(func->opts);
+	free(func->who);
 	free(func);
 }
 
+static char *describe_model(const struct pci_func *func, const char *plugin)
+{
+	char *who;
+
+	return asprintf(&who, plugin ? "%s (%s)" : "%s", func->name, plugin) < 0 ? NULL : who;
+}
+
 /* A function with nothing in it. NULL: no memory. */
-static struct pci_func *alloc_func(const struct uvfio_pci_model *model)
+static struct pci_func *alloc_func(const struct uvfio_pci_model *model, const struct pci_func_config *config)
 {
 	static const struct uvfio_option no_options[] = { { .key = NULL } };
 	struct pci_func *func = calloc(1, sizeof(*func));
@@ -288,7 +320,10 @@ static struct pci_func *alloc_func(const struct uvfio_pci_model *model)
 	func->options = model->options ? model->options : no_options;
 	func->opts = calloc(1, MAX(model->options_size, (size_t)1));
 	func->pub.dev.priv = calloc(1, MAX(model->priv_size, (size_t)1));
-	if (!func->opts || !func->pub.dev.priv) {
+	func->slot = config->slot;
+	pci_format_bdf(&func->slot, func->name);
+	func->who = describe_model(func, config->plugin);
+	if (!func->opts || !func->pub.dev.priv || !func->who) {
 		free_func(func);
 		return NULL;
 	}
@@ -298,18 +333,18 @@ static struct pci_func *alloc_func(const struct uvfio_pci_model *model)
 int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
 		    const struct pci_func_config *config, struct pci_func **out, char *err, size_t err_len)
 {
-	struct pci_func *func = alloc_func(model);
+	struct pci_func *func = alloc_func(model, config);
 	int rc;
 
 	if (!func) {
 		snprintf(err, err_len, "%s: out of memory", model->name);
 		return -ENOMEM;
 	}
-	func->slot = config->slot;
-	pci_format_bdf(&func->slot, func->name);
 	iommu_dev_init(&func->iommu, func->name);
 	model_host_init(&func->host, &func->pub.dev, &func->iommu);
 	func->host.unplug = unplug;
+	func->host.who = func->who;
+	func->host.watch.wanted = config->plugin;
 	rc = make_model(func, config, config->device ? config->device : model->name, err, err_len);
 	if (rc)
 		goto destroy_host;
@@ -366,7 +401,7 @@ void pci_func_forked(struct pci_func *func)
 	pci_irqs_forked(func);
 	model_host_forked(&func->host);
 	if (func->model->ops.forked)
-		func->model->ops.forked(&func->pub);
+		IN_MODEL(func, "forked", func->model->ops.forked(&func->pub));
 }
 
 void pci_func_take_over(struct pci_func *func)

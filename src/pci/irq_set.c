@@ -115,7 +115,7 @@ static int intx_trigger(const struct set_irqs *set)
 		atomic_store(&func->irqs.mode, UVFIO_IRQ_INTX);
 		pci_intx_enable(func, true);
 		if (func->model->ops.intx_enabled)
-			func->model->ops.intx_enabled(&func->pub);
+			IN_MODEL(func, "intx_enabled", func->model->ops.intx_enabled(&func->pub));
 		return 0;
 	}
 	if (mode != UVFIO_IRQ_INTX)

@@ -28,6 +28,7 @@ struct pci_func_config {
 	unsigned int instance;
 	const char *options; /* the text behind "model," without addr= and group= */
 	const char *device;  /* what complaints about the model begin with; NULL: the model's name */
+	const char *plugin;  /* the model's file; NULL: built in */
 };
 
 /* Make the function and register it with VFIO. -errno with a line in err. */

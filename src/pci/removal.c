@@ -45,7 +45,7 @@ void pci_func_unplug(struct pci_func *func)
 	pthread_mutex_lock(&func->reset_lock);
 	pci_surprise_removal(func);
 	if (func->opened) {
-		model_host_hold(&func->host);
+		model_host_hold(&func->host, "removal");
 		pci_fill_ones(func); /* a worker may have written there last */
 	}
 	pthread_mutex_unlock(&func->reset_lock);
@@ -57,7 +57,7 @@ int pci_func_reset(struct pci_func *func)
 
 	pthread_mutex_lock(&func->reset_lock);
 	if (func->opened) {
-		pci_reset_locked(func);
+		pci_reset_locked(func, "reset");
 		rc = 0;
 	}
 	pthread_mutex_unlock(&func->reset_lock);

@@ -14,13 +14,13 @@
 
 #define MAX_FUNCTIONS 8
 
-void pci_reset_locked(struct pci_func *func)
+void pci_reset_locked(struct pci_func *func, const char *what)
 {
 	uint64_t start = trace_on(TRACE_CONFIG) ? trace_now() : 0;
 
 	/* First the model: what it has under way may still use memory. */
-	model_host_hold(&func->host);
-	func->model->ops.reset(&func->pub);
+	model_host_hold(&func->host, what);
+	IN_MODEL(func, "reset", func->model->ops.reset(&func->pub));
 	model_host_release(&func->host);
 	pci_bars_reset(func);
 	pci_config_resume(func);
@@ -32,7 +32,7 @@ void pci_reset_function(struct pci_func *func)
 {
 	pthread_mutex_lock(&func->reset_lock);
 	if (func->opened)
-		pci_reset_locked(func);
+		pci_reset_locked(func, "reset");
 	pthread_mutex_unlock(&func->reset_lock);
 }
 

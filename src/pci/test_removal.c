@@ -118,6 +118,7 @@ static void test_ones_after_worker(void **state)
 	struct uvfio_worker *worker;
 
 	close_device_fd(r);
+	r->func->host.created = false; /* as if its create made one */
 	worker = uvfio_worker_new(&r->func->pub.dev, "late", write_late, &r->func->pub);
 	assert_non_null(worker);
 	open_device_again(r);

@@ -103,6 +103,7 @@ static void make_controller(void)
 	ctrl->workers[0].dma = dma_user_new(&iommu, &func.dev);
 	if (!ctrl->workers[0].dma)
 		abort();
+	worker_dma = ctrl->workers[0].dma; /* this thread is the worker */
 }
 
 static void run(void)

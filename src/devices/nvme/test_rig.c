@@ -127,6 +127,7 @@ struct rig *rig_new(const char *options)
 	rig->worker = &rig->ctrl->workers[0];
 	rig->worker->dma = dma_user_new(&rig->func.iommu, &rig->func.pub.dev);
 	assert_non_null(rig->worker->dma);
+	worker_dma = rig->worker->dma; /* this thread is the worker */
 	return rig;
 }
 
@@ -135,7 +136,7 @@ void rig_free(struct rig *rig)
 	struct uvfio_dma *dma = rig->threads ? NULL : rig->worker->dma;
 
 	if (rig->threads) {
-		model_host_hold(&rig->func.host);
+		model_host_hold(&rig->func.host, "reset");
 		nvme_model.ops.reset(&rig->func.pub);
 		model_host_close(&rig->func.host);
 	}
@@ -165,7 +166,7 @@ void rig_start_threads(struct rig *rig)
 
 void rig_reset(struct rig *rig)
 {
-	model_host_hold(&rig->func.host);
+	model_host_hold(&rig->func.host, "reset");
 	nvme_model.ops.reset(&rig->func.pub);
 	model_host_release(&rig->func.host);
 }
