@@ -35,7 +35,7 @@ def run(directory, bug, actions, status, options=()):
 
 
 def crashed(directory, lines, callback, signal_name):
-    who = re.escape(f"uvfio: {BDF} ({directory}/./guard.so): its {callback} crashed: SIG{signal_name} at 0x") + "[0-9a-f]+"
+    who = re.escape(f"uvfio: {BDF} ({directory}/guard.so): its {callback} crashed: SIG{signal_name} at 0x") + "[0-9a-f]+"
     if signal_name == "SEGV":
         who += ", which touched 0x[0-9a-f]+"
     assert len(lines) == 1 and re.fullmatch(who, lines[0]), lines
@@ -88,7 +88,7 @@ def _(directory):
 
 @case("a plug-in that crashes while it is loaded is told")
 def _(directory):
-    line = re.escape(f"uvfio: {directory}/./guard.so: its loading crashed: SIGSEGV at 0x") + "[0-9a-f]+, which touched 0x0"
+    line = re.escape(f"uvfio: {directory}/guard.so: its loading crashed: SIGSEGV at 0x") + "[0-9a-f]+, which touched 0x0"
     lines = run(directory, "load-crash", "p", -signal.SIGSEGV)
     assert len(lines) == 1 and re.fullmatch(line, lines[0]), lines
 
@@ -104,7 +104,7 @@ def _(directory):
         with Running(directory, "create-loop", "p") as running:
             running.looping()
             if sig == signal.SIGINT:
-                equal(running.error(), f"uvfio: {BDF} ({directory}/./guard.so): its create callback has not returned "
+                equal(running.error(), f"uvfio: {BDF} ({directory}/guard.so): its create callback has not returned "
                       "for 5 seconds: it has to, soon", "line")
             equal(running.ends(sig, 128 + sig), "uvfio: a signal came before the plug-in's create had returned\n", "line")
             equal(os.listdir(installation.tmp), [], "sessions")
@@ -125,7 +125,7 @@ def _(directory):
         with Running(directory, callback + "-loop", actions) as running:
             running.looping()
             running.process.send_signal(signal.SIGINT if actions else signal.SIGCONT)
-            equal(running.error(), f"uvfio: {BDF} ({directory}/./guard.so): its {callback} callback has not returned for "
+            equal(running.error(), f"uvfio: {BDF} ({directory}/guard.so): its {callback} callback has not returned for "
                   "5 seconds, and the program waits for it", "line")
             equal(running.process.poll(), None, "the program's end")
 
@@ -220,7 +220,7 @@ def _(directory):
 @case("workers and DMA outside of their place")
 def _(directory):
     equal(run(directory, "worker-null", "p", 1), [f"uvfio: {BDF}: uvfio_worker_new() needs a name and a function",
-                                                  "uvfio: guard: cannot be made: Invalid argument"], "lines")
+                                                  f"uvfio: plug-in {directory}/guard.so: cannot be made: Invalid argument"], "lines")
     equal(run(directory, "late-worker", "p", 0),
           [f"uvfio: {BDF}: uvfio_worker_new() is for create: later kick a worker that create has made",
            f"uvfio: {BDF}: open: errno 1"], "lines")
@@ -243,7 +243,7 @@ def _(directory):
 
 @case("control characters of a model are not printed")
 def _(directory):
-    equal(run(directory, "create-text", "p", 1), ["uvfio: guard: two?lines ?[31m"], "lines")
+    equal(run(directory, "create-text", "p", 1), [f"uvfio: plug-in {directory}/guard.so: guard: two lines ?[31m"], "lines")
     equal(run(directory, "log-text", "p", 0), [f"uvfio: {BDF}: one?uvfio: two?[31m?"], "lines")
 
 
