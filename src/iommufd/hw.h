@@ -3,7 +3,7 @@
  * What IOMMUFD asks of the hardware below it: devices, and the domains that translate for them.
  *
  * Two kinds exist. hw_emulated.c: the machine's devices and the page tables of iommu/domain.h. mock/: what
- * the kernel's selftests drive, in builds with -Diommufd_test=true. Nothing else in this directory knows
+ * the kernel's selftests drive, in builds with -Diommufd_test=enabled. Nothing else in this directory knows
  * which it has.
  */
 #ifndef UVFIO_IOMMUFD_HW_H

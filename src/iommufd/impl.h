@@ -356,7 +356,7 @@ long iommufd_vfio_ioctl(struct iommufd_ctx *ctx, struct file *file, const struct
 int iommufd_vfio_ioas(struct iommufd_ucmd *ucmd);
 int iommufd_option_rlimit_mode(struct iommufd_ucmd *ucmd);
 
-/* ---- the mock (mock/), in builds with -Diommufd_test=true */
+/* ---- the mock (mock/), in builds with -Diommufd_test=enabled */
 
 #ifdef UVFIO_IOMMUFD_TEST
 int iommufd_test(struct iommufd_ucmd *ucmd);
