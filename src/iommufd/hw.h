@@ -87,9 +87,10 @@ struct iommufd_domain_ops {
 	void (*forked)(struct iommufd_domain *domain);
 };
 
-/* Embedded first in the domain of a kind. The kind fills everything but hwpt. */
+/* Embedded first in the domain of a kind. The kind fills everything but owner and hwpt. */
 struct iommufd_domain {
 	const struct iommufd_domain_ops *ops;
+	const struct iommufd_hw_dev_ops *owner; /* devices with these may be attached */
 	bool nested;
 	uint64_t pgsize;                        /* the smallest page; 0 for a nested domain */
 	uint64_t aperture_first, aperture_last; /* IOVAs that can be mapped */
@@ -107,7 +108,8 @@ struct iommufd_hw_dev_ops {
 			    const struct iommufd_user_data *data, struct iommufd_domain **domain);
 	/*
 	 * Translate dev's accesses (with pasid, 0: without) by domain, which replaces old; NULL for either:
-	 * none. Cannot fail with domain NULL.
+	 * none. Cannot fail with domain NULL, nor when it goes back to what it had. Called for every device
+	 * of the group that is bound; with a pasid only for those that have PASIDs.
 	 */
 	int (*attach)(struct iommufd_hw_dev *dev, uint32_t pasid, struct iommufd_domain *domain,
 		      struct iommufd_domain *old);
@@ -131,10 +133,11 @@ struct iommufd_hw_dev {
 	bool dirty_tracking;    /* IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC_DIRTY_TRACKING is legal */
 	bool enforce_coherency; /* IOMMU_CAP_ENFORCE_CACHE_COHERENCY */
 	bool pci;               /* PASIDs are announced for PCI devices */
+	bool ats;               /* else IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED is reported */
 	unsigned int max_pasid_log2; /* 0: no PASID */
 };
 
-/* hw_emulated.c: a device of the machine. dev and group outlive it. */
+/* hw_emulated.c: a device of the machine. iommu_dev, group and params outlive it. */
 struct iommufd_emulated_dev {
 	struct iommufd_hw_dev hw;
 	struct iommu_dev *iommu_dev;

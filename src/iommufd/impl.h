@@ -202,12 +202,14 @@ struct iommufd_group {
 	struct iommu_group *group;
 	pthread_mutex_t lock;
 	struct cds_list_head attaches; /* struct iommufd_attach; under lock */
+	struct cds_list_head devices;  /* struct iommufd_device: all that are bound; under lock */
 };
 
 struct iommufd_device {
 	struct iommufd_object obj;
 	struct iommufd_ctx *ctx;
 	struct iommufd_group *igroup;
+	struct cds_list_head group_node; /* in igroup->devices */
 	struct iommufd_hw_dev *dev;
 	struct iommufd_vdevice *vdev; /* under igroup->lock */
 	bool destroying;              /* under igroup->lock: no vdevice any more */
@@ -225,8 +227,12 @@ int iommufd_hw_pagetable_attach(struct iommufd_hw_pagetable *hwpt, struct iommuf
 				uint32_t pasid);
 /* NULL: was not attached. The caller's user reference has been given back. */
 struct iommufd_hw_pagetable *iommufd_hw_pagetable_detach(struct iommufd_device *idev, uint32_t pasid);
-/* What the device is attached to with pasid, or NULL. igroup->lock is held. For the mock, and faults. */
+/* What the device's group is attached to with pasid, or NULL. igroup->lock is held. For the mock, and faults.
+ */
 struct iommufd_hw_pagetable *iommufd_device_hwpt(struct iommufd_device *idev, uint32_t pasid);
+/* idev joins its group, and is translated as the others are; or leaves it. For device.c. */
+int iommufd_group_join(struct iommufd_device *idev);
+void iommufd_group_leave(struct iommufd_device *idev);
 
 /* ---- accesses (access.c) */
 
