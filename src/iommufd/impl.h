@@ -43,12 +43,13 @@ struct iommufd_object {
 	_Atomic uint32_t wait_cnt; /* 1 for the id itself, and 1 for each call under way */
 };
 
-/* What a type does at its end; object.c has the table. */
+/* What a type does at its end. */
 struct iommufd_object_ops {
 	void (*pre_destroy)(struct iommufd_object *obj); /* let go of what keeps wait_cnt up */
 	void (*destroy)(struct iommufd_object *obj);     /* all but the memory */
 	void (*abort)(struct iommufd_object *obj);       /* instead of destroy, before it was published */
 };
+extern const struct iommufd_object_ops iommufd_object_ops[IOMMUFD_OBJ_MAX]; /* main.c */
 
 struct iommufd_ctx {
 	struct file *file; /* which this is of; no reference */
@@ -86,7 +87,12 @@ bool iommufd_should_fail(void);
 /* ---- objects (object.c) */
 
 int iommufd_ids_init(struct iommufd_ctx *ctx);
-/* size: of the structure that begins with struct iommufd_object. *obj: zeroed otherwise. -ENOMEM. */
+void iommufd_ids_destroy(struct iommufd_ctx *ctx); /* after iommufd_objects_destroy_all() */
+void iommufd_ids_forked(struct iommufd_ctx *ctx);
+/* No id is given out: not even one that is reserved, or a tombstone. */
+bool iommufd_ids_empty(struct iommufd_ctx *ctx);
+/* size: of the structure that begins with struct iommufd_object. obj: of a pointer to it; it is zeroed
+ * otherwise. -ENOMEM. */
 int iommufd_object_alloc(struct iommufd_ctx *ctx, size_t size, enum iommufd_object_type type, void *obj);
 /* The same for a handler, whose end finalizes or aborts it. */
 int iommufd_object_alloc_ucmd(struct iommufd_ucmd *ucmd, size_t size, enum iommufd_object_type type,
@@ -360,7 +366,10 @@ int iommufd_mmap(struct iommufd_ctx *ctx, struct mmap_plan *plan);
 long iommufd_vfio_ioctl(struct iommufd_ctx *ctx, struct file *file, const struct caller *caller, uint32_t cmd,
 			uint64_t arg);
 int iommufd_vfio_ioas(struct iommufd_ucmd *ucmd);
-int iommufd_option_rlimit_mode(struct iommufd_ucmd *ucmd);
+
+/* ---- IOMMU_OPTION (option.c) */
+
+int iommufd_option(struct iommufd_ucmd *ucmd);
 
 /* ---- the mock (mock/), in builds with -Diommufd_test=enabled */
 
