@@ -61,6 +61,8 @@ struct iommufd_ctx {
 	pthread_rwlock_t ioas_creation_lock; /* held for writing: no IOAS comes into being */
 	bool no_iommu_mode;
 	struct iommufd_ioas *vfio_ioas; /* under the lock of ids */
+	pthread_mutex_t mmaps_lock;
+	struct range_map mmaps; /* what can be mapped: by offset, struct iommufd_mmap; under mmaps_lock */
 };
 
 /* A call under way. arg: the structure, as large as the interface knows it; what the caller's lacks is 0. */
@@ -104,6 +106,8 @@ void iommufd_object_abort_and_destroy(struct iommufd_ctx *ctx, struct iommufd_ob
 /* The object of that id and type, until put. NULL: there is none (-ENOENT). */
 void *iommufd_get_object(struct iommufd_ctx *ctx, uint32_t id, enum iommufd_object_type type);
 void iommufd_put_object(struct iommufd_ctx *ctx, struct iommufd_object *obj);
+/* The same for one that is known to be there: in a list whose lock is held. False: it is going. */
+bool iommufd_lock_obj(struct iommufd_object *obj);
 /* One more user; obj is kept by something. */
 static inline void iommufd_object_use(struct iommufd_object *obj)
 {
@@ -263,16 +267,22 @@ int iommufd_access_attach_internal(struct iommufd_access *access, struct iommufd
 struct iommufd_eventq {
 	struct iommufd_object obj;
 	struct iommufd_ctx *ctx;
-	struct file *file;            /* holds a user reference of obj until closed */
-	pthread_mutex_t lock;         /* of deliver */
+	struct file *file;            /* holds a user reference of obj until closed; NULL afterwards */
+	pthread_mutex_t lock;         /* of what follows */
 	struct cds_list_head deliver; /* what has not been read */
+	int bell;                     /* eventq.c: what poll() hears */
+	unsigned int rung;
 };
 
 struct iommufd_fault {
 	struct iommufd_eventq common;
-	pthread_mutex_t mutex;         /* one answer at a time */
-	struct cds_list_head response; /* faults that were read and wait for their answer; under mutex */
+	/* One reader or answer at a time. Inside it: common.lock; outside: a device group's lock. */
+	pthread_mutex_t mutex;
+	struct cds_list_head partial;  /* groups whose last fault has not come; under mutex */
+	struct cds_list_head response; /* groups that were read and wait for their answer; under mutex */
 };
+void iommufd_fault_forked(struct iommufd_object *obj);
+void iommufd_veventq_forked(struct iommufd_object *obj);
 
 /* A page request as a device reports it, and its answer. */
 struct iopf_fault {
@@ -286,7 +296,7 @@ struct iopf_response {
 /* A device reports a fault: it goes to the fault queue of what the device is attached to with that pasid.
  * -EINVAL: nothing is, or it has none; then the device is answered invalid at once. */
 int iommufd_report_fault(struct iommufd_device *idev, const struct iopf_fault *fault);
-/* idev is detached from hwpt: its faults in the queue are answered invalid. */
+/* idev is detached from hwpt: its faults in the queue are answered invalid. For every device of a group. */
 void iommufd_auto_response_faults(struct iommufd_hw_pagetable *hwpt, struct iommufd_device *idev);
 
 int iommufd_fault_alloc(struct iommufd_ucmd *ucmd);
@@ -300,7 +310,7 @@ void iommufd_veventq_abort(struct iommufd_object *obj);
 struct iommufd_viommu {
 	struct iommufd_object obj;
 	struct iommufd_ctx *ctx;
-	struct iommufd_hw_dev *dev;           /* by which it was made: whose IOMMU it is */
+	const struct iommufd_hw_dev_ops *hw;  /* of the device by which it was made: whose IOMMU it is */
 	struct iommufd_hwpt_paging *hwpt;     /* the nesting parent */
 	const struct iommufd_viommu_ops *ops; /* viommu_init() sets them */
 	pthread_mutex_t vdevs_lock;
@@ -315,6 +325,7 @@ struct iommufd_vdevice {
 	struct iommufd_viommu *viommu;
 	struct iommufd_device *idev;
 	struct cds_list_head node; /* in viommu->vdevs */
+	bool live;                 /* the driver has accepted it; under viommu->vdevs_lock */
 	uint64_t virt_id;
 	void (*destroy)(struct iommufd_vdevice *vdev); /* the driver's part, or NULL */
 };
@@ -353,11 +364,14 @@ int iommufd_hw_queue_alloc_ioctl(struct iommufd_ucmd *ucmd);
 void iommufd_hw_queue_destroy(struct iommufd_object *obj);
 /* The vdevice of dev in viommu. -ENOENT. */
 int iommufd_viommu_get_vdev_id(struct iommufd_viommu *viommu, struct iommufd_hw_dev *dev, uint64_t *virt_id);
+/* NULL: none. viommu->vdevs_lock is held. */
 struct iommufd_hw_dev *iommufd_viommu_find_dev(struct iommufd_viommu *viommu, uint64_t virt_id);
 /* -EOPNOTSUPP: nobody listens. */
 int iommufd_viommu_report_event(struct iommufd_viommu *viommu, uint32_t type, const void *event, size_t len);
 /* Memory that the program may map at *offset of the iommufd (fd: a memfd of at least length). */
 int iommufd_viommu_alloc_mmap(struct iommufd_viommu *viommu, int fd, size_t length, uint64_t *offset);
+void iommufd_viommu_forked(struct iommufd_object *obj);
+void iommufd_mmaps_forked(struct iommufd_ctx *ctx);
 void iommufd_viommu_destroy_mmap(struct iommufd_viommu *viommu, uint64_t offset);
 int iommufd_mmap(struct iommufd_ctx *ctx, struct mmap_plan *plan);
 

@@ -209,7 +209,7 @@ static bool inc_not_zero(_Atomic uint32_t *count)
 	return false;
 }
 
-static bool get_both(struct iommufd_object *obj)
+bool iommufd_lock_obj(struct iommufd_object *obj)
 {
 	if (!inc_not_zero(&obj->users))
 		return false;
@@ -230,7 +230,7 @@ void *iommufd_get_object(struct iommufd_ctx *ctx, uint32_t id, enum iommufd_obje
 	obj = find(ctx->ids, id);
 	if (obj) {
 		is = obj->type;
-		if ((type != IOMMUFD_OBJ_ANY && type != is) || !get_both(obj))
+		if ((type != IOMMUFD_OBJ_ANY && type != is) || !iommufd_lock_obj(obj))
 			obj = NULL;
 	}
 	pthread_mutex_unlock(&ctx->ids->lock);
