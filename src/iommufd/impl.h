@@ -132,6 +132,8 @@ void iommufd_objects_destroy_all(struct iommufd_ctx *ctx);
 /* Call fn for each published object, under the lock of ids. */
 void iommufd_each_object(struct iommufd_ctx *ctx, void (*fn)(void *arg, struct iommufd_object *obj),
 			 void *arg);
+/* In the child of a fork: for iommufd_each_object(). (forked.c) */
+void iommufd_object_forked(void *arg, struct iommufd_object *obj);
 
 /* ---- IOAS (ioas.c) */
 
