@@ -5,6 +5,7 @@
  * Nodes are split so that runs of ascending or descending insertions leave full leaves behind, and merged on
  * removal when they and a neighbour are nearly empty.
  */
+#include "base/failpoint.h"
 #include "base/range_map_private.h"
 
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 static struct range_node *node_new(const struct range_map *map, bool inner)
 {
 	size_t size = inner && map->gaps ? sizeof(struct gap_node) : sizeof(struct range_node);
-	struct range_node *node = aligned_alloc(64, align_up(size, 64));
+	struct range_node *node = failpoint() ? NULL : aligned_alloc(64, align_up(size, 64));
 
 	if (node)
 		node->nr = 0;

@@ -106,8 +106,8 @@ static bool model_gap(uint64_t from, uint64_t last, uint64_t size, uint64_t *sta
 
 static void check_gap(struct range_map *map)
 {
-	uint64_t from = rnd(3) ? rnd(SLOTS) : 0, size = 1 + rnd(rnd(2) ? 4 : 60), want_start, want_end, start,
-		 end;
+	uint64_t from = rnd(3) ? rnd(SLOTS) : 0, size = 1 + rnd(rnd(2) ? 4 : 60), want_start = 0,
+		 want_end = 0, start, end;
 	uint64_t last = rnd(2) ? SLOTS + 1000 : rnd(SLOTS);
 	bool want = model_gap(from, last, size, &want_start, &want_end);
 
