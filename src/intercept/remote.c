@@ -267,6 +267,7 @@ static const struct file_ops remote_ops = {
 	.write = remote_write,
 	.mmap = remote_mmap,
 	.mmio = remote_mmio,
+	.asked_for_nothing = true,
 };
 
 bool remote_open(const char *name, int oflags, int *fd)

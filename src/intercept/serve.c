@@ -173,6 +173,10 @@ static long plan_mapping(struct file *file, struct wire_packet *packet, struct w
 	rc = file_mmap(file, &plan);
 	if (rc)
 		return rc;
+	if (plan.holder) { /* the peer cannot say when its mapping goes */
+		file_put(plan.holder);
+		plan.holder = NULL;
+	}
 	memcpy(answer->data, &plan, sizeof(plan));
 	answer->len = sizeof(plan);
 	for (unsigned int i = 0; i < plan.nr; i++)

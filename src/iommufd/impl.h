@@ -283,8 +283,6 @@ struct iommufd_fault {
 	struct cds_list_head partial;  /* groups whose last fault has not come; under mutex */
 	struct cds_list_head response; /* groups that were read and wait for their answer; under mutex */
 };
-void iommufd_fault_forked(struct iommufd_object *obj);
-void iommufd_veventq_forked(struct iommufd_object *obj);
 
 /* A page request as a device reports it, and its answer. */
 struct iopf_fault {
@@ -372,8 +370,6 @@ struct iommufd_hw_dev *iommufd_viommu_find_dev(struct iommufd_viommu *viommu, ui
 int iommufd_viommu_report_event(struct iommufd_viommu *viommu, uint32_t type, const void *event, size_t len);
 /* Memory that the program may map at *offset of the iommufd (fd: a memfd of at least length). */
 int iommufd_viommu_alloc_mmap(struct iommufd_viommu *viommu, int fd, size_t length, uint64_t *offset);
-void iommufd_viommu_forked(struct iommufd_object *obj);
-void iommufd_mmaps_forked(struct iommufd_ctx *ctx);
 void iommufd_viommu_destroy_mmap(struct iommufd_viommu *viommu, uint64_t offset);
 int iommufd_mmap(struct iommufd_ctx *ctx, struct mmap_plan *plan);
 
