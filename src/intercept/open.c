@@ -64,6 +64,8 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 		return fresh(fd);
 	if (host && (flags & O_CREAT) && errno == ENOENT)
 		errno = EACCES;
+	if (!host && errno == ENOENT && (fd = failnth_open(path, flags)) != -ENOENT)
+		return (int)ret_errno_or(fd, saved_errno);
 	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {
 		return (int)ret_errno_or(node_open(buf.text, flags), saved_errno);
 	}

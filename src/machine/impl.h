@@ -58,6 +58,7 @@ struct tree;
 /* The directory of a function, and the rest of sysfs and /dev. Errors stay in the tree. */
 void write_pci_function(const struct uvfio_machine *machine, unsigned int index, struct tree *tree);
 void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree);
+void write_debugfs(struct tree *tree);
 void write_group(const struct uvfio_machine *machine, const struct machine_group *group, struct tree *tree);
 /* Take away what the two wrote. */
 void erase_pci_function(const struct device_config *dev, struct tree *tree);

@@ -206,6 +206,7 @@ int machine_write_tree(struct uvfio_machine *machine, const char *dir)
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
 		write_pci_function(machine, i, &tree);
 	write_vfio_nodes(machine, &tree);
+	write_debugfs(&tree);
 	close(tree.root);
 	return tree.error;
 }
