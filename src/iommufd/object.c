@@ -3,8 +3,8 @@
  * Objects: ids, counts, and how they end.
  *
  * An id is free, reserved (an object is being made, or the id is a tombstone), or published: then objects[id]
- * is the object, and lookups find it. A lookup raises both counts under the lock, unless one is 0: users 0
- * means that the object has been taken out, wait_cnt 0 that somebody waits, or has waited, to take it out.
+ * is the object, and lookups find it. A lookup raises both counts under the lock, unless one is 0: without
+ * users the object has been taken out, and without a wait_cnt nobody waits for calls any more.
  *
  * The lock protects ids, objects, and the step of users from 1 to 0. No other lock is taken inside it.
  */
@@ -80,6 +80,16 @@ void iommufd_ids_destroy(struct iommufd_ctx *ctx)
 void iommufd_ids_forked(struct iommufd_ctx *ctx)
 {
 	init_lock(ctx->ids);
+}
+
+void iommufd_ids_lock(struct iommufd_ctx *ctx)
+{
+	pthread_mutex_lock(&ctx->ids->lock);
+}
+
+void iommufd_ids_unlock(struct iommufd_ctx *ctx)
+{
+	pthread_mutex_unlock(&ctx->ids->lock);
 }
 
 bool iommufd_ids_empty(struct iommufd_ctx *ctx)
