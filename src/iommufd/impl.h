@@ -93,6 +93,8 @@ void iommufd_ids_destroy(struct iommufd_ctx *ctx); /* after iommufd_objects_dest
 void iommufd_ids_forked(struct iommufd_ctx *ctx);
 /* No id is given out: not even one that is reserved, or a tombstone. */
 bool iommufd_ids_empty(struct iommufd_ctx *ctx);
+void iommufd_ids_lock(struct iommufd_ctx *ctx); /* for ctx->vfio_ioas */
+void iommufd_ids_unlock(struct iommufd_ctx *ctx);
 /* size: of the structure that begins with struct iommufd_object. obj: of a pointer to it; it is zeroed
  * otherwise. -ENOMEM. */
 int iommufd_object_alloc(struct iommufd_ctx *ctx, size_t size, enum iommufd_object_type type, void *obj);
