@@ -120,6 +120,10 @@ void node_stat(const char *name, struct stat *st);
 /* What follows "/proc/self/", or the same with our process id, in path; NULL: it is another path. */
 const char *path_in_own_proc(const char *path);
 
+/* The status file of a process to which pinned memory is charged (status.c): a descriptor; -1: path is
+ * another, or nothing is charged. errno stays. */
+int status_open(const char *path, int oflags);
+
 /* A file of the kernel's failure injection (failnth.c). A descriptor; -ENOENT: path is none; -errno. */
 int failnth_open(const char *path, int oflags);
 

@@ -50,6 +50,9 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	fd = path_own_fd(path, "fdinfo");
 	if (fd >= 0)
 		return fdinfo_open(fd, flags);
+	fd = status_open(path, flags);
+	if (fd >= 0)
+		return fresh(fd);
 	host = path_to_host(dirfd, path, &buf);
 	if (host && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) &&
 	    !REAL(faccessat)(AT_FDCWD, host, F_OK, 0)) {

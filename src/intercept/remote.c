@@ -288,6 +288,24 @@ bool remote_open(const char *name, int oflags, int *fd)
 	return done;
 }
 
+bool remote_charges(pid_t pid, struct status_charges *charges)
+{
+	struct wire_msg msg = { .kind = WIRE_CHARGES, .arg = (uint64_t)pid };
+	sigset_t saved;
+	bool done = false;
+
+	if (!parent)
+		return false;
+	owners_lock(&saved);
+	if (parent && !request(parent, &msg, NULL, 0)) {
+		charges->pinned = owner_answer.msg.arg;
+		charges->locked = owner_answer.msg.len;
+		done = true;
+	}
+	owners_unlock(&saved);
+	return done;
+}
+
 /* The owner's address as it stands in the memfd: false when fd is something else. */
 static bool read_address(int fd, struct wire_address *address)
 {
