@@ -31,8 +31,8 @@ struct mmap_plan {
 	unsigned int nr;                                 /* out */
 	struct mmap_segment segments[MMAP_MAX_SEGMENTS]; /* out: ascending, without gaps */
 	/*
-	 * out: what the mapping keeps open instead of the file, with a reference for who asked; its release says
-	 * that the last of the mapping is gone. NULL: the file.
+	 * out: what the mapping keeps open instead of the file, with a reference for who asked; its release
+	 * says that the last of the mapping is gone. NULL: the file.
 	 */
 	struct file *holder;
 };
@@ -54,8 +54,8 @@ struct file_ops {
 	 * signal handler. */
 	int (*mmio)(struct file *file, uint64_t off, void *data, unsigned int len, bool write);
 	/*
-	 * A descriptor to stand for the file, its receiver's from then on, or -errno: for poll(), which asks the
-	 * kernel. No other file has its inode. NULL: a memfd.
+	 * A descriptor to stand for the file, its receiver's from then on, or -errno: for poll(), which asks
+	 * the kernel. No other file has its inode. NULL: a memfd.
 	 */
 	int (*descriptor)(struct file *file, int oflags);
 	bool asked_for_nothing; /* reads and writes of 0 bytes are carried out, too */
