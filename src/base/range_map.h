@@ -33,6 +33,12 @@ void range_map_destroy(struct range_map *map); /* frees the nodes, not the value
 /* 0; -EEXIST when it overlaps a range that is there; -ENOMEM, map unchanged. */
 int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void *value);
 
+/*
+ * The range that starts at start, and has at behind its start, ends before at; what it had from there on is a
+ * new one with that value. 0; -ENOENT: there is none; -ENOMEM, map unchanged.
+ */
+int range_map_split(struct range_map *map, uint64_t start, uint64_t at, void *value);
+
 /* Remove the range that starts exactly at start. Returns its value, or NULL. Needs no memory. */
 void *range_map_remove(struct range_map *map, uint64_t start);
 

@@ -239,6 +239,28 @@ int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void 
 	return 0;
 }
 
+int range_map_split(struct range_map *map, uint64_t start, uint64_t at, void *value)
+{
+	struct cursor cur;
+	uint64_t *end, last;
+	int ret;
+
+	if (!map->root)
+		return -ENOENT;
+	cursor_seek(map, start, &cur);
+	if (!cur.index[0] || cur.node[0]->start[cur.index[0] - 1] != start)
+		return -ENOENT;
+	end = &cur.node[0]->last[cur.index[0] - 1];
+	last = *end;
+	if (at <= start || at > last)
+		return -ENOENT;
+	*end = at - 1;
+	ret = range_map_insert(map, at, last, value);
+	if (ret)
+		*end = last;
+	return ret;
+}
+
 static void drop_root_chain(struct range_map *map)
 {
 	while (map->height > 1 && map->root->nr == 1) {

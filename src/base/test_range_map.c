@@ -151,6 +151,25 @@ static void try_remove(struct range_map *map, uint64_t start)
 		model_del(there);
 }
 
+static void try_split(struct range_map *map, uint64_t at)
+{
+	struct range *there = model[at], *rest;
+	uint64_t last;
+
+	if (!there || there->start == at) {
+		assert_int_equal(range_map_split(map, at, at, map), -ENOENT);
+		return;
+	}
+	last = there->last;
+	rest = malloc(sizeof(*rest));
+	*rest = (struct range){ at, last, rest };
+	for (uint64_t i = at; i <= last; i++)
+		model[i] = rest;
+	there->last = at - 1;
+	model_count++;
+	assert_int_equal(range_map_split(map, there->start, at, rest), 0);
+}
+
 static uint64_t expected_next;
 
 static void dropped(void *arg, const struct range *range)
@@ -210,6 +229,8 @@ static void churn(struct range_map *map, int ops, uint64_t bias)
 
 		if (rnd(100) < bias)
 			try_insert(map, start, last);
+		else if (!rnd(4))
+			try_split(map, start);
 		else if (!rnd(200))
 			try_remove_starts(map, start, MIN(start + rnd(400), (uint64_t)SLOTS - 1));
 		else

@@ -20,7 +20,8 @@ struct mm {
 	pid_t pid;
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
 	_Atomic uint64_t pinned_pages; /* by IOMMUFD: as VmPin of /proc/PID/status */
-	_Atomic uint64_t vmlck_pages;  /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
+	_Atomic uint64_t
+		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
 };
 
 struct mm *mm_self(void); /* with a reference */

@@ -392,6 +392,7 @@ int iommufd_test(struct iommufd_ucmd *ucmd);
 void iommufd_selftest_destroy(struct iommufd_object *obj);
 /* By how many iopt_pages is the page at va of mm pinned? Of all contexts. (iopt side) */
 unsigned int iopt_test_pins(struct mm *mm, uint64_t va);
+/* dmabuf.h has what IOMMU_TEST_OP_DMABUF_GET and _REVOKE need. */
 /* Bytes of memory that one batch may take: IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT. */
 extern size_t iommufd_test_memory_limit;
 #endif

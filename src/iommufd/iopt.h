@@ -41,10 +41,14 @@ int iopt_map_user_pages(struct iommufd_ctx *ctx, struct io_pagetable *iopt, stru
 int iopt_map_file_pages(struct iommufd_ctx *ctx, struct io_pagetable *iopt, const struct caller *caller,
 			uint64_t *iova, int fd, uint64_t start, uint64_t len, unsigned int prot,
 			unsigned int flags);
-/* IOMMU_IOAS_COPY: share the memory of [src_iova, +len). dst and src may be the same. */
+/* IOMMU_IOAS_COPY: share the memory of [src_iova, +len). dst and src may be the same; dst NULL: -ENOENT,
+ * after what is wrong with src. */
 int iopt_copy(struct io_pagetable *dst, uint64_t *dst_iova, struct io_pagetable *src, uint64_t src_iova,
 	      uint64_t len, unsigned int prot, unsigned int flags);
-/* Unmap whole areas in the range; -ENOENT none there, -ENOENT/-EINVAL when it would cut one (kernel's). */
+/*
+ * Unmap whole areas in the range. *unmapped bytes, also on failure: 0 is no failure. -ENOENT: it would cut
+ * one; -EBUSY: pinned for good; -EDEADLOCK: a driver does not let go of its pins.
+ */
 int iopt_unmap_iova(struct io_pagetable *iopt, uint64_t iova, uint64_t len, uint64_t *unmapped);
 int iopt_unmap_all(struct io_pagetable *iopt, uint64_t *unmapped);
 
@@ -68,6 +72,7 @@ uint64_t iopt_iova_ranges(struct io_pagetable *iopt, void (*fn)(void *arg, uint6
 int iopt_cut_iova(struct io_pagetable *iopt, const uint64_t *iovas, unsigned int nr);
 int iopt_disable_large_pages(struct io_pagetable *iopt); /* -EINVAL: domains or areas are there */
 void iopt_enable_large_pages(struct io_pagetable *iopt);
+bool iopt_large_pages_disabled(struct io_pagetable *iopt);
 
 /* Dirty tracking of one of its domains. */
 int iopt_set_dirty_tracking(struct io_pagetable *iopt, struct iommufd_domain *domain, bool on);
