@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+size_t iommufd_test_memory_limit; /* nothing here is done in batches that need memory */
+
 static pthread_mutex_t list_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct io_pagetable *list;
 

@@ -134,7 +134,7 @@ static int get_file(int fd, uint64_t start, uint64_t end, struct iopt_file **out
 	struct stat st;
 	int ret = 0;
 
-	if (fstat(fd, &st))
+	if (syscall(SYS_fstat, fd, &st))
 		return -errno;
 	pthread_mutex_lock(&files_lock);
 	*out = find_file(&st, start, end, true);
@@ -152,7 +152,7 @@ static bool is_memory_file(int fd)
 {
 	struct statfs fs;
 
-	return !fstatfs(fd, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
+	return !syscall(SYS_fstatfs, fd, &fs) && (fs.f_type == TMPFS_MAGIC || fs.f_type == HUGETLBFS_MAGIC);
 }
 
 /* fd is ours. file: NULL, or one of our own kind, which is no memory. */
@@ -165,7 +165,7 @@ static int pages_of_fd(struct iommufd_ctx *ctx, const struct caller *caller, int
 	struct iopt_pages *pages;
 	int ret = 0;
 
-	if (fcntl(fd, F_GETFL) & O_PATH)
+	if (syscall(SYS_fcntl, fd, F_GETFL) & O_PATH)
 		ret = -EBADF;
 	else if (!ours && is_memory_file(fd) && end > first)
 		ret = get_file(fd, first, end, &file);
