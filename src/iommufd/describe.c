@@ -7,6 +7,7 @@
 
 #include "base/base.h"
 #include "uapi/iommufd.h"
+#include "uapi/iommufd_test.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -252,6 +253,40 @@ static void hw_queue_alloc(struct text *t, const void *arg)
 	say(t, " -> hw_queue=%u", cmd->out_hw_queue_id);
 }
 
+/* Its many operations have little in common. */
+static void test_cmd(struct text *t, const void *arg)
+{
+	static const char *const ops[] = {
+		[IOMMU_TEST_OP_ADD_RESERVED] = "ADD_RESERVED",
+		[IOMMU_TEST_OP_MOCK_DOMAIN] = "MOCK_DOMAIN",
+		[IOMMU_TEST_OP_MD_CHECK_MAP] = "MD_CHECK_MAP",
+		[IOMMU_TEST_OP_MD_CHECK_REFS] = "MD_CHECK_REFS",
+		[IOMMU_TEST_OP_CREATE_ACCESS] = "CREATE_ACCESS",
+		[IOMMU_TEST_OP_DESTROY_ACCESS_PAGES] = "DESTROY_ACCESS_PAGES",
+		[IOMMU_TEST_OP_ACCESS_PAGES] = "ACCESS_PAGES",
+		[IOMMU_TEST_OP_ACCESS_RW] = "ACCESS_RW",
+		[IOMMU_TEST_OP_SET_TEMP_MEMORY_LIMIT] = "SET_TEMP_MEMORY_LIMIT",
+		[IOMMU_TEST_OP_MOCK_DOMAIN_REPLACE] = "MOCK_DOMAIN_REPLACE",
+		[IOMMU_TEST_OP_ACCESS_REPLACE_IOAS] = "ACCESS_REPLACE_IOAS",
+		[IOMMU_TEST_OP_MOCK_DOMAIN_FLAGS] = "MOCK_DOMAIN_FLAGS",
+		[IOMMU_TEST_OP_DIRTY] = "DIRTY",
+		[IOMMU_TEST_OP_MD_CHECK_IOTLB] = "MD_CHECK_IOTLB",
+		[IOMMU_TEST_OP_TRIGGER_IOPF] = "TRIGGER_IOPF",
+		[IOMMU_TEST_OP_DEV_CHECK_CACHE] = "DEV_CHECK_CACHE",
+		[IOMMU_TEST_OP_TRIGGER_VEVENT] = "TRIGGER_VEVENT",
+		[IOMMU_TEST_OP_PASID_ATTACH] = "PASID_ATTACH",
+		[IOMMU_TEST_OP_PASID_REPLACE] = "PASID_REPLACE",
+		[IOMMU_TEST_OP_PASID_DETACH] = "PASID_DETACH",
+		[IOMMU_TEST_OP_PASID_CHECK_HWPT] = "PASID_CHECK_HWPT",
+		[IOMMU_TEST_OP_DMABUF_GET] = "DMABUF_GET",
+		[IOMMU_TEST_OP_DMABUF_REVOKE] = "DMABUF_REVOKE",
+	};
+	const struct iommu_test_cmd *cmd = arg;
+
+	say_name(t, cmd->op, ops, ARRAY_SIZE(ops));
+	say(t, " id=%u", cmd->id);
+}
+
 static void (*const describe[])(struct text *t, const void *arg) = {
 	[IOMMUFD_CMD_DESTROY - IOMMUFD_CMD_BASE] = destroy,
 	[IOMMUFD_CMD_IOAS_ALLOC - IOMMUFD_CMD_BASE] = ioas_alloc,
@@ -273,6 +308,7 @@ static void (*const describe[])(struct text *t, const void *arg) = {
 	[IOMMUFD_CMD_VDEVICE_ALLOC - IOMMUFD_CMD_BASE] = vdevice_alloc,
 	[IOMMUFD_CMD_VEVENTQ_ALLOC - IOMMUFD_CMD_BASE] = veventq_alloc,
 	[IOMMUFD_CMD_HW_QUEUE_ALLOC - IOMMUFD_CMD_BASE] = hw_queue_alloc,
+	[_IOC_NR(IOMMU_TEST_CMD) - IOMMUFD_CMD_BASE] = test_cmd,
 };
 
 void iommufd_describe(const struct ioctl_call *call, const void *arg, char *buf, size_t len)

@@ -6,19 +6,19 @@
 #include "base/why.h"
 #include "iommufd/describe.h"
 #include "iommufd/impl.h"
+#include "uapi/iommufd_test.h"
 
 #include <stdlib.h>
 
 /* ---- ioctls */
 
-/* The mock's, as mock/ has it. */
-#define TEST_CMD _IO(IOMMUFD_TYPE, IOMMUFD_CMD_BASE + 32)
-
 #ifdef UVFIO_IOMMUFD_TEST
-#define LAST_CMD _IOC_NR(TEST_CMD)
+#define LAST_CMD _IOC_NR(IOMMU_TEST_CMD)
 #else
 #define LAST_CMD IOMMUFD_CMD_HW_QUEUE_ALLOC
 #endif
+
+_Static_assert(sizeof(struct iommu_test_cmd) <= IOC_ARG_MAX, "the largest one fits into the engine's buffer");
 
 struct iommufd_op {
 	int (*execute)(struct iommufd_ucmd *ucmd);
@@ -93,14 +93,7 @@ static const struct ioctl_row rows[] = {
 	ROW(IOMMU_VEVENTQ_ALLOC, iommu_veventq_alloc, out_veventq_fd, iommufd_veventq_alloc),
 	ROW(IOMMU_HW_QUEUE_ALLOC, iommu_hw_queue_alloc, length, iommufd_hw_queue_alloc_ioctl),
 #ifdef UVFIO_IOMMUFD_TEST
-	{ .cmd = TEST_CMD,
-	  .name = "IOMMU_TEST_CMD",
-	  .minsz = 68,
-	  .fullsz = 72,
-	  .row_flags = IOC_SIZED,
-	  .data = &(const struct iommufd_op){ iommufd_test },
-	  .handler = execute,
-	  .describe = iommufd_describe },
+	ROW(IOMMU_TEST_CMD, iommu_test_cmd, last, iommufd_test),
 #endif
 };
 
