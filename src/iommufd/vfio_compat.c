@@ -148,6 +148,15 @@ static struct iommufd_ctx *call_ctx(const struct ioctl_call *call)
 	return call->file->priv;
 }
 
+/* No page table has an entry that lets nobody pass; before that is noticed, sums are. */
+static bool maps_nothing(const struct vfio_iommu_type1_dma_map *map, unsigned int prot)
+{
+	uint64_t last;
+
+	return !prot && map->size && !add_overflows(map->iova, map->size - 1, &last) &&
+	       !add_overflows(map->vaddr, map->size - 1, &last);
+}
+
 static long ioctl_map_dma(struct ioctl_call *call, void *arg)
 {
 	const struct vfio_iommu_type1_dma_map *map = arg;
@@ -163,7 +172,9 @@ static long ioctl_map_dma(struct ioctl_call *call, void *arg)
 		prot |= IOMMU_READ;
 	if (map->flags & VFIO_DMA_MAP_FLAG_WRITE)
 		prot |= IOMMU_WRITE;
-	rc = iopt_map_user_pages(ctx, &ioas->iopt, call->caller->mm, &iova, map->vaddr, map->size, prot, 0);
+	rc = maps_nothing(map, prot) ? WHY(-EINVAL, "neither READ nor WRITE")
+				     : iopt_map_user_pages(ctx, &ioas->iopt, call->caller->mm, &iova,
+							   map->vaddr, map->size, prot, 0);
 	iommufd_put_object(ctx, &ioas->obj);
 	return rc;
 }
