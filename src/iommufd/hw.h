@@ -74,7 +74,7 @@ struct iommufd_domain_ops {
 	void (*unmap_end)(struct iommufd_domain *domain);
 	/* NULL when the domain cannot track dirty pages. */
 	int (*set_dirty_tracking)(struct iommufd_domain *domain, bool on);
-	/* Is dirty tracking on? and: call fn for each dirty stretch; clear unless keep. */
+	/* Call fn for each dirty stretch; clear unless keep. -EINVAL: tracking is off; not with fn NULL. */
 	int (*read_dirty)(struct iommufd_domain *domain, uint64_t iova, uint64_t size, bool keep,
 			  void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg);
 	/* A nested domain: NULL when it has nothing to invalidate. */

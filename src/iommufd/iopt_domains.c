@@ -240,20 +240,13 @@ struct clear_dirty {
 	int ret;
 };
 
-static void ignore_dirty(void *arg, uint64_t iova, uint64_t size)
-{
-	(void)arg;
-	(void)iova;
-	(void)size;
-}
-
 static bool clear_dirty(void *arg, struct range *range)
 {
 	struct clear_dirty *clear = arg;
 	const struct iopt_area *area = range->value;
 
-	clear->ret = clear->domain->ops->read_dirty(clear->domain, area->iova, area_size(area), false,
-						    ignore_dirty, NULL);
+	clear->ret = clear->domain->ops->read_dirty(clear->domain, area->iova, area_size(area), false, NULL,
+						    NULL);
 	return !clear->ret;
 }
 
