@@ -234,11 +234,11 @@ static void test_tree(void **state)
 	assert_non_null(mkdtemp(root));
 	assert_int_equal(machine_write_tree(m, root), 0);
 	before = count(root);
-	add(m, "device nvme,size=1M,group=1", "device@1:0:0 nvme,size=1M,addr=0000:00:02.0,group=1\n");
+	add(m, "device nvme,size=1M,group=1", "device@1:0:1 nvme,size=1M,addr=0000:00:02.0,group=1\n");
 	assert_int_equal(machine_tree_add(m, root, "0000:00:02.0"), 0);
 	with = count(root);
 	assert_true(with > before + 20);
-	add(m, "device nvme,size=1M", "device@2:1:1 nvme,size=1M,addr=0000:00:03.0,group=2\n");
+	add(m, "device nvme,size=1M", "device@2:1:2 nvme,size=1M,addr=0000:00:03.0,group=2\n");
 	assert_int_equal(machine_tree_add(m, root, "0000:00:03.0"), 0);
 	snprintf(path, sizeof(path), "%s/dev/vfio/2", root);
 	assert_int_equal(access(path, F_OK), 0);

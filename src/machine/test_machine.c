@@ -129,8 +129,9 @@ static void test_wrong_devices(void **state)
 		     "nvme: two devices at 0000:00:05.0: give one another address with addr=");
 	assert_wrong("device nvme,group=4\ndevice nvme,group=4,noiommu=on",
 		     "nvme: group=4 has devices with noiommu=on and with noiommu=off: use two groups");
-	assert_wrong("divice nvme",
-		     "a description has lines \"device ...\" and \"iommu ...\", not \"divice\"");
+	assert_wrong(
+		"divice nvme",
+		"a description has lines \"device ...\", \"iommu ...\" and \"vfio ...\", not \"divice\"");
 }
 
 static void test_far_option(void **state)
@@ -408,8 +409,51 @@ static void test_tree_function(void **state)
 	assert_mode("sys/devices/pci0000:00/0000:00:01.0/aer", S_IFDIR | 0755);
 	assert_mode("sys/devices/virtual/vfio/9/power/autosuspend_delay_ms", S_IFREG | 0644);
 	assert_mode("sys/bus/pci/drivers/vfio-pci/bind", S_IFREG | 0200);
-	assert_absent("sys/devices/pci0000:00/0000:00:01.0/vfio-dev");
 	assert_absent("sys/devices/pci0000:00/0000:00:01.0/physfn");
+	remove_tree();
+}
+
+static void test_tree_cdev(void **state)
+{
+	(void)state;
+	write_tree("device nvme,size=1M\ndevice nvme,size=1M,noiommu=on\ndevice nvme,size=1M");
+	assert_text("sys/devices/pci0000:00/0000:00:01.0/vfio-dev/vfio0/dev", "251:0\n");
+	assert_text("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/uevent",
+		    "MAJOR=251\nMINOR=2\nDEVNAME=vfio/devices/vfio2\n");
+	assert_link("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/device", "../../../0000:00:03.0");
+	assert_link("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/subsystem",
+		    "../../../../../class/vfio-dev");
+	assert_link("sys/class/vfio-dev/vfio2", "../../devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2");
+	assert_link("sys/dev/char/251:2", "../../devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2");
+	assert_link("dev/char/251:2", "../vfio/devices/vfio2");
+	assert_mode("dev/vfio/devices/vfio2", S_IFSOCK | 0600);
+	assert_mode("dev/iommu", S_IFSOCK | 0660);
+	assert_text("sys/devices/virtual/misc/iommu/uevent",
+		    "MAJOR=10\nMINOR=127\nDEVNAME=iommu\nDEVMODE=0660\n");
+	/* without an IOMMU there is a directory, but no node */
+	assert_link("sys/class/vfio-dev/vfio1", "../../devices/pci0000:00/0000:00:02.0/vfio-dev/vfio1");
+	assert_absent("sys/class/vfio-dev/vfio1/dev");
+	assert_absent("dev/vfio/devices/vfio1");
+	remove_tree();
+}
+
+static void test_tree_of_one_interface(void **state)
+{
+	(void)state;
+	write_tree("device nvme,size=1M\nvfio nodes=legacy");
+	assert_mode("dev/vfio/1", S_IFSOCK | 0600);
+	assert_absent("dev/iommu");
+	assert_absent("dev/vfio/devices");
+	assert_absent("sys/class/misc/iommu");
+	assert_absent("sys/class/vfio-dev/vfio0/dev");
+	remove_tree();
+	write_tree("device nvme,size=1M\nvfio nodes=iommufd");
+	assert_mode("dev/iommu", S_IFSOCK | 0660);
+	assert_mode("dev/vfio/devices/vfio0", S_IFSOCK | 0600);
+	assert_absent("dev/vfio/vfio");
+	assert_absent("dev/vfio/1");
+	assert_absent("sys/class/vfio");
+	assert_link("sys/bus/pci/devices/0000:00:01.0/iommu_group", "../../../kernel/iommu_groups/1");
 	remove_tree();
 }
 
@@ -478,9 +522,6 @@ static void test_tree_groups(void **state)
 	assert_mode("dev/vfio/vfio", S_IFSOCK | 0666);
 	assert_mode("dev/vfio/9", S_IFSOCK | 0600);
 	assert_link("dev/char/10:196", "../vfio/vfio");
-	assert_absent("dev/vfio/devices");
-	assert_absent("dev/iommu");
-	assert_absent("sys/class/vfio-dev");
 	remove_tree();
 }
 
@@ -524,6 +565,8 @@ int main(void)
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_failure_leaves_nothing),
 		cmocka_unit_test(test_tree_function),
+		cmocka_unit_test(test_tree_cdev),
+		cmocka_unit_test(test_tree_of_one_interface),
 		cmocka_unit_test(test_tree_resource),
 		cmocka_unit_test(test_tree_groups),
 		cmocka_unit_test(test_tree_noiommu),

@@ -13,23 +13,20 @@
 #include <time.h>
 #include <unistd.h>
 
-static int install(int rc, struct file *file)
-{
-	return rc ? rc : fdtable_install(file, O_CLOEXEC);
-}
-
 static int open_iommufd(struct bench *b)
 {
 	struct file *file;
+	int rc = iommufd_open(&b->params, false, O_RDWR, &file);
 
-	return install(iommufd_open(&b->params, false, O_RDWR, &file), file);
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
 }
 
 static int open_cdev(struct bench *b, int fake)
 {
 	struct file *file;
+	int rc = vfio_cdev_open(b->vfio, b->fake[fake].vdev.index, O_RDWR, &file);
 
-	return install(vfio_cdev_open(b->vfio, b->fake[fake].vdev.index, O_RDWR, &file), file);
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
 }
 
 static long bind_to(int cdev, int iommufd)
