@@ -68,13 +68,14 @@ def disk_of(directory):
     return disk
 
 
-def boot(directory, *words, device="", options=(), machine="q35"):
+def boot(directory, *words, device=f"host={BDF}", options=(), machine="q35", starter=()):
     """Boot from the controller, and see that the block was read and written."""
     disk, serial = disk_of(directory), os.path.join(directory, "serial")
     program, environment = qemu(FOLDER)
-    arguments = [*program, "-machine", machine, "-accel", "tcg", "-m", "64", "-nodefaults", "-no-user-config", "-display", "none",
-                 "-vga", "none", "-serial", f"file:{serial}", "-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1",
-                 *words, "-device", f"vfio-pci,host={BDF},bootindex=0{device}"]
+    arguments = [*starter, *program, "-machine", machine, "-accel", "tcg", "-m", "64", "-nodefaults", "-no-user-config",
+                 "-display", "none", "-vga", "none", "-serial", f"file:{serial}",
+                 "-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1", *words,
+                 "-device", f"vfio-pci,{device},bootindex=0"]
     done = subprocess.run(harness.command(*arguments, devices=[f"nvme,file={disk}"], options=options), env=environment,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=120, check=False)
     result = harness.Result(done.returncode, read(serial).decode(errors="replace") if os.path.exists(serial) else "",
@@ -99,17 +100,42 @@ def _(directory):
 
 @case("a guest boots from the controller: legacy container, registers not mapped")
 def _(directory):
-    boot(directory, device=",x-no-mmap=on")
+    boot(directory, device=f"host={BDF},x-no-mmap=on")
+
+
+@case("a guest boots from the controller: a container that is an IOMMUFD")
+def _(directory):
+    boot(directory, options=["--container=iommufd"])
 
 
 @case("a guest boots from the controller: IOMMUFD, q35")
 def _(directory):
-    boot(directory, "-object", "iommufd,id=i", device=",iommufd=i")
+    boot(directory, "-object", "iommufd,id=i", device=f"host={BDF},iommufd=i")
 
 
 @case("a guest boots from the controller: IOMMUFD, i440fx")
 def _(directory):
-    boot(directory, "-object", "iommufd,id=i", device=",iommufd=i", machine="pc")
+    boot(directory, "-object", "iommufd,id=i", device=f"host={BDF},iommufd=i", machine="pc")
+
+
+# Opens the two nodes, and starts a program with their numbers in place of {device} and {iommu}.
+STARTER = """
+import os, subprocess, sys
+cdev = next(name for name in os.listdir(f"/sys/bus/pci/devices/{sys.argv[1]}/vfio-dev") if name.startswith("vfio"))
+fds = {"device": os.open(f"/dev/vfio/devices/{cdev}", os.O_RDWR), "iommu": os.open("/dev/iommu", os.O_RDWR)}
+for fd in fds.values():
+    os.set_inheritable(fd, True)
+words = sys.argv[2:]
+for name, fd in fds.items():
+    words = [word.replace("{%s}" % name, str(fd)) for word in words]
+sys.exit(subprocess.run(words, pass_fds=list(fds.values())).returncode)
+"""
+
+
+@case("a guest boots from the controller: IOMMUFD, descriptors that the program which starts QEMU has opened")
+def _(directory):
+    boot(directory, "-object", "iommufd,id=i,fd={iommu}", device="fd={device},iommufd=i",
+         starter=[sys.executable, "-c", STARTER, BDF])
 
 
 if __name__ == "__main__":
