@@ -21,12 +21,17 @@ static int open_iommufd(struct bench *b)
 	return rc ? rc : fdtable_install(file, O_CLOEXEC);
 }
 
-static int open_cdev(struct bench *b, int fake)
+static int open_index(struct bench *b, unsigned int index)
 {
 	struct file *file;
-	int rc = vfio_cdev_open(b->vfio, b->fake[fake].vdev.index, O_RDWR, &file);
+	int rc = vfio_cdev_open(b->vfio, index, O_RDWR, &file);
 
 	return rc ? rc : fdtable_install(file, O_CLOEXEC);
+}
+
+static int open_cdev(struct bench *b, int fake)
+{
+	return open_index(b, b->fake[fake].vdev.index);
 }
 
 static long bind_to(int cdev, int iommufd)
@@ -237,7 +242,7 @@ static void *use_cdev(void *arg)
 	struct race *race = arg;
 
 	while (!race->stop) {
-		int fd = open_cdev(race->b, 0);
+		int fd = open_index(race->b, 0);
 		long rc;
 
 		if (fd < 0) {
