@@ -72,6 +72,9 @@ struct iommufd_domain_ops {
 	void (*unmap)(struct iommufd_domain *domain, uint64_t iova, uint64_t size);
 	void (*unmap_begin)(struct iommufd_domain *domain);
 	void (*unmap_end)(struct iommufd_domain *domain);
+	/* What map() calls mapped across iova is to be unmapped on either side of it alone. 0 or -ENOMEM.
+	 * NULL: that is so anyway. */
+	int (*split)(struct iommufd_domain *domain, uint64_t iova);
 	/* NULL when the domain cannot track dirty pages. */
 	int (*set_dirty_tracking)(struct iommufd_domain *domain, bool on);
 	/* Call fn for each dirty stretch; clear unless keep. -EINVAL: tracking is off; not with fn NULL. */

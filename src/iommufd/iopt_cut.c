@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * For VFIO's first type: areas are cut in two, which asks for domains that hold nothing but single pages.
- * Ours can be cut anywhere, and what is mapped does not change; the rules are the kernel's, and visible.
+ * For VFIO's first type: areas are cut in two, and what is mapped does not change. The kernel can do that
+ * only when it has mapped page by page; our domains are cut when it comes to it. The rules are the kernel's,
+ * since they can be seen.
  */
 #include "iommufd/iopt_private.h"
 
@@ -50,16 +51,28 @@ static void uncover_halves(struct iopt_area *area, struct iopt_area *rest)
 	cover_remove(&area->pages->cover, area_index(rest), area_last_index(rest));
 }
 
+/* A domain in which it is split is none the worse for it if the cut fails. */
+static int split_domains(struct io_pagetable *iopt, uint64_t iova)
+{
+	int ret = 0;
+
+	for (unsigned int i = 0; i < iopt->nr_domains && !ret; i++)
+		if (iopt->domains[i]->ops->split)
+			ret = iopt->domains[i]->ops->split(iopt->domains[i], iova);
+	return ret;
+}
+
 /* Under the pages' lock. */
 static int split_pages(struct io_pagetable *iopt, struct iopt_area *area, struct iopt_area *rest)
 {
-	int ret = 0;
+	int ret;
 
 	if (area->num_accesses)
 		return WHY(-EINVAL, "an access has pinned pages of the mapping");
 	if (iopt->nr_domains && !iopt->disable_large_pages)
 		return WHY(-EINVAL, "a domain may have mapped it in large pages");
-	if (iopt->nr_domains)
+	ret = split_domains(iopt, rest->iova);
+	if (!ret && iopt->nr_domains)
 		ret = cover_halves(area, rest);
 	if (ret)
 		return ret;
