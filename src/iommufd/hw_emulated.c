@@ -101,14 +101,15 @@ static void forget_dirty(void *arg, uint64_t iova, uint64_t size)
 	(void)size;
 }
 
-/* Marks from before tracking began, and from after it ended, are nobody's. */
+/* Without fn the marks are only cleared: those of a time without tracking are nobody's. */
 static int emulated_read_dirty(struct iommufd_domain *domain, uint64_t iova, uint64_t size, bool keep,
 			       void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg)
 {
 	struct emulated_domain *emulated = to_emulated(domain);
 
-	iommu_domain_read_dirty(emulated->table, iova, size, !keep, emulated->tracking ? fn : forget_dirty,
-				arg);
+	if (fn && !emulated->tracking)
+		return WHY(-EINVAL, "dirty tracking is off");
+	iommu_domain_read_dirty(emulated->table, iova, size, !keep, fn ? fn : forget_dirty, arg);
 	return 0;
 }
 
