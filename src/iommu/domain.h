@@ -63,6 +63,8 @@ int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, 
 /* Point what is mapped at [iova, iova+size), as one mapping made it, to other memory without a gap. */
 void iommu_domain_remap(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
 			unsigned int prot);
+/* What is mapped across iova may be unmapped on either side of it alone from here on. 0; -ENOMEM. */
+int iommu_domain_split(struct iommu_domain *domain, uint64_t iova);
 /* Clear entries; holes are fine. A leaf is never cut (callers unmap what they mapped). Cannot fail. */
 void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t size);
 /*

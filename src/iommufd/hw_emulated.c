@@ -74,6 +74,11 @@ static void emulated_unmap(struct iommufd_domain *domain, uint64_t iova, uint64_
 	iommu_domain_unmap(to_emulated(domain)->table, iova, size);
 }
 
+static int emulated_split(struct iommufd_domain *domain, uint64_t iova)
+{
+	return iommu_domain_split(to_emulated(domain)->table, iova);
+}
+
 static void emulated_unmap_begin(struct iommufd_domain *domain)
 {
 	iommu_domain_unmap_begin(to_emulated(domain)->table);
@@ -138,6 +143,7 @@ static const struct iommufd_domain_ops emulated_domain_ops = {
 	.unmap = emulated_unmap,
 	.unmap_begin = emulated_unmap_begin,
 	.unmap_end = emulated_unmap_end,
+	.split = emulated_split,
 	.free = emulated_free,
 	.set_describe = emulated_set_describe,
 	.forked = emulated_domain_forked,
@@ -148,6 +154,7 @@ static const struct iommufd_domain_ops tracked_domain_ops = {
 	.unmap = emulated_unmap,
 	.unmap_begin = emulated_unmap_begin,
 	.unmap_end = emulated_unmap_end,
+	.split = emulated_split,
 	.set_dirty_tracking = emulated_set_dirty_tracking,
 	.read_dirty = emulated_read_dirty,
 	.free = emulated_free,
