@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The mock's buffers of devices (iommufd/dmabuf.h), as the tests make and revoke them. */
+/* Mock dma-bufs: dmabuf.c has what they are to IOAS_MAP_FILE. */
 #include "iommufd/dmabuf.h"
-
 #include "base/why.h"
 #include "iommufd/mock/mock.h"
 
@@ -9,7 +8,6 @@
 
 #define MAX_SIZE (512 * UVFIO_PAGE_SIZE)
 
-/* Returns the descriptor. */
 int mock_test_dmabuf_get(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 {
 	uint64_t size = align_up(cmd->dmabuf_get.length, UVFIO_PAGE_SIZE);
@@ -26,16 +24,16 @@ int mock_test_dmabuf_get(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 
 int mock_test_dmabuf_revoke(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 {
-	int fd = cmd->dmabuf_revoke.dmabuf_fd;
+	int fd = cmd->dmabuf_revoke.dmabuf_fd, rc;
 	struct file *file;
-	int rc = ucmd->caller->ops->get_file(ucmd->caller, fd, &file);
 
+	rc = ucmd->caller->ops->get_file(ucmd->caller, fd, &file);
 	if (rc)
-		return rc == -EBADFD ? WHY(-EINVAL, "descriptor %d is no buffer of a device", fd) : rc;
+		return rc == -EBADF ? rc : WHY(-EINVAL, "descriptor %d is no dma-buf", fd);
 	if (iommufd_dmabuf_is(file))
 		iommufd_dmabuf_revoke(file, cmd->dmabuf_revoke.revoked);
 	else
-		rc = WHY(-EINVAL, "descriptor %d is no buffer of a device", fd);
+		rc = WHY(-EINVAL, "descriptor %d is no dma-buf", fd);
 	file_put(file);
 	return rc;
 }
