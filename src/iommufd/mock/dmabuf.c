@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Mock dma-bufs: dmabuf.c has what they are to IOAS_MAP_FILE. */
+/* The mock's buffers of devices (iommufd/dmabuf.h), as the tests make and revoke them. */
 #include "iommufd/dmabuf.h"
+
 #include "base/why.h"
 #include "iommufd/mock/mock.h"
 
@@ -8,6 +9,7 @@
 
 #define MAX_SIZE (512 * UVFIO_PAGE_SIZE)
 
+/* Returns the descriptor. */
 int mock_test_dmabuf_get(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 {
 	uint64_t size = align_up(cmd->dmabuf_get.length, UVFIO_PAGE_SIZE);
@@ -24,16 +26,16 @@ int mock_test_dmabuf_get(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 
 int mock_test_dmabuf_revoke(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)
 {
-	int fd = cmd->dmabuf_revoke.dmabuf_fd, rc;
+	int fd = cmd->dmabuf_revoke.dmabuf_fd;
 	struct file *file;
+	int rc = ucmd->caller->ops->get_file(ucmd->caller, fd, &file);
 
-	rc = ucmd->caller->ops->get_file(ucmd->caller, fd, &file);
 	if (rc)
-		return rc == -EBADF ? rc : WHY(-EINVAL, "descriptor %d is no dma-buf", fd);
+		return rc == -EBADFD ? WHY(-EINVAL, "descriptor %d is no buffer of a device", fd) : rc;
 	if (iommufd_dmabuf_is(file))
 		iommufd_dmabuf_revoke(file, cmd->dmabuf_revoke.revoked);
 	else
-		rc = WHY(-EINVAL, "descriptor %d is no dma-buf", fd);
+		rc = WHY(-EINVAL, "descriptor %d is no buffer of a device", fd);
 	file_put(file);
 	return rc;
 }
