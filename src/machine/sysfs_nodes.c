@@ -7,7 +7,9 @@
 #include "machine/impl.h"
 #include "machine/tree.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <unistd.h>
 
 /* A character device: its node below /dev, and its directory in sysfs. */
 struct node {
@@ -111,7 +113,6 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree)
 		write_node(tree, &container);
 	}
 	if (machine->config.vfio.iommufd) {
-		tree_dir(tree, "dev/vfio/devices");
 		tree_dir(tree, "sys/module/iommufd");
 		write_node(tree, &iommu);
 	}
@@ -202,11 +203,12 @@ void write_cdev(const struct uvfio_machine *machine, const struct device_config 
 	write_class_device(tree, node.node.class, node.name, node.dir);
 }
 
-/* The directory goes with the function's. */
+/* Its directory goes with the function's, that of the nodes with the last of them. */
 void erase_cdev(const struct device_config *dev, struct tree *tree)
 {
 	struct cdev_node node;
 
 	cdev_node(dev, &node);
 	erase_node(tree, &node.node);
+	unlinkat(tree->root, "dev/vfio/devices", AT_REMOVEDIR);
 }

@@ -80,7 +80,8 @@ def added_device_is_found_by_a_running_program():
             s.says('ready')
             expect(s.ctl('add', 'nvme,size=16M,addr=0000:00:07.0,group=9'), 0, '', '0000:00:07.0\n')
             assert s.entries('sys', 'bus', 'pci', 'devices') == [BDF, '0000:00:07.0']
-            assert s.entries('dev', 'vfio') == ['1', '9', 'vfio']
+            assert s.entries('dev', 'vfio') == ['1', '9', 'devices', 'vfio']
+            assert s.entries('dev', 'vfio', 'devices') == ['vfio0', 'vfio1']
             s.process.stdin.write('\n')
             s.process.stdin.flush()
             s.says('open')
