@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -199,6 +200,41 @@ static void test_context_keeps_file(void **state)
 	assert_int_equal(file_read(f->file, &self_caller, (uintptr_t)&id, sizeof(id), 0), -EINVAL);
 }
 
+/* ---- fork */
+
+static int in_child(struct fixture *f, uint32_t held, uint32_t *other)
+{
+	iommufd_forked(f->file);
+	return destroy(f, held) || ioas_alloc(f, other) || *other != held;
+}
+
+/* Another thread of the parent is in a call, and has locks: the child has neither. */
+static void test_fork_during_calls(void **state)
+{
+	struct fixture *f = *state;
+	struct iommufd_ctx *ctx = f->file->priv;
+	struct iommufd_ioas *ioas;
+	uint32_t id, other;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(ioas_alloc(f, &id), 0);
+	ioas = iommufd_get_ioas(ctx, id);
+	assert_non_null(ioas);
+	assert_int_equal(destroy(f, id), -EBUSY);
+	pthread_mutex_lock(&ioas->mutex);
+	iommufd_ids_lock(ctx);
+	pid = fork();
+	if (!pid)
+		_exit(in_child(f, id, &other));
+	iommufd_ids_unlock(ctx);
+	pthread_mutex_unlock(&ioas->mutex);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	iommufd_put_object(ctx, &ioas->obj);
+	assert_int_equal(destroy(f, id), 0);
+}
+
 /* ---- options */
 
 static long option(struct fixture *f, struct iommu_option cmd, uint64_t *value)
@@ -322,6 +358,7 @@ int main(void)
 		TEST(test_every_failure),
 #endif
 		TEST(test_context_keeps_file),
+		TEST(test_fork_during_calls),
 		TEST(test_rlimit_mode),
 		TEST(test_options),
 		cmocka_unit_test(test_container_charges_like_vfio),
