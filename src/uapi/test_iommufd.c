@@ -35,8 +35,6 @@ static void test_ours(void **state)
 static void test_systems(void **state)
 {
 	(void)state;
-	if (!system_figures_nr)
-		skip();
 	for (size_t i = 0; i < system_figures_nr; i++)
 		check(&system_figures[i], true);
 }
@@ -61,9 +59,15 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_names),
+	};
+	const struct CMUnitTest tests_of_system[] = {
 		cmocka_unit_test(test_systems),
+		cmocka_unit_test(test_ours),
 		cmocka_unit_test(test_names),
 	};
 
-	return cmocka_run_group_tests_name("uapi_iommufd", tests, NULL, NULL);
+	if (!system_figures_nr) /* nothing to compare with */
+		return cmocka_run_group_tests_name("uapi_iommufd", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("uapi_iommufd", tests_of_system, NULL, NULL);
 }
