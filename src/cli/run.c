@@ -29,8 +29,8 @@ static const struct cli_option run_options[] = {
 	  "Without --device: one NVMe controller with 256 MiB of RAM behind it at 0000:00:01.0.\n"
 	  "A comma within a value is written twice." },
 	{ "iommu", "KEY=VALUE[,KEY=VALUE...]", OPT_IOMMU,
-	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent;\n"
-	  "uvfio devices shows their meaning and defaults" },
+	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent,\n"
+	  "dirty-tracking; uvfio devices shows their meaning and defaults" },
 	{ "legacy-only", NULL, OPT_LEGACY_ONLY,
 	  "only VFIO's groups and containers: no /dev/iommu, no /dev/vfio/devices" },
 	{ "iommufd-only", NULL, OPT_IOMMUFD_ONLY,

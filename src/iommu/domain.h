@@ -34,6 +34,7 @@ struct iommu_params {
 	bool memlock_rlimit;      /* charge and obey RLIMIT_MEMLOCK */
 	uint64_t memlock_pages;   /* or this limit; UINT64_MAX: unlimited */
 	bool coherent;            /* VFIO_DMA_CC_IOMMU; default false */
+	bool dirty_tracking;      /* of IOMMUFD's HWPTs; default true */
 	unsigned int nr_reserved; /* windows that no mapping may touch; default 0xfee00000-0xfeefffff */
 	struct iommu_range reserved[16];
 	char reserved_type[16][12]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */

@@ -231,11 +231,15 @@ static uint64_t vtd_cap(const struct iommu_params *params)
 /* The extended one. Marks for dirty pages exist in scalable mode only, with second-stage tables. */
 static uint64_t vtd_ecap(const struct iommu_params *params)
 {
-	uint64_t ecap = BIT64(0) /* coherent walks */ | BIT64(1) /* queued invalidation */ | BIT64(3) |
-			BIT64(4) /* interrupt remapping, x2APIC */ |
-			(uint64_t)0x50 << 8 /* IOTLB registers */ | BIT64(43) | BIT64(45) | BIT64(46);
+	uint64_t ecap = BIT64(0) /* coherent walks */ | BIT64(1) /* queued invalidation */ |
+			(uint64_t)0x50 << 8 /* IOTLB registers */;
 
-	return params->coherent ? ecap | BIT64(7) : ecap;
+	ecap |= BIT64(3) | BIT64(4); /* interrupt remapping, x2APIC */
+	if (params->coherent)
+		ecap |= BIT64(7); /* snoop control */
+	if (params->dirty_tracking)
+		ecap |= BIT64(43) | BIT64(45) | BIT64(46);
+	return ecap;
 }
 
 static int emulated_hw_info(struct iommufd_hw_dev *hw, uint32_t *type, void *buf, size_t *len)
@@ -267,7 +271,7 @@ void iommufd_emulated_dev_init(struct iommufd_emulated_dev *dev, struct iommu_de
 			.ops = &emulated_dev_ops,
 			.group = group,
 			.name = iommu_dev->name,
-			.dirty_tracking = true,
+			.dirty_tracking = params->dirty_tracking,
 			.enforce_coherency = params->coherent,
 			.pci = true,
 		},

@@ -243,6 +243,29 @@ static void track(struct emulated *e, uint32_t hwpt, bool on)
 	assert_int_equal(call(e->b, IOMMU_HWPT_SET_DIRTY_TRACKING, &cmd), 0);
 }
 
+/* --iommu dirty-tracking=off */
+static void test_no_tracking(void **state)
+{
+	struct emulated *e = *state;
+	struct iommu_hw_info_vtd vtd = { 0 };
+	struct iommu_hw_info cmd = {
+		.size = sizeof(cmd),
+		.dev_id = e->id,
+		.data_len = sizeof(vtd),
+		.data_uptr = (uint64_t)(uintptr_t)&vtd,
+	};
+	uint32_t ioas = ioas_new(e->b);
+
+	e->b->params.dirty_tracking = false;
+	iommufd_emulated_dev_init(&e->dev, &e->iommu_dev, &e->b->groups[0], &e->b->params);
+	assert_int_equal(call(e->b, IOMMU_GET_HW_INFO, &cmd), 0);
+	assert_int_equal(cmd.out_capabilities, IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED);
+	assert_int_equal(vtd.ecap_reg >> 43, 0);
+	assert_int_equal(
+		alloc(e, ioas, (struct iommu_hwpt_alloc){ .flags = IOMMU_HWPT_ALLOC_DIRTY_TRACKING }),
+		-EOPNOTSUPP);
+}
+
 /* Exactly the pages that the device wrote, from when tracking began. */
 static void test_dirty(void **state)
 {
@@ -309,7 +332,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		E(test_dma),     E(test_windows), E(test_replace_under_dma), E(test_hwpt),
-		E(test_hw_info), E(test_dirty),   E(test_dirty_huge),
+		E(test_hw_info), E(test_dirty),   E(test_dirty_huge),        E(test_no_tracking),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,18 +162,21 @@ static void test_iommu(void **state)
 	assert_false(c.iommu.memlock_rlimit);
 	assert_true(c.iommu.memlock_pages == UINT64_MAX);
 	assert_false(c.iommu.coherent);
+	assert_true(c.iommu.dirty_tracking);
 	assert_int_equal(c.iommu.nr_reserved, 1);
 	assert_int_equal(c.iommu.reserved[0].start, 0xfee00000);
 	assert_int_equal(c.iommu.reserved[0].last, 0xfeefffff);
 	assert_string_equal(c.iommu.reserved_type[0], "msi");
 	machine_config_free(&c);
 
-	c = parse("iommu width=39,memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n");
+	c = parse("iommu width=39,memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n"
+		  "iommu dirty-tracking=off\n");
 	assert_int_equal(c.iommu.width, 40);
 	assert_int_equal(c.iommu.pgsizes, 4096);
 	assert_int_equal(c.iommu.dma_entries, 65535);
 	assert_int_equal(c.iommu.memlock_pages, 64 << 8);
 	assert_true(c.iommu.coherent);
+	assert_false(c.iommu.dirty_tracking);
 	machine_config_free(&c);
 
 	c = parse("iommu memlock=rlimit,reserved=none");
@@ -230,7 +233,7 @@ static void test_wrong_iommu(void **state)
 		     "--iommu: memlock=much is not possible: use unlimited, rlimit, or a size like 64M");
 	assert_wrong("iommu with=3",
 		     "--iommu: there is no option with: known are width, reserved, pgsizes, dma-entries, "
-		     "memlock, coherent");
+		     "memlock, coherent, dirty-tracking");
 }
 
 static void test_too_many_windows(void **state)

@@ -342,7 +342,7 @@ def devices_list():
         expect(everything, 0, '')
         assert everything.stdout.startswith('nvme: ')
         for key in ('file', 'size', 'ns', 'readonly', 'lba', 'mdts', 'queues', 'addr', 'group', 'noiommu', 'width',
-                    'reserved', 'pgsizes', 'dma-entries', 'memlock', 'coherent'):
+                    'reserved', 'pgsizes', 'dma-entries', 'memlock', 'coherent', 'dirty-tracking'):
             assert re.search(rf'^  {key}=\S+ +\S', everything.stdout, re.M), key
         for line in everything.stdout.splitlines():
             if line.startswith('  '):
