@@ -52,7 +52,8 @@ struct iommufd_object_ops {
 extern const struct iommufd_object_ops iommufd_object_ops[IOMMUFD_OBJ_MAX]; /* main.c */
 
 struct iommufd_ctx {
-	struct file *file; /* which this is of; no reference */
+	struct file *file;   /* which this is of; no reference */
+	unsigned int number; /* 1, 2, ...: its name for people */
 	const struct iommu_params *params;
 	struct iommufd_ids *ids; /* object.c */
 	pthread_mutex_t groups_lock;
@@ -77,6 +78,7 @@ struct iommufd_ucmd {
 };
 /* Copy arg back: as much as the caller's structure has of len bytes. 0 or -EFAULT. */
 int iommufd_ucmd_respond(struct iommufd_ucmd *ucmd, size_t len);
+bool iommufd_file_is(const struct file *file);
 
 /* ---- memory and failures (alloc.c) */
 

@@ -77,6 +77,32 @@ void iommufd_access_unpin_pages(struct iommufd_access *access, uint64_t iova, ui
 int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, size_t len,
 		      unsigned int flags);
 
+/* ---- what there is, for those who look from outside (list.c) */
+
+struct iommufd_mapping {
+	uint64_t iova, size;
+	uint64_t va;       /* 0: a file's */
+	unsigned int prot; /* IOMMU_READ, IOMMU_WRITE */
+};
+
+struct iommufd_ioas_info {
+	unsigned int ctx; /* 1, 2, ... in the order in which contexts were made */
+	uint32_t id;
+	bool compat;                /* it is what VFIO's containers' requests are about */
+	const unsigned int *groups; /* of the devices that are bound to the context */
+	unsigned int nr_groups;
+	uint64_t count, bytes;                  /* of all mappings */
+	const struct iommufd_mapping *mappings; /* the first ones */
+	unsigned int nr;
+};
+
+typedef void iommufd_ioas_fn(void *arg, const struct iommufd_ioas_info *info);
+/*
+ * Call fn for each IOAS of each context with these params, with up to max of its mappings; no lock is held
+ * then. 0 or -ENOMEM.
+ */
+int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg);
+
 /* ---- for VFIO's containers on IOMMUFD */
 
 /* The context's compat IOAS, made when there is none. */

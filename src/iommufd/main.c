@@ -147,6 +147,8 @@ static void ctx_free(struct iommufd_ctx *ctx)
 	free(ctx);
 }
 
+static _Atomic unsigned int last_number;
+
 static struct iommufd_ctx *ctx_new(const struct iommu_params *params, bool as_container)
 {
 	struct iommufd_ctx *ctx = iommufd_zalloc(sizeof(*ctx));
@@ -158,6 +160,7 @@ static struct iommufd_ctx *ctx_new(const struct iommu_params *params, bool as_co
 		return NULL;
 	}
 	ctx->params = params;
+	ctx->number = atomic_fetch_add(&last_number, 1) + 1;
 	ctx->account_mode = as_container ? IOPT_ACCOUNT_MM : IOPT_ACCOUNT_USER;
 	init_locks(ctx);
 	CDS_INIT_LIST_HEAD(&ctx->groups);
@@ -184,6 +187,11 @@ static const struct file_ops iommufd_fops = {
 	.ioctl = iommufd_ioctl,
 	.mmap = iommufd_file_mmap,
 };
+
+bool iommufd_file_is(const struct file *file)
+{
+	return file->ops == &iommufd_fops;
+}
 
 int iommufd_open(const struct iommu_params *params, bool as_container, int oflags, struct file **file)
 {
