@@ -202,7 +202,7 @@ static void test_dirty(void **state)
 {
 	struct rig *rig = *state;
 	char *memory = rig_memory(16384);
-	unsigned char bits[1] = { 0xff };
+	unsigned char bits[8] = { 0xff }; /* words are read and written */
 	uint32_t idev, hwpt, plain;
 
 	assert_int_equal(rig_device(rig, rig->ioas, 0, NULL, &plain, &idev), 0);
@@ -254,7 +254,7 @@ static void test_dirty_huge(void **state)
 	const uint64_t length = (1 << 20) + 16384;
 	struct rig *rig = *state;
 	char *memory = rig_memory(length);
-	static unsigned char bits[65];
+	static unsigned char bits[72];
 	uint32_t idev, hwpt;
 
 	assert_int_equal(rig_device(rig, rig->ioas, 0, NULL, NULL, &idev), 0);
