@@ -49,9 +49,9 @@ static void leaf_move(struct range_node *to, struct range_node *from, uint64_t p
 	from->nr = pos;
 }
 
-/* A child that has come out of the one before it: what is known of its gaps is what was known of that. */
+/* gap: the bound of the child's gaps, for a map with gaps. */
 static void inner_insert(const struct range_map *map, struct range_node *node, uint64_t pos, uint64_t key,
-			 struct range_node *child)
+			 struct range_node *child, uint64_t gap)
 {
 	uint64_t tail = node->nr - pos;
 
@@ -60,10 +60,8 @@ static void inner_insert(const struct range_map *map, struct range_node *node, u
 	node->key[pos] = key;
 	node->child[pos] = child;
 	if (map->gaps) {
-		uint64_t *gap = node_gaps(node);
-
-		MOVE(gap, pos + 1, pos, tail);
-		gap[pos] = pos ? gap[pos - 1] : UINT64_MAX;
+		MOVE(node_gaps(node), pos + 1, pos, tail);
+		node_gaps(node)[pos] = gap;
 	}
 	node->nr++;
 }
@@ -140,15 +138,15 @@ static uint64_t split_leaf(struct range_node *leaf, struct range_node *right, ui
 }
 
 static uint64_t split_inner(const struct range_map *map, struct range_node *node, struct range_node *right,
-			    uint64_t pos, uint64_t key, struct range_node *child)
+			    uint64_t pos, uint64_t key, struct range_node *child, uint64_t gap)
 {
 	uint64_t keep = pos == node->nr ? node->nr : node->nr / 2;
 
 	inner_move(map, right, node, keep);
 	if (pos < keep)
-		inner_insert(map, node, pos, key, child);
+		inner_insert(map, node, pos, key, child, gap);
 	else
-		inner_insert(map, right, pos - keep, key, child);
+		inner_insert(map, right, pos - keep, key, child, gap);
 	return right->key[0];
 }
 
@@ -187,16 +185,17 @@ static int insert_split(struct range_map *map, struct cursor *cur, const struct 
 	while (++level < map->height) {
 		struct range_node *node = cur->node[level];
 		uint64_t pos = cur->index[level] + 1;
+		uint64_t gap = map->gaps ? node_gaps(node)[pos - 1] : 0; /* right comes out of that child */
 
 		if (node->nr < INNER_MAX) {
-			inner_insert(map, node, pos, key, right);
+			inner_insert(map, node, pos, key, right, gap);
 			return 0;
 		}
-		key = split_inner(map, node, fresh[level], pos, key, right);
+		key = split_inner(map, node, fresh[level], pos, key, right, gap);
 		right = fresh[level];
 	}
-	inner_insert(map, fresh[level], 0, 0, map->root);
-	inner_insert(map, fresh[level], 1, key, right);
+	inner_insert(map, fresh[level], 0, 0, map->root, UINT64_MAX);
+	inner_insert(map, fresh[level], 1, key, right, UINT64_MAX);
 	map->root = fresh[level];
 	map->height++;
 	return 0;

@@ -331,6 +331,32 @@ static void test_runs(void **state)
 	assert_null(map.root);
 }
 
+/* A run that was made by appending, as deep as it gets. */
+static void test_gap_run(void **state)
+{
+	const uint64_t n = 100000;
+	struct range_map map;
+	uint64_t start, end;
+
+	(void)state;
+	range_map_init_gaps(&map);
+	for (uint64_t i = 0; i < n; i++) {
+		assert_true(range_map_gap(&map, 1, UINT64_MAX, 4, &start, &end));
+		assert_int_equal(start, 1 + i * 4);
+		assert_int_equal(range_map_insert(&map, start, start + 3, &map), 0);
+	}
+	for (int i = 0; i < 20000; i++) {
+		uint64_t at = 1 + rnd(n) * 4;
+
+		assert_ptr_equal(range_map_remove(&map, at), &map);
+		assert_true(range_map_gap(&map, 1, UINT64_MAX, 4, &start, &end));
+		assert_int_equal(start, at);
+		assert_int_equal(end, at + 3);
+		assert_int_equal(range_map_insert(&map, at, at + 3, &map), 0);
+	}
+	range_map_destroy(&map);
+}
+
 static void test_edges(void **state)
 {
 	struct range_map map;
