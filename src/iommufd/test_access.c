@@ -297,12 +297,83 @@ static void test_internal(void **state)
 	assert_int_equal(destroy(b, ioas), 0);
 }
 
+/* ---- failures everywhere */
+
+#ifdef UVFIO_IOMMUFD_TEST
+static struct user sweep_user;
+static uint32_t sweep_ioas[2];
+
+static long sweep_create(struct bench *b)
+{
+	int rc = iommufd_access_create(b->ctx, &pinning_ops, &sweep_user, &sweep_user.access, &sweep_user.id);
+
+	if (!rc)
+		iommufd_access_destroy(sweep_user.access);
+	return rc;
+}
+
+static long sweep_attach(struct bench *b)
+{
+	(void)b;
+	if (sweep_user.access->ioas)
+		iommufd_access_detach(sweep_user.access);
+	return iommufd_access_attach(sweep_user.access, sweep_ioas[0]);
+}
+
+static long sweep_replace(struct bench *b)
+{
+	struct iommufd_ioas *before = sweep_user.access->ioas;
+	long rc = iommufd_access_replace(sweep_user.access, sweep_ioas[1]);
+
+	(void)b;
+	if (rc)
+		assert_ptr_equal(sweep_user.access->ioas, before);
+	return rc;
+}
+
+static long sweep_pin(struct bench *b)
+{
+	struct iommufd_page pages[4];
+	long rc = iommufd_access_pin_pages(sweep_user.access, BASE, 4 * PG, pages, 0);
+
+	(void)b;
+	if (!rc)
+		iommufd_access_unpin_pages(sweep_user.access, BASE, 4 * PG);
+	return rc;
+}
+
+static void test_failpoints(void **state)
+{
+	struct bench *b = *state;
+
+	for (int i = 0; i < 2; i++) {
+		sweep_ioas[i] = ioas_new(b);
+		assert_int_equal(map(b, sweep_ioas[i], BASE, 2), 0);
+		assert_int_equal(map(b, sweep_ioas[i], BASE + 2 * PG, 2), 0);
+	}
+	sweep(b, sweep_create);
+	user_new(b, &sweep_user, &pinning_ops);
+	sweep(b, sweep_attach);
+	sweep(b, sweep_replace);
+	sweep(b, sweep_pin);
+	assert_int_equal(unmap(b, sweep_ioas[1], BASE, 4 * PG), 0); /* nothing stayed pinned */
+	assert_int_equal(sweep_user.told, 1);                       /* when it was replaced */
+	iommufd_access_destroy(sweep_user.access);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(destroy(b, sweep_ioas[i]), 0);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_attach),   T(test_attach_alignment), T(test_keeps_context), T(test_pin),
-		T(test_unmap),    T(test_replace_pinned),   T(test_busy),          T(test_rw),
+		T(test_attach),     T(test_attach_alignment), T(test_keeps_context), T(test_pin),
+		T(test_unmap),      T(test_replace_pinned),   T(test_busy),          T(test_rw),
 		T(test_internal),
+#ifdef UVFIO_IOMMUFD_TEST
+		T(test_failpoints),
+#endif
+
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

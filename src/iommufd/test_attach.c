@@ -404,39 +404,6 @@ static void test_pasid_of_none(void **state)
 /* ---- failures everywhere */
 
 #ifdef UVFIO_IOMMUFD_TEST
-/* fn with the first, the second .. failpoint failing, until it gets through. */
-static void sweep(struct bench *b, long (*fn)(struct bench *b))
-{
-	uint32_t by_a = translated_by(b, A), by_b = translated_by(b, B);
-	int domains = fake_domains;
-	bool failed = true;
-	unsigned int n;
-
-	for (n = 1; failed; n++) {
-		long rc;
-
-		failpoint_set(n);
-		rc = fn(b);
-		failed = !failpoint_get();
-		failpoint_set(0);
-		if (!failed) {
-			assert_true(rc >= 0);
-			break;
-		}
-		if (rc >= 0) { /* it can do without */
-			by_a = translated_by(b, A);
-			by_b = translated_by(b, B);
-			domains = fake_domains;
-			continue;
-		}
-		assert_true(rc == -ENOMEM || rc == -ENOENT || rc == -EINVAL || rc == -EFAULT);
-		assert_int_equal(translated_by(b, A), by_a);
-		assert_int_equal(translated_by(b, B), by_b);
-		assert_int_equal(fake_domains, domains);
-	}
-	assert_true(n > 2);
-}
-
 static uint32_t sweep_ioas[2];
 
 static long bind_a(struct bench *b)

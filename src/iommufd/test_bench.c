@@ -424,3 +424,37 @@ struct fake_domain *domain_of(struct bench *b, int dev)
 {
 	return to_fake(b->devs[dev].now[IOMMU_NO_PASID]);
 }
+
+#ifdef UVFIO_IOMMUFD_TEST
+void sweep(struct bench *b, long (*fn)(struct bench *b))
+{
+	uint32_t by_a = translated_by(b, A), by_b = translated_by(b, B);
+	int domains = fake_domains;
+	bool failed = true;
+	unsigned int n;
+
+	for (n = 1; failed; n++) {
+		long rc;
+
+		failpoint_set(n);
+		rc = fn(b);
+		failed = !failpoint_get();
+		failpoint_set(0);
+		if (!failed) {
+			assert_true(rc >= 0);
+			break;
+		}
+		if (rc >= 0) { /* it can do without */
+			by_a = translated_by(b, A);
+			by_b = translated_by(b, B);
+			domains = fake_domains;
+			continue;
+		}
+		assert_true(rc == -ENOMEM || rc == -ENOENT || rc == -EINVAL || rc == -EFAULT);
+		assert_int_equal(translated_by(b, A), by_a);
+		assert_int_equal(translated_by(b, B), by_b);
+		assert_int_equal(fake_domains, domains);
+	}
+	assert_true(n > 1);
+}
+#endif

@@ -96,6 +96,11 @@ uint32_t translated_by(struct bench *b, int dev);
 uint32_t translated_by_pasid(struct bench *b, int dev, uint32_t pasid);
 struct fake_domain *domain_of(struct bench *b, int dev);
 
+#ifdef UVFIO_IOMMUFD_TEST
+/* fn with the first, the second .. failpoint failing, until it gets through: what fails has no effect. */
+void sweep(struct bench *b, long (*fn)(struct bench *b));
+#endif
+
 #define T(test) cmocka_unit_test_setup_teardown(test, bench_setup, bench_teardown)
 
 #endif

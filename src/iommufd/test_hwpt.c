@@ -403,12 +403,53 @@ static void test_dirty_large(void **state)
 	untrack(b);
 }
 
+/* ---- failures everywhere */
+
+#ifdef UVFIO_IOMMUFD_TEST
+static uint32_t sweep_parent;
+
+static long sweep_nested(struct bench *b)
+{
+	struct fake_data data = { .value = 1 };
+	long nested = nested_new(b, A, sweep_parent, &data, sizeof(data));
+
+	if (nested > 0)
+		assert_int_equal(destroy(b, (uint32_t)nested), 0);
+	return nested;
+}
+
+static long sweep_track(struct bench *b)
+{
+	return track(b, sweep_parent, 1);
+}
+
+static void test_failpoints(void **state)
+{
+	struct bench *b = *state;
+	uint32_t ioas = ioas_new(b);
+
+	bind_dev(b, A);
+	assert_int_equal(map(b, ioas, BASE, 4), 0);
+	sweep_parent = (uint32_t)hwpt_new(b, A, ioas,
+					  IOMMU_HWPT_ALLOC_NEST_PARENT | IOMMU_HWPT_ALLOC_DIRTY_TRACKING);
+	sweep(b, sweep_nested);
+	sweep(b, sweep_track);
+	assert_int_equal(destroy(b, sweep_parent), 0);
+	assert_int_equal(destroy(b, ioas), 0);
+	unbind_dev(b, A);
+}
+#endif
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_alloc_errors), T(test_alloc_fault), T(test_nested),       T(test_nested_window),
 		T(test_invalidate),   T(test_hw_info),     T(test_dirty_errors), T(test_dirty_bits),
 		T(test_dirty_keep),   T(test_dirty_start), T(test_dirty_large),
+#ifdef UVFIO_IOMMUFD_TEST
+		T(test_failpoints),
+#endif
+
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
