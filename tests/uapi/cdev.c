@@ -432,6 +432,68 @@ static void test_other_process(struct client *c)
 	close(pipe_fds[1]);
 }
 
+/* Both descriptors to a process that has opened nothing, as a VMM gets them. */
+static void send_fds(int sock, int first, int second)
+{
+	union {
+		char buf[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { .buf = "" };
+	struct iovec part = { .iov_base = "x", .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	struct cmsghdr *head = CMSG_FIRSTHDR(&msg);
+
+	*head = (struct cmsghdr){ CMSG_LEN(2 * sizeof(int)), SOL_SOCKET, SCM_RIGHTS };
+	memcpy(CMSG_DATA(head), (int[]){ first, second }, 2 * sizeof(int));
+	assert_int_equal(sendmsg(sock, &msg, 0), 1);
+}
+
+static int use_passed(struct client *c, int sock)
+{
+	char byte, control[CMSG_SPACE(2 * sizeof(int))] __attribute__((aligned(8)));
+	struct iovec part = { .iov_base = &byte, .iov_len = 1 };
+	struct msghdr msg = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
+	int fds[2];
+	struct stat st;
+
+	if (recvmsg(sock, &msg, MSG_CMSG_CLOEXEC) != 1 || !CMSG_FIRSTHDR(&msg))
+		return 1;
+	memcpy(fds, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(fds));
+	if (fstat(fds[0], &st) || !S_ISCHR(st.st_mode) || !major(st.st_rdev))
+		return 2;
+	if (bind_cdev(fds[0], fds[1], NULL) || device_info(fds[0]))
+		return 3;
+	c->container = fds[1];
+	if (ioas_alloc(fds[1], &c->ioas) || attach_pt(fds[0], &(uint32_t){ c->ioas }))
+		return 4;
+	return map(c, RW, c->memory, IOVA, PG) ? 5 : 0;
+}
+
+static void test_passed_to_another_process(struct client *c)
+{
+	int status, pair[2];
+	pid_t pid;
+
+	close_fd(&c->device);
+	close_fd(&c->container);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+	pid = fork();
+	if (!pid)
+		_exit(use_passed(c, pair[1]));
+	c->container = open_iommufd();
+	c->device = open_cdev(bdf(), O_RDWR);
+	send_fds(pair[0], c->device, c->container);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(device_info(c->device), 0); /* bound by the other */
+	close_fd(&pair[0]);
+	close_fd(&pair[1]);
+}
+
 static void test_many_rounds(struct client *c)
 {
 	for (int i = 0; i < 200; i++) {
@@ -498,6 +560,7 @@ int main(void)
 		T_NATIVE(test_mapped_bar_holds_the_device),
 		T_NATIVE(test_fork),
 		T_NATIVE(test_other_process),
+		T_NATIVE(test_passed_to_another_process),
 		T_NATIVE(test_many_rounds),
 		T_NATIVE(test_hot_reset),
 	};

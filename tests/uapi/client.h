@@ -7,6 +7,7 @@
  *     UVFIO_TEST_BDF      a device (default 0000:00:01.0)
  *     UVFIO_TEST_SIBLING  another device of its group (default 0000:00:02.0)
  *     UVFIO_TEST_PEER     a device of another group (default 0000:00:03.0)
+ * UVFIO_TEST_CONTAINER_IS_IOMMUFD says that /dev/vfio/vfio is one.
  */
 #ifndef UVFIO_TESTS_UAPI_CLIENT_H
 #define UVFIO_TESTS_UAPI_CLIENT_H
