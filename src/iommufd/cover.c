@@ -30,14 +30,14 @@ static uint32_t count_at(const struct cover *cover, uint64_t index)
 static bool add_end(void *arg, struct range *point)
 {
 	(void)arg;
-	point->value = (char *)point->value + END;
+	point->value = (void *)(uintptr_t)(point_value(point) + END);
 	return false;
 }
 
 static bool remove_end(void *arg, struct range *point)
 {
-	point->value = (char *)point->value - END;
-	*(uint64_t *)arg = point_value(point);
+	*(uint64_t *)arg = point_value(point) - END;
+	point->value = (void *)(uintptr_t)(point_value(point) - END);
 	return false;
 }
 

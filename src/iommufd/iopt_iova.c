@@ -19,22 +19,22 @@
 /* The lowest part of [at, last] that nobody has reserved. */
 static bool next_usable(const struct io_pagetable *iopt, uint64_t at, uint64_t last, struct iommu_range *out)
 {
-	const struct iopt_reserved *end = iopt->reserved + iopt->nr_reserved;
+	const struct iopt_reserved *r = iopt->reserved; /* NULL when there is none */
 
-	for (const struct iopt_reserved *r = iopt->reserved; r < end;) {
-		if (at < r->start || at > r->last) {
-			r++;
+	for (unsigned int i = 0; i < iopt->nr_reserved;) {
+		if (at < r[i].start || at > r[i].last) {
+			i++;
 			continue;
 		}
-		if (r->last >= last)
+		if (r[i].last >= last)
 			return false;
-		at = r->last + 1;
-		r = iopt->reserved;
+		at = r[i].last + 1;
+		i = 0;
 	}
 	*out = (struct iommu_range){ at, last };
-	for (const struct iopt_reserved *r = iopt->reserved; r < end; r++)
-		if (r->start > at)
-			out->last = MIN(out->last, r->start - 1);
+	for (unsigned int i = 0; i < iopt->nr_reserved; i++)
+		if (r[i].start > at)
+			out->last = MIN(out->last, r[i].start - 1);
 	return at <= last;
 }
 
