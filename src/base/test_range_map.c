@@ -346,7 +346,7 @@ static void test_gap_run(void **state)
 		assert_int_equal(range_map_insert(&map, start, start + 3, &map), 0);
 	}
 	for (int i = 0; i < 20000; i++) {
-		uint64_t at = 1 + rnd(n) * 4;
+		uint64_t at = 1 + rnd(n - 1) * 4;
 
 		assert_ptr_equal(range_map_remove(&map, at), &map);
 		assert_true(range_map_gap(&map, 1, UINT64_MAX, 4, &start, &end));
@@ -410,7 +410,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_random),      cmocka_unit_test(test_runs),
 		cmocka_unit_test(test_random_gaps), cmocka_unit_test(test_gap_fill),
-		cmocka_unit_test(test_edges),       cmocka_unit_test(test_gap_edges),
+		cmocka_unit_test(test_gap_run),     cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_gap_edges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

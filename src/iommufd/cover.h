@@ -19,7 +19,7 @@ static inline void cover_init(struct cover *cover, uint64_t size)
 {
 	*cover = (struct cover){ .size = size };
 }
-void cover_destroy(struct cover *cover); /* nothing is covered */
+void cover_destroy(struct cover *cover);
 
 /* Cover [first, last] once more. *fresh: how many of them were not covered. -ENOMEM, nothing changed. */
 int cover_add(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fresh);

@@ -245,8 +245,8 @@ static bool clear_dirty(void *arg, struct range *range)
 	struct clear_dirty *clear = arg;
 	const struct iopt_area *area = range->value;
 
-	clear->ret = clear->domain->ops->read_dirty(clear->domain, area->iova, area_size(area), false, NULL,
-						    NULL);
+	clear->ret =
+		clear->domain->ops->read_dirty(clear->domain, area->iova, area_size(area), false, NULL, NULL);
 	return !clear->ret;
 }
 

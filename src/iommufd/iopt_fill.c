@@ -15,22 +15,26 @@ int iopt_area_map(struct iommufd_domain *domain, const struct iopt_area *area)
 
 int iopt_area_cover(struct iopt_area *area)
 {
-	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
+	pthread_mutex_t *lock = iopt_pages_exclusive(area->pages) ? NULL : iopt_pages_lock(area->pages);
 	int ret;
 
-	pthread_mutex_lock(lock);
+	if (lock)
+		pthread_mutex_lock(lock);
 	ret = iopt_pages_cover(area->pages, area_index(area), area_last_index(area));
-	pthread_mutex_unlock(lock);
+	if (lock)
+		pthread_mutex_unlock(lock);
 	return ret;
 }
 
 void iopt_area_uncover(struct iopt_area *area)
 {
-	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
+	pthread_mutex_t *lock = iopt_pages_exclusive(area->pages) ? NULL : iopt_pages_lock(area->pages);
 
-	pthread_mutex_lock(lock);
+	if (lock)
+		pthread_mutex_lock(lock);
 	iopt_pages_uncover(area->pages, area_index(area), area_last_index(area));
-	pthread_mutex_unlock(lock);
+	if (lock)
+		pthread_mutex_unlock(lock);
 }
 
 int iopt_area_fill(struct io_pagetable *iopt, struct iopt_area *area)

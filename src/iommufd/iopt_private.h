@@ -70,14 +70,35 @@ static inline void iopt_pages_get(struct iopt_pages *pages)
 void iopt_pages_put(struct iopt_pages *pages);
 void iopt_pages_forked(void);
 
-/* The lock of these pages (and of others). Nothing but charges is done under it. */
+/*
+ * The lock of these pages (and of others). Nothing but checks and charges is done under it. Who holds the
+ * lock of the only table that has the only area of the pages, for writing, can do without.
+ */
 pthread_mutex_t *iopt_pages_lock(const struct iopt_pages *pages);
+static inline bool iopt_pages_exclusive(const struct iopt_pages *pages)
+{
+	return atomic_load_explicit(&pages->refs, memory_order_acquire) == 1;
+}
 
 /* One more cover of [first, last]. Under the lock. -EFAULT, -EINVAL (a file's end), -ENOMEM. */
 int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last);
 void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last);
 int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n);
 void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n);
+
+/*
+ * Many areas that go together, of one process mostly: what they held is given back when another one's turn
+ * comes, and at the end. Each area is in no map any more; covered: it was, in domains.
+ */
+struct iopt_release {
+	struct mm *mm; /* of what follows */
+	uint32_t refs;
+	const struct iommu_params *params;
+	uint8_t account_mode;
+	uint64_t npinned;
+};
+void iopt_release_area(struct iopt_release *release, struct iopt_area *area, bool covered);
+void iopt_release_end(struct iopt_release *release);
 
 /* ---- pages_file.c */
 

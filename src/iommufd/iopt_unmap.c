@@ -18,6 +18,7 @@ struct removal {
 	uint64_t start, next; /* adjacent areas, not yet cleared in the domains */
 	struct iopt_area *areas;
 	unsigned int nr;
+	struct iopt_release release;
 	uint64_t bytes;
 };
 
@@ -44,9 +45,7 @@ static void release(struct removal *removal)
 	iopt_unmap_end(removal->iopt);
 	for (; area; area = next) {
 		next = area->next;
-		if (!area->revoked)
-			iopt_area_uncover(area);
-		iopt_area_free(area);
+		iopt_release_area(&removal->release, area, !area->revoked);
 	}
 	removal->areas = NULL;
 	removal->nr = 0;
@@ -78,7 +77,7 @@ static void remove_unfilled(void *arg, const struct range *range)
 	struct removal *removal = arg;
 
 	removal->bytes += range->last - range->start + 1;
-	iopt_area_free(range->value);
+	iopt_release_area(&removal->release, range->value, false);
 }
 
 /* All areas that start in [start, last]: none is pinned. */
@@ -94,6 +93,7 @@ static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t l
 	} else {
 		n = range_map_remove_starts(&iopt->areas, start, last, remove_unfilled, &removal);
 	}
+	iopt_release_end(&removal.release);
 	count_unmapped(n, removal.bytes);
 	return removal.bytes;
 }
@@ -102,10 +102,13 @@ static uint64_t remove_one(struct io_pagetable *iopt, struct iopt_area *area)
 {
 	uint64_t bytes = area_size(area);
 
+	struct iopt_release release = { 0 };
+
 	range_map_remove(&iopt->areas, area->iova);
-	if (iopt->nr_domains)
-		iopt_area_unfill(iopt, area);
-	iopt_area_free(area);
+	if (iopt->nr_domains && !area->revoked)
+		iopt_unmap_domains(iopt, area->iova, bytes);
+	iopt_release_area(&release, area, iopt->nr_domains && !area->revoked);
+	iopt_release_end(&release);
 	count_unmapped(1, bytes);
 	return bytes;
 }

@@ -157,3 +157,42 @@ void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
 		iopt_uncharge(pages->charged, pages->params, pages->account_mode, gone);
 }
+
+void iopt_release_end(struct iopt_release *release)
+{
+	if (release->npinned)
+		iopt_uncharge(release->mm, release->params, release->account_mode, release->npinned);
+	if (release->refs)
+		mm_put_many(release->mm, release->refs);
+	*release = (struct iopt_release){ 0 };
+}
+
+/* Nobody else has these pages, so what is covered is what the area covers. */
+static void release_own_pages(struct iopt_release *release, struct iopt_pages *pages)
+{
+	if (unlikely(release->mm != pages->mm || release->params != pages->params ||
+		     release->account_mode != pages->account_mode))
+		iopt_release_end(release);
+	release->mm = pages->mm;
+	release->params = pages->params;
+	release->account_mode = pages->account_mode;
+	release->refs++;
+	release->npinned += cover_count(&pages->cover);
+	cover_destroy(&pages->cover);
+	free(pages);
+}
+
+void iopt_release_area(struct iopt_release *release, struct iopt_area *area, bool covered)
+{
+	struct iopt_pages *pages = area->pages;
+
+	if (likely(iopt_pages_exclusive(pages) && pages->type == IOPT_PAGES_USER)) {
+		if (area != &pages->first)
+			free(area);
+		release_own_pages(release, pages);
+		return;
+	}
+	if (covered)
+		iopt_area_uncover(area);
+	iopt_area_free(area);
+}
