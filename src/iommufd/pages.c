@@ -117,7 +117,7 @@ void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t acc
 /* What pinning would find out. */
 static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
-	uint64_t va = pages->va + first * UVFIO_PAGE_SIZE;
+	uint64_t va = pages->va + first * UVFIO_PAGE_SIZE, len = (last - first + 1) * UVFIO_PAGE_SIZE;
 	bool io = false;
 	int ret;
 
@@ -125,12 +125,16 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 		return -EFAULT;
 	if (pages->type == IOPT_PAGES_FILE)
 		return iopt_file_check(pages, first, last);
-	ret = mm_check_io(pages->mm, va, (last - first + 1) * UVFIO_PAGE_SIZE, pages->writable, &io);
-	pages->io |= io;
-	return ret ? WHY(ret, "the memory at 0x%llx-0x%llx is not there, or not %s", (unsigned long long)va,
-			 (unsigned long long)(va + (last - first + 1) * UVFIO_PAGE_SIZE - 1),
-			 pages->writable ? "writable" : "readable")
-		   : 0;
+	ret = mm_check_io(pages->mm, va, len, pages->writable, &io);
+	if (ret && !pages->writable) /* what may be written only can be read all the same */
+		ret = mm_check_io(pages->mm, va, len, true, &io);
+	if (ret)
+		return WHY(ret, "the memory at 0x%llx-0x%llx is not there, or not %s", (unsigned long long)va,
+			   (unsigned long long)(va + len - 1), pages->writable ? "writable" : "readable");
+	if (io)
+		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
+			   (unsigned long long)va, (unsigned long long)(va + len - 1));
+	return 0;
 }
 
 int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
