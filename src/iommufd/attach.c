@@ -360,9 +360,13 @@ static int do_attach(struct iommufd_device *idev, uint32_t pasid, struct iommufd
 typedef int change_fn(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hw_pagetable *hwpt,
 		      struct iommufd_hw_pagetable **old);
 
-/* An automatic HWPT of ioas that suits the device. -EINVAL: none does. */
+/*
+ * An automatic HWPT of ioas that suits the device. -EINVAL: none does. *kept: a user reference of it is the
+ * caller's: when another device of the group has moved on meanwhile, it may be the last one.
+ */
 static int change_to_existing(struct iommufd_device *idev, uint32_t pasid, struct iommufd_ioas *ioas,
-			      uint32_t *pt_id, change_fn *change, struct iommufd_hw_pagetable **old)
+			      change_fn *change, struct iommufd_hw_pagetable **old,
+			      struct iommufd_hw_pagetable **kept)
 {
 	struct iommufd_hwpt_paging *paging;
 
@@ -373,8 +377,10 @@ static int change_to_existing(struct iommufd_device *idev, uint32_t pasid, struc
 		if (!paging->auto_domain || !iommufd_lock_obj(obj))
 			continue;
 		rc = change(idev, pasid, &paging->common, old);
-		if (!rc)
-			*pt_id = obj->id;
+		if (!rc) {
+			iommufd_object_use(obj);
+			*kept = &paging->common;
+		}
 		iommufd_put_object(idev->ctx, obj);
 		if (rc != -EINVAL)
 			return rc;
@@ -382,41 +388,49 @@ static int change_to_existing(struct iommufd_device *idev, uint32_t pasid, struc
 	return -EINVAL;
 }
 
+/* The same with a new one. */
 static int change_to_new(struct iommufd_device *idev, uint32_t pasid, struct iommufd_ioas *ioas,
-			 uint32_t *pt_id, change_fn *change, struct iommufd_hw_pagetable **old)
+			 change_fn *change, struct iommufd_hw_pagetable **old,
+			 struct iommufd_hw_pagetable **kept)
 {
-	bool immediate = change == do_attach;
 	struct iommufd_hwpt_paging *paging;
-	int rc;
+	struct iommufd_object *obj;
+	int rc = iommufd_hwpt_paging_alloc(idev->ctx, ioas, idev, 0, NULL, &paging);
 
-	rc = iommufd_hwpt_paging_alloc(idev->ctx, ioas, idev, pasid, 0, immediate, NULL, &paging);
 	if (rc)
 		return rc;
-	if (!immediate)
-		rc = change(idev, pasid, &paging->common, old);
+	obj = &paging->common.obj;
+	paging->auto_domain = true;
+	iommufd_object_use(obj);
+	rc = change(idev, pasid, &paging->common, old);
 	if (rc) {
-		iommufd_object_abort_and_destroy(idev->ctx, &paging->common.obj);
+		iommufd_object_unuse(obj);
+		iommufd_object_abort_and_destroy(idev->ctx, obj);
 		return rc;
 	}
-	paging->auto_domain = true;
-	*pt_id = paging->common.obj.id;
-	iommufd_object_finalize(idev->ctx, &paging->common.obj);
+	*kept = &paging->common;
+	iommufd_object_finalize(idev->ctx, obj);
 	return 0;
 }
 
 static int change_to_ioas(struct iommufd_device *idev, uint32_t pasid, struct iommufd_ioas *ioas,
 			  uint32_t *pt_id, change_fn *change, struct iommufd_hw_pagetable **old)
 {
+	struct iommufd_hw_pagetable *kept;
 	int rc;
 
 	pthread_mutex_lock(&ioas->mutex);
-	rc = change_to_existing(idev, pasid, ioas, pt_id, change, old);
+	rc = change_to_existing(idev, pasid, ioas, change, old, &kept);
 	if (rc == -EINVAL) {
 		why_clear(); /* of those that were tried */
-		rc = change_to_new(idev, pasid, ioas, pt_id, change, old);
+		rc = change_to_new(idev, pasid, ioas, change, old, &kept);
 	}
 	pthread_mutex_unlock(&ioas->mutex);
-	return rc;
+	if (rc)
+		return rc;
+	*pt_id = kept->obj.id;
+	iommufd_hw_pagetable_put(idev->ctx, kept);
+	return 0;
 }
 
 static int change_pt(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_id, change_fn *change)
@@ -426,7 +440,7 @@ static int change_pt(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_i
 	int rc;
 
 	if (!obj)
-		return WHY(-ENOENT, "there is no object %u", *pt_id);
+		return -ENOENT;
 	switch (obj->type) {
 	case IOMMUFD_OBJ_HWPT_PAGING:
 	case IOMMUFD_OBJ_HWPT_NESTED:

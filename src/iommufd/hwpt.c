@@ -113,8 +113,8 @@ static void hwpt_set_domain(struct iommufd_hw_pagetable *hwpt, struct iommufd_do
 }
 
 /* Make the domain and fill it. The caller aborts when it fails. */
-static int paging_init(struct iommufd_hwpt_paging *paging, struct iommufd_device *idev, uint32_t pasid,
-		       uint32_t flags, bool immediate_attach, const struct iommufd_user_data *data)
+static int paging_init(struct iommufd_hwpt_paging *paging, struct iommufd_device *idev, uint32_t flags,
+		       const struct iommufd_user_data *data)
 {
 	struct iommufd_hw_dev *dev = idev->dev;
 	struct iommufd_domain *domain;
@@ -125,20 +125,12 @@ static int paging_init(struct iommufd_hwpt_paging *paging, struct iommufd_device
 		return rc;
 	hwpt_set_domain(&paging->common, domain, dev->ops);
 	paging->enforce_cache_coherency = dev->enforce_coherency;
-	if (immediate_attach) {
-		rc = iommufd_hw_pagetable_attach(&paging->common, idev, pasid);
-		if (rc)
-			return rc;
-	}
-	rc = iopt_table_add_domain(&paging->ioas->iopt, domain);
-	if (rc && immediate_attach)
-		iommufd_hw_pagetable_detach(idev, pasid);
-	return rc;
+	return iopt_table_add_domain(&paging->ioas->iopt, domain);
 }
 
 int iommufd_hwpt_paging_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas, struct iommufd_device *idev,
-			      uint32_t pasid, uint32_t flags, bool immediate_attach,
-			      const struct iommufd_user_data *data, struct iommufd_hwpt_paging **hwpt)
+			      uint32_t flags, const struct iommufd_user_data *data,
+			      struct iommufd_hwpt_paging **hwpt)
 {
 	struct iommufd_hwpt_paging *paging;
 	int rc = check_flags(idev->dev, flags);
@@ -153,7 +145,7 @@ int iommufd_hwpt_paging_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas
 	paging->ioas = ioas;
 	paging->common.pasid_compat = flags & IOMMU_HWPT_ALLOC_PASID;
 	paging->nest_parent = flags & IOMMU_HWPT_ALLOC_NEST_PARENT;
-	rc = paging_init(paging, idev, pasid, flags, immediate_attach, data);
+	rc = paging_init(paging, idev, flags, data);
 	if (rc) {
 		iommufd_object_abort_and_destroy(ctx, &paging->common.obj);
 		return rc;
@@ -248,8 +240,7 @@ static int alloc_on(struct iommufd_device *idev, struct iommufd_object *on, uint
 	switch (on->type) {
 	case IOMMUFD_OBJ_IOAS:
 		rc = iommufd_hwpt_paging_alloc(idev->ctx, container_of(on, struct iommufd_ioas, obj), idev,
-					       IOMMU_NO_PASID, flags, false, data->len ? data : NULL,
-					       &paging);
+					       flags, data->len ? data : NULL, &paging);
 		if (!rc)
 			*hwpt = &paging->common;
 		return rc;

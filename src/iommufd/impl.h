@@ -191,10 +191,10 @@ struct iommufd_hwpt_nested {
 
 /* The paging table that hwpt is, or is nested on. */
 struct iommufd_hwpt_paging *iommufd_find_hwpt_paging(struct iommufd_hw_pagetable *hwpt);
-/* ioas->mutex is held. Not yet finalized. immediate_attach: attach idev to it before it is filled. */
+/* ioas->mutex is held. It is filled, not yet finalized. */
 int iommufd_hwpt_paging_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas, struct iommufd_device *idev,
-			      uint32_t pasid, uint32_t flags, bool immediate_attach,
-			      const struct iommufd_user_data *data, struct iommufd_hwpt_paging **hwpt);
+			      uint32_t flags, const struct iommufd_user_data *data,
+			      struct iommufd_hwpt_paging **hwpt);
 /* A user reference is given back; an automatic one may go with it. ioas->mutex is not held. */
 void iommufd_hw_pagetable_put(struct iommufd_ctx *ctx, struct iommufd_hw_pagetable *hwpt);
 void iommufd_hwpt_paging_destroy(struct iommufd_object *obj);

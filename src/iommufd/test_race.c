@@ -175,9 +175,32 @@ static void test_race(void **state)
 	unbind_dev(b, B);
 }
 
+/* Automatic HWPTs go with their last device, whichever of the group moves it away. */
+static void test_race_auto(void **state)
+{
+	struct bench *b = *state;
+	pthread_t threads[2];
+
+	race.b = b;
+	race.bad = 0;
+	bind_dev(b, A);
+	bind_dev(b, B);
+	race.ioas[0] = ioas_new(b);
+	race.ioas[1] = ioas_new(b);
+	race.hwpt = ioas_new(b);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		assert_int_equal(pthread_create(&threads[i], NULL, move_device, i ? NULL : b), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
+		pthread_join(threads[i], NULL);
+	assert_int_equal(race.bad, 0);
+	assert_int_equal(fake_domains, 0);
+	unbind_dev(b, A);
+	unbind_dev(b, B);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { T(test_race) };
+	const struct CMUnitTest tests[] = { T(test_race), T(test_race_auto) };
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
