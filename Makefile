@@ -7,7 +7,7 @@ PREFIX ?= /usr/local
 # More options for `meson setup`, e.g. MESON_OPTS="--buildtype=debug -Db_sanitize=address".
 MESON_OPTS ?=
 
-.PHONY: all setup demo check bench install format clean help
+.PHONY: all setup demo check conformance bench install format clean help
 
 all: $(BUILD)/build.ninja
 	@ninja -C $(BUILD) --quiet
@@ -36,6 +36,12 @@ check:
 	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
 	@scripts/check $(BUILD)
 
+conformance:
+	@scripts/setup --verify check
+	@$(MAKE) --no-print-directory $(BUILD)/tests.enabled BUILD=$(BUILD)
+	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
+	@scripts/conformance $(BUILD)
+
 bench:
 	@scripts/setup --verify bench
 	@$(MAKE) --no-print-directory all BUILD=$(BUILD)
@@ -57,6 +63,7 @@ help:
 	@echo "make            build everything in $(BUILD)/"
 	@echo "make demo       install what is missing, build, and drive the emulated NVMe controller with qemu-img"
 	@echo "make check      build and run every test; the last line counts them"
+	@echo "make conformance  run the kernel's own tests of IOMMUFD (Debian's source package, fetched once)"
 	@echo "make bench      measure, print a table, write $(BUILD)/bench.json"
 	@echo "make install    PREFIX=$(PREFIX) and DESTDIR= say where"
 	@echo "make format     lay out every .c and .h file as .clang-format says"

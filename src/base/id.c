@@ -32,12 +32,13 @@ static int grow_to(struct id_allocator *ids, uint32_t id)
 	return 0;
 }
 
-static uint32_t lowest_free(const struct id_allocator *ids)
+static uint32_t lowest_free(struct id_allocator *ids)
 {
-	for (uint32_t w = 0; w < ids->words; w++)
-		if (~ids->bits[w])
-			return w * 64 + (uint32_t)__builtin_ctzll(~ids->bits[w]);
-	return ids->words * 64;
+	while (ids->full < ids->words && !~ids->bits[ids->full])
+		ids->full++;
+	if (ids->full == ids->words)
+		return ids->words * 64;
+	return ids->full * 64 + (uint32_t)__builtin_ctzll(~ids->bits[ids->full]);
 }
 
 int id_alloc(struct id_allocator *ids, uint32_t *id)
@@ -72,6 +73,8 @@ int id_reserve(struct id_allocator *ids, uint32_t id)
 
 void id_free(struct id_allocator *ids, uint32_t id)
 {
-	if (id / 64 < ids->words)
-		ids->bits[id / 64] &= ~BIT64(id % 64);
+	if (id / 64 >= ids->words)
+		return;
+	ids->bits[id / 64] &= ~BIT64(id % 64);
+	ids->full = MIN(ids->full, id / 64);
 }

@@ -8,6 +8,7 @@
 struct id_allocator {
 	uint64_t *bits;
 	uint32_t words;
+	uint32_t full;  /* so many words at the beginning have no free id, at least */
 	uint32_t limit; /* ids are 0 .. limit - 1 */
 };
 

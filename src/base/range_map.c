@@ -9,6 +9,11 @@ void range_map_init(struct range_map *map)
 	*map = (struct range_map){ 0 };
 }
 
+void range_map_init_gaps(struct range_map *map)
+{
+	*map = (struct range_map){ .gaps = true };
+}
+
 static void free_tree(struct range_node *node, unsigned int level)
 {
 	if (level)
@@ -21,7 +26,7 @@ void range_map_destroy(struct range_map *map)
 {
 	if (map->root)
 		free_tree(map->root, map->height - 1);
-	range_map_init(map);
+	*map = (struct range_map){ .gaps = map->gaps };
 }
 
 bool range_map_first(const struct range_map *map, uint64_t start, uint64_t last, struct range *out)

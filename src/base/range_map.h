@@ -15,6 +15,7 @@ struct range_node;
 struct range_map {
 	struct range_node *root;
 	unsigned int height; /* 0: empty */
+	bool gaps;           /* range_map_gap() may be asked */
 	uint64_t count;
 };
 
@@ -25,10 +26,18 @@ struct range {
 };
 
 void range_map_init(struct range_map *map);
+void range_map_init_gaps(
+	struct range_map *map);                /* for range_map_gap(): inner nodes are half as large again */
 void range_map_destroy(struct range_map *map); /* frees the nodes, not the values */
 
 /* 0; -EEXIST when it overlaps a range that is there; -ENOMEM, map unchanged. */
 int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void *value);
+
+/*
+ * The range that starts at start, and has at behind its start, ends before at; what it had from there on is a
+ * new one with that value. 0; -ENOENT: there is none; -ENOMEM, map unchanged.
+ */
+int range_map_split(struct range_map *map, uint64_t start, uint64_t at, void *value);
 
 /* Remove the range that starts exactly at start. Returns its value, or NULL. Needs no memory. */
 void *range_map_remove(struct range_map *map, uint64_t start);
@@ -61,5 +70,14 @@ bool range_map_find(const struct range_map *map, uint64_t at, struct range *out)
 /* The last range that ends before at (out->last < at); the first that starts after it (out->start > at). */
 bool range_map_before(const struct range_map *map, uint64_t at, struct range *out);
 bool range_map_after(const struct range_map *map, uint64_t at, struct range *out);
+
+/*
+ * The lowest stretch of at least size (not 0) numbers within [from, last] that no range has, as long as it
+ * is within these bounds: true and *start, *end (inclusive), or false. Only for a map made with
+ * range_map_init_gaps(). Takes logarithmic time, amortized over the changes of the map: it writes down what
+ * it learns about nodes without such a gap, so the map must not be changed or asked by others meanwhile.
+ */
+bool range_map_gap(struct range_map *map, uint64_t from, uint64_t last, uint64_t size, uint64_t *start,
+		   uint64_t *end);
 
 #endif

@@ -5,14 +5,16 @@
  * Nodes are split so that runs of ascending or descending insertions leave full leaves behind, and merged on
  * removal when they and a neighbour are nearly empty.
  */
+#include "base/failpoint.h"
 #include "base/range_map_private.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-static struct range_node *node_new(void)
+static struct range_node *node_new(const struct range_map *map, bool inner)
 {
-	struct range_node *node = aligned_alloc(64, align_up(sizeof(*node), 64));
+	size_t size = inner && map->gaps ? sizeof(struct gap_node) : sizeof(struct range_node);
+	struct range_node *node = failpoint() ? NULL : aligned_alloc(64, align_up(size, 64));
 
 	if (node)
 		node->nr = 0;
@@ -47,7 +49,9 @@ static void leaf_move(struct range_node *to, struct range_node *from, uint64_t p
 	from->nr = pos;
 }
 
-static void inner_insert(struct range_node *node, uint64_t pos, uint64_t key, struct range_node *child)
+/* gap: the bound of the child's gaps, for a map with gaps. */
+static void inner_insert(const struct range_map *map, struct range_node *node, uint64_t pos, uint64_t key,
+			 struct range_node *child, uint64_t gap)
 {
 	uint64_t tail = node->nr - pos;
 
@@ -55,25 +59,34 @@ static void inner_insert(struct range_node *node, uint64_t pos, uint64_t key, st
 	MOVE(node->child, pos + 1, pos, tail);
 	node->key[pos] = key;
 	node->child[pos] = child;
+	if (map->gaps) {
+		MOVE(node_gaps(node), pos + 1, pos, tail);
+		node_gaps(node)[pos] = gap;
+	}
 	node->nr++;
 }
 
-static void inner_move(struct range_node *to, struct range_node *from, uint64_t pos)
+static void inner_move(const struct range_map *map, struct range_node *to, struct range_node *from,
+		       uint64_t pos)
 {
 	uint64_t n = from->nr - pos;
 
 	COPY(to->key, to->nr, from->key, pos, n);
 	COPY(to->child, to->nr, from->child, pos, n);
+	if (map->gaps)
+		COPY(node_gaps(to), to->nr, node_gaps(from), pos, n);
 	to->nr += n;
 	from->nr = pos;
 }
 
-static void inner_remove(struct range_node *node, uint64_t pos)
+static void inner_remove(const struct range_map *map, struct range_node *node, uint64_t pos)
 {
 	uint64_t tail = node->nr - pos - 1;
 
 	MOVE(node->key, pos, pos + 1, tail);
 	MOVE(node->child, pos, pos + 1, tail);
+	if (map->gaps)
+		MOVE(node_gaps(node), pos, pos + 1, tail);
 	node->nr--;
 }
 
@@ -93,6 +106,8 @@ static bool insert_beside(const struct range_map *map, struct cursor *cur, const
 			return false;
 		leaf_insert(beside, 0, range);
 		parent->key[i + 1] = range->start;
+		if (map->gaps)
+			node_gaps(parent)[i + 1] = MAX(node_gaps(parent)[i], node_gaps(parent)[i + 1]);
 		return true;
 	}
 	if (cur->index[0] == 0 && i) {
@@ -101,6 +116,8 @@ static bool insert_beside(const struct range_map *map, struct cursor *cur, const
 			return false;
 		leaf_insert(beside, beside->nr, range);
 		parent->key[i] = leaf->start[0];
+		if (map->gaps)
+			node_gaps(parent)[i - 1] = MAX(node_gaps(parent)[i - 1], node_gaps(parent)[i]);
 		return true;
 	}
 	return false;
@@ -120,16 +137,16 @@ static uint64_t split_leaf(struct range_node *leaf, struct range_node *right, ui
 	return right->start[0];
 }
 
-static uint64_t split_inner(struct range_node *node, struct range_node *right, uint64_t pos, uint64_t key,
-			    struct range_node *child)
+static uint64_t split_inner(const struct range_map *map, struct range_node *node, struct range_node *right,
+			    uint64_t pos, uint64_t key, struct range_node *child, uint64_t gap)
 {
 	uint64_t keep = pos == node->nr ? node->nr : node->nr / 2;
 
-	inner_move(right, node, keep);
+	inner_move(map, right, node, keep);
 	if (pos < keep)
-		inner_insert(node, pos, key, child);
+		inner_insert(map, node, pos, key, child, gap);
 	else
-		inner_insert(right, pos - keep, key, child);
+		inner_insert(map, right, pos - keep, key, child, gap);
 	return right->key[0];
 }
 
@@ -143,7 +160,7 @@ static unsigned int alloc_for_split(const struct range_map *map, const struct cu
 		full++;
 	want = full + (full == map->height);
 	for (unsigned int i = 0; i < want; i++) {
-		fresh[i] = node_new();
+		fresh[i] = node_new(map, i);
 		if (!fresh[i]) {
 			while (i)
 				free(fresh[--i]);
@@ -168,16 +185,17 @@ static int insert_split(struct range_map *map, struct cursor *cur, const struct 
 	while (++level < map->height) {
 		struct range_node *node = cur->node[level];
 		uint64_t pos = cur->index[level] + 1;
+		uint64_t gap = map->gaps ? node_gaps(node)[pos - 1] : 0; /* right comes out of that child */
 
 		if (node->nr < INNER_MAX) {
-			inner_insert(node, pos, key, right);
+			inner_insert(map, node, pos, key, right, gap);
 			return 0;
 		}
-		key = split_inner(node, fresh[level], pos, key, right);
+		key = split_inner(map, node, fresh[level], pos, key, right, gap);
 		right = fresh[level];
 	}
-	inner_insert(fresh[level], 0, 0, map->root);
-	inner_insert(fresh[level], 1, key, right);
+	inner_insert(map, fresh[level], 0, 0, map->root, UINT64_MAX);
+	inner_insert(map, fresh[level], 1, key, right, UINT64_MAX);
 	map->root = fresh[level];
 	map->height++;
 	return 0;
@@ -185,7 +203,7 @@ static int insert_split(struct range_map *map, struct cursor *cur, const struct 
 
 static int insert_first(struct range_map *map, const struct range *range)
 {
-	map->root = node_new();
+	map->root = node_new(map, false);
 	if (!map->root)
 		return -ENOMEM;
 	leaf_insert(map->root, 0, range);
@@ -207,6 +225,8 @@ int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void 
 		return -EEXIST;
 	if (cursor_here(map, &cur, &other) && other.start <= last)
 		return -EEXIST;
+	if (map->gaps)
+		gap_before_insert(map, &cur, start);
 	if (cur.node[0]->nr < LEAF_MAX) {
 		leaf_insert(cur.node[0], cur.index[0], &range);
 	} else {
@@ -216,6 +236,28 @@ int range_map_insert(struct range_map *map, uint64_t start, uint64_t last, void 
 	}
 	map->count++;
 	return 0;
+}
+
+int range_map_split(struct range_map *map, uint64_t start, uint64_t at, void *value)
+{
+	struct cursor cur;
+	uint64_t *end, last;
+	int ret;
+
+	if (!map->root)
+		return -ENOENT;
+	cursor_seek(map, start, &cur);
+	if (!cur.index[0] || cur.node[0]->start[cur.index[0] - 1] != start)
+		return -ENOENT;
+	end = &cur.node[0]->last[cur.index[0] - 1];
+	last = *end;
+	if (at <= start || at > last)
+		return -ENOENT;
+	*end = at - 1;
+	ret = range_map_insert(map, at, last, value);
+	if (ret)
+		*end = last;
+	return ret;
 }
 
 static void drop_root_chain(struct range_map *map)
@@ -235,7 +277,8 @@ static void drop_root_chain(struct range_map *map)
 }
 
 /* Merge children i and i + 1 of parent when both fit with room to spare. */
-static bool merge_children(struct range_node *parent, uint64_t i, unsigned int level)
+static bool merge_children(const struct range_map *map, struct range_node *parent, uint64_t i,
+			   unsigned int level)
 {
 	struct range_node *left = parent->child[i], *right = parent->child[i + 1];
 	uint64_t max = level ? INNER_MAX : LEAF_MAX;
@@ -244,12 +287,14 @@ static bool merge_children(struct range_node *parent, uint64_t i, unsigned int l
 		return false;
 	if (level) {
 		right->key[0] = parent->key[i + 1];
-		inner_move(left, right, 0);
+		inner_move(map, left, right, 0);
 	} else {
 		leaf_move(left, right, 0);
 	}
 	free(right);
-	inner_remove(parent, i + 1);
+	if (map->gaps)
+		node_gaps(parent)[i] = MAX(node_gaps(parent)[i], node_gaps(parent)[i + 1]);
+	inner_remove(map, parent, i + 1);
 	return true;
 }
 
@@ -264,9 +309,9 @@ static void rebalance(struct range_map *map, struct cursor *cur)
 			return;
 		if (!node->nr) {
 			free(node);
-			inner_remove(parent, i);
-		} else if (!(i && merge_children(parent, i - 1, level)) &&
-			   !(i + 1 < parent->nr && merge_children(parent, i, level))) {
+			inner_remove(map, parent, i);
+		} else if (!(i && merge_children(map, parent, i - 1, level)) &&
+			   !(i + 1 < parent->nr && merge_children(map, parent, i, level))) {
 			return;
 		}
 	}
@@ -277,14 +322,18 @@ static void *remove_at(struct range_map *map, struct cursor *cur, uint64_t pos)
 {
 	struct range_node *leaf = cur->node[0];
 	void *value = leaf->value[pos];
-	uint64_t tail = --leaf->nr - pos;
+	uint64_t start = leaf->start[pos], tail = --leaf->nr - pos;
 
 	MOVE(leaf->start, pos, pos + 1, tail);
 	MOVE(leaf->last, pos, pos + 1, tail);
 	MOVE(leaf->value, pos, pos + 1, tail);
 	map->count--;
+	if (map->gaps && pos && pos < leaf->nr)
+		gap_raise(map, cur, leaf->start[pos] - (leaf->last[pos - 1] + 1));
 	if (leaf->nr <= LEAF_MAX / 4)
 		rebalance(map, cur);
+	if (map->gaps && (!pos || !tail))
+		gap_after_remove(map, start);
 	return value;
 }
 
@@ -318,6 +367,7 @@ bool range_map_take(struct range_map *map, uint64_t start, uint64_t last, void *
 struct drop {
 	uint64_t start, last;
 	uint64_t count;
+	bool gaps;
 	void (*fn)(void *arg, const struct range *range);
 	void *arg;
 };
@@ -358,22 +408,28 @@ static void drop_from(struct range_node *node, unsigned int level, struct drop *
 			continue;
 		}
 		node->child[keep] = child;
+		if (drop->gaps)
+			node_gaps(node)[keep] = node_gaps(node)[i];
 		node->key[keep++] = node->key[i];
 	}
 	MOVE(node->key, keep, hi + 1, node->nr - hi - 1);
 	MOVE(node->child, keep, hi + 1, node->nr - hi - 1);
+	if (drop->gaps)
+		MOVE(node_gaps(node), keep, hi + 1, node->nr - hi - 1);
 	node->nr -= hi + 1 - keep;
 }
 
 uint64_t range_map_remove_starts(struct range_map *map, uint64_t start, uint64_t last,
 				 void (*fn)(void *arg, const struct range *range), void *arg)
 {
-	struct drop drop = { start, last, 0, fn, arg };
+	struct drop drop = { start, last, 0, map->gaps, fn, arg };
 
 	if (!map->root || start > last)
 		return 0;
 	drop_from(map->root, map->height - 1, &drop);
 	map->count -= drop.count;
 	drop_root_chain(map);
+	if (map->gaps && drop.count)
+		gap_after_remove(map, start);
 	return drop.count;
 }

@@ -10,6 +10,10 @@
  * Invariants: no node is empty; ranges ascend and are disjoint; a root that is an inner node has two children
  * at least.
  *
+ * The gap of a range is what is free before it, back to the range before, or to 0. A map that was asked for
+ * has an upper bound of the gaps in each child beside the child. A change of the map only raises bounds,
+ * where a gap has come into being; a search lowers those that it finds too high. (range_map_gap.c)
+ *
  * Vocabulary: a cursor is the path from the root to a leaf; its pos is the number of entries there that start
  * at or below the number sought.
  */
@@ -36,6 +40,17 @@ struct range_node {
 		};
 	};
 };
+
+/* An inner node of a map with gaps. */
+struct gap_node {
+	struct range_node node;
+	uint64_t gap[INNER_MAX]; /* of child[i]: none in there is larger */
+};
+
+static inline uint64_t *node_gaps(struct range_node *node)
+{
+	return container_of(node, struct gap_node, node)->gap;
+}
 
 struct cursor {
 	struct range_node *node[HEIGHT_MAX];
@@ -149,5 +164,12 @@ static inline bool cursor_here(const struct range_map *map, const struct cursor 
 	next = *cur;
 	return cursor_next_leaf(map, &next) && cursor_get(&next, 0, out);
 }
+
+/* For maps with gaps. There is a gap this large in the cursor's leaf. */
+void gap_raise(const struct range_map *map, struct cursor *cur, uint64_t gap);
+/* A range that starts at start is about to be put at the cursor. */
+void gap_before_insert(const struct range_map *map, struct cursor *cur, uint64_t start);
+/* Ranges that started at at and after it have gone. */
+void gap_after_remove(const struct range_map *map, uint64_t at);
 
 #endif

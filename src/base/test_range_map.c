@@ -81,6 +81,43 @@ static void check_lookups(struct range_map *map)
 	assert_same(range_map_after(map, at, &got), &got, want);
 }
 
+/* The lowest gap of size numbers in [from, last], by trying. */
+static bool model_gap(uint64_t from, uint64_t last, uint64_t size, uint64_t *start, uint64_t *end)
+{
+	uint64_t run = 0;
+
+	for (uint64_t i = from; i <= last; i++) {
+		if (i < SLOTS && model[i]) {
+			if (run >= size)
+				return true;
+			run = 0;
+			continue;
+		}
+		if (!run++)
+			*start = i;
+		*end = i;
+		if (i >= SLOTS) {
+			*end = last;
+			return last - *start >= size - 1;
+		}
+	}
+	return run >= size;
+}
+
+static void check_gap(struct range_map *map)
+{
+	uint64_t from = rnd(3) ? rnd(SLOTS) : 0, size = 1 + rnd(rnd(2) ? 4 : 60), want_start = 0,
+		 want_end = 0, start, end;
+	uint64_t last = rnd(2) ? SLOTS + 1000 : rnd(SLOTS);
+	bool want = model_gap(from, last, size, &want_start, &want_end);
+
+	assert_int_equal(range_map_gap(map, from, last, size, &start, &end), want);
+	if (!want)
+		return;
+	assert_int_equal(start, want_start);
+	assert_int_equal(end, want_end);
+}
+
 static void try_insert(struct range_map *map, uint64_t start, uint64_t last)
 {
 	struct range *there = model_first(start, last);
@@ -112,6 +149,25 @@ static void try_remove(struct range_map *map, uint64_t start)
 	}
 	if (there)
 		model_del(there);
+}
+
+static void try_split(struct range_map *map, uint64_t at)
+{
+	struct range *there = model[at], *rest;
+	uint64_t last;
+
+	if (!there || there->start == at) {
+		assert_int_equal(range_map_split(map, at, at, map), -ENOENT);
+		return;
+	}
+	last = there->last;
+	rest = malloc(sizeof(*rest));
+	*rest = (struct range){ at, last, rest };
+	for (uint64_t i = at; i <= last; i++)
+		model[i] = rest;
+	there->last = at - 1;
+	model_count++;
+	assert_int_equal(range_map_split(map, there->start, at, rest), 0);
 }
 
 static uint64_t expected_next;
@@ -173,6 +229,8 @@ static void churn(struct range_map *map, int ops, uint64_t bias)
 
 		if (rnd(100) < bias)
 			try_insert(map, start, last);
+		else if (!rnd(4))
+			try_split(map, start);
 		else if (!rnd(200))
 			try_remove_starts(map, start, MIN(start + rnd(400), (uint64_t)SLOTS - 1));
 		else
@@ -181,8 +239,20 @@ static void churn(struct range_map *map, int ops, uint64_t bias)
 			check_lookups(map);
 		if (!rnd(500))
 			check_walk(map);
+		if (map->gaps && !rnd(3))
+			check_gap(map);
 		assert_int_equal(map->count, model_count);
 	}
+}
+
+static void rounds(struct range_map *map)
+{
+	for (int round = 0; round < 6; round++) {
+		churn(map, 12000, 85);
+		churn(map, 12000, 50);
+		churn(map, 12000, 15);
+	}
+	clear(map);
 }
 
 static void test_random(void **state)
@@ -191,10 +261,46 @@ static void test_random(void **state)
 
 	(void)state;
 	range_map_init(&map);
-	for (int round = 0; round < 6; round++) {
-		churn(&map, 12000, 85);
-		churn(&map, 12000, 50);
-		churn(&map, 12000, 15);
+	rounds(&map);
+}
+
+static void test_random_gaps(void **state)
+{
+	struct range_map map;
+
+	(void)state;
+	range_map_init_gaps(&map);
+	rounds(&map);
+}
+
+/* Whatever the order, what is chosen is the lowest hole, to the last one. */
+static void test_gap_fill(void **state)
+{
+	struct range_map map;
+	uint64_t start, end;
+
+	(void)state;
+	range_map_init_gaps(&map);
+	for (uint64_t i = 0; i < SLOTS; i += 2)
+		try_insert(&map, i, i);
+	assert_false(range_map_gap(&map, 0, SLOTS - 2, 2, &start, &end));
+	for (uint64_t i = 1; i < SLOTS; i += 2) {
+		assert_true(range_map_gap(&map, 0, SLOTS - 1, 1, &start, &end));
+		assert_int_equal(start, i);
+		assert_int_equal(end, i);
+		try_insert(&map, i, i);
+	}
+	assert_false(range_map_gap(&map, 0, SLOTS - 1, 1, &start, &end));
+	for (int i = 0; i < 3000; i++) {
+		uint64_t at = rnd(SLOTS - 8), n = 1 + rnd(8);
+
+		for (uint64_t k = at; k < at + n; k++)
+			try_remove(&map, k);
+		assert_true(range_map_gap(&map, 0, UINT64_MAX, n, &start, &end));
+		assert_int_equal(start, at);
+		assert_int_equal(end, at + n - 1);
+		for (uint64_t k = at + n; k-- > at;)
+			try_insert(&map, k, k);
 	}
 	clear(&map);
 }
@@ -225,6 +331,32 @@ static void test_runs(void **state)
 	assert_null(map.root);
 }
 
+/* A run that was made by appending, as deep as it gets. */
+static void test_gap_run(void **state)
+{
+	const uint64_t n = 100000;
+	struct range_map map;
+	uint64_t start, end;
+
+	(void)state;
+	range_map_init_gaps(&map);
+	for (uint64_t i = 0; i < n; i++) {
+		assert_true(range_map_gap(&map, 1, UINT64_MAX, 4, &start, &end));
+		assert_int_equal(start, 1 + i * 4);
+		assert_int_equal(range_map_insert(&map, start, start + 3, &map), 0);
+	}
+	for (int i = 0; i < 20000; i++) {
+		uint64_t at = 1 + rnd(n - 1) * 4;
+
+		assert_ptr_equal(range_map_remove(&map, at), &map);
+		assert_true(range_map_gap(&map, 1, UINT64_MAX, 4, &start, &end));
+		assert_int_equal(start, at);
+		assert_int_equal(end, at + 3);
+		assert_int_equal(range_map_insert(&map, at, at + 3, &map), 0);
+	}
+	range_map_destroy(&map);
+}
+
 static void test_edges(void **state)
 {
 	struct range_map map;
@@ -250,12 +382,36 @@ static void test_edges(void **state)
 	range_map_destroy(&map);
 }
 
+static void test_gap_edges(void **state)
+{
+	uint64_t start, end;
+	struct range_map map;
+	int a;
+
+	(void)state;
+	range_map_init_gaps(&map);
+	assert_true(range_map_gap(&map, 0, UINT64_MAX, UINT64_MAX, &start, &end));
+	assert_int_equal(start, 0);
+	assert_int_equal(end, UINT64_MAX);
+	assert_false(range_map_gap(&map, 1, 0, 1, &start, &end));
+	assert_int_equal(range_map_insert(&map, UINT64_MAX - 9, UINT64_MAX, &a), 0);
+	assert_false(range_map_gap(&map, UINT64_MAX - 5, UINT64_MAX, 1, &start, &end));
+	assert_false(range_map_gap(&map, UINT64_MAX - 19, UINT64_MAX, 11, &start, &end));
+	assert_true(range_map_gap(&map, UINT64_MAX - 19, UINT64_MAX, 10, &start, &end));
+	assert_int_equal(start, UINT64_MAX - 19);
+	assert_int_equal(end, UINT64_MAX - 10);
+	assert_int_equal(range_map_insert(&map, 0, UINT64_MAX - 10, &a), 0);
+	assert_false(range_map_gap(&map, 0, UINT64_MAX, 1, &start, &end));
+	range_map_destroy(&map);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_random),
-		cmocka_unit_test(test_runs),
-		cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_random),      cmocka_unit_test(test_runs),
+		cmocka_unit_test(test_random_gaps), cmocka_unit_test(test_gap_fill),
+		cmocka_unit_test(test_gap_run),     cmocka_unit_test(test_edges),
+		cmocka_unit_test(test_gap_edges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

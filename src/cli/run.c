@@ -10,7 +10,18 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { OPT_DEVICE = 256, OPT_IOMMU, OPT_TRACE, OPT_TRACE_OUT, OPT_SUMMARY, OPT_CTL, OPT_HELP };
+enum {
+	OPT_DEVICE = 256,
+	OPT_IOMMU,
+	OPT_LEGACY_ONLY,
+	OPT_IOMMUFD_ONLY,
+	OPT_CONTAINER,
+	OPT_TRACE,
+	OPT_TRACE_OUT,
+	OPT_SUMMARY,
+	OPT_CTL,
+	OPT_HELP,
+};
 
 static const struct cli_option run_options[] = {
 	{ "device", "MODEL[,KEY=VALUE...]", OPT_DEVICE,
@@ -18,8 +29,15 @@ static const struct cli_option run_options[] = {
 	  "Without --device: one NVMe controller with 256 MiB of RAM behind it at 0000:00:01.0.\n"
 	  "A comma within a value or a path is written twice." },
 	{ "iommu", "KEY=VALUE[,KEY=VALUE...]", OPT_IOMMU,
-	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent;\n"
-	  "uvfio devices shows their meaning and defaults" },
+	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent,\n"
+	  "dirty-tracking; uvfio devices shows their meaning and defaults" },
+	{ "legacy-only", NULL, OPT_LEGACY_ONLY,
+	  "only VFIO's groups and containers: no /dev/iommu, no /dev/vfio/devices" },
+	{ "iommufd-only", NULL, OPT_IOMMUFD_ONLY,
+	  "only /dev/iommu and /dev/vfio/devices: no /dev/vfio/vfio, no groups" },
+	{ "container", "type1|iommufd", OPT_CONTAINER,
+	  "what /dev/vfio/vfio is: a container with a type1 IOMMU (the default), or an IOMMUFD that\n"
+	  "takes the requests of containers, as on kernels that have IOMMUFD_VFIO_CONTAINER" },
 	{ "trace", "[=CATEGORIES]", OPT_TRACE,
 	  "print decoded events on standard error. CATEGORIES: ioctl, file, config, bar, dma, irq,\n"
 	  "cmd, fault, joined by commas, or all (the default)" },
@@ -36,6 +54,8 @@ static const struct cli_option run_options[] = {
 struct run {
 	struct description description;
 	bool has_device;
+	bool legacy_only, iommufd_only;
+	const char *container; /* or NULL */
 	const char *trace;
 	bool trace_bare; /* without =CATEGORIES */
 	char trace_out[PATH_MAX];
@@ -49,7 +69,8 @@ static int run_help(void)
 {
 	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
 	       "\n"
-	       "Run a dynamically linked program that uses /dev/vfio against emulated devices.\n"
+	       "Run a dynamically linked program that uses /dev/vfio or /dev/iommu against emulated "
+	       "devices.\n"
 	       "\n"
 	       "options:\n");
 	cli_print_options(run_options);
@@ -117,6 +138,15 @@ static int parse_option(struct run *run, int option)
 		return describe(&run->description, "device", optarg);
 	case OPT_IOMMU:
 		return describe(&run->description, "iommu", optarg);
+	case OPT_LEGACY_ONLY:
+		run->legacy_only = true;
+		return 0;
+	case OPT_IOMMUFD_ONLY:
+		run->iommufd_only = true;
+		return 0;
+	case OPT_CONTAINER:
+		run->container = optarg;
+		return 0;
 	case OPT_TRACE:
 		run->trace_bare = !optarg;
 		return set_trace(run, optarg ? optarg : "all");
@@ -151,6 +181,32 @@ static bool categories_apart(const struct run *run, char **argv)
 	return false;
 }
 
+/* Which of VFIO's interfaces there are, as lines of the description. */
+static int describe_interfaces(struct run *run)
+{
+	bool iommufd = run->container && !strcmp(run->container, "iommufd");
+	int status = 0;
+
+	if (run->legacy_only && run->iommufd_only) {
+		complain("run: --legacy-only and --iommufd-only leave nothing: give one of them");
+		return EXIT_USAGE;
+	}
+	if (run->container && !iommufd && strcmp(run->container, "type1")) {
+		complain("--container=%s: there are type1 and iommufd", run->container);
+		return EXIT_USAGE;
+	}
+	if (run->container && run->iommufd_only) {
+		complain("run: with --iommufd-only there is no /dev/vfio/vfio: leave --container out");
+		return EXIT_USAGE;
+	}
+	if (run->legacy_only || run->iommufd_only)
+		status = describe(&run->description, "vfio",
+				  run->legacy_only ? "nodes=legacy" : "nodes=iommufd");
+	if (!status && iommufd)
+		status = describe(&run->description, "vfio", "container=iommufd");
+	return status;
+}
+
 static int parse_options(struct run *run, int argc, char **argv)
 {
 	int option, status = 0;
@@ -168,8 +224,8 @@ static int parse_options(struct run *run, int argc, char **argv)
 		return EXIT_USAGE;
 	}
 	if (!run->has_device)
-		return describe(&run->description, "device", MACHINE_DEFAULT_DEVICE);
-	return 0;
+		status = describe(&run->description, "device", MACHINE_DEFAULT_DEVICE);
+	return status ? status : describe_interfaces(run);
 }
 
 /* The session exists: run the program in it. */

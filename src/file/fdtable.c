@@ -112,7 +112,7 @@ static int new_descriptor(const struct file *file, int oflags)
 
 int fdtable_install(struct file *file, int oflags)
 {
-	int fd = new_descriptor(file, oflags);
+	int fd = file->ops->descriptor ? file->ops->descriptor(file, oflags) : new_descriptor(file, oflags);
 	struct stat st;
 	slot_t *slot;
 

@@ -136,27 +136,35 @@ long file_ioctl(struct file *file, const struct caller *caller, unsigned long cm
 	return file->ops->ioctl(file, caller, (uint32_t)cmd, arg);
 }
 
+int file_may(const struct file *file, bool write_it)
+{
+	if ((file->oflags & O_ACCMODE) == (write_it ? O_RDONLY : O_WRONLY))
+		return -EBADF;
+	return (write_it ? file->ops->write : file->ops->read) ? 0 : -EINVAL;
+}
+
 ssize_t file_read(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off)
 {
-	if ((file->oflags & O_ACCMODE) == O_WRONLY)
-		return -EBADF;
-	if (!file->ops->read)
-		return -EINVAL;
-	return len ? file->ops->read(file, caller, buf, len, off) : 0;
+	int rc = file_may(file, false);
+
+	if (rc || (!len && !file->ops->asked_for_nothing))
+		return rc;
+	return file->ops->read(file, caller, buf, len, off);
 }
 
 ssize_t file_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off)
 {
-	if ((file->oflags & O_ACCMODE) == O_RDONLY)
-		return -EBADF;
-	if (!file->ops->write)
-		return -EINVAL;
-	return len ? file->ops->write(file, caller, buf, len, off) : 0;
+	int rc = file_may(file, true);
+
+	if (rc || (!len && !file->ops->asked_for_nothing))
+		return rc;
+	return file->ops->write(file, caller, buf, len, off);
 }
 
 int file_mmap(struct file *file, struct mmap_plan *plan)
 {
 	plan->nr = 0;
+	plan->holder = NULL;
 	if (!file->ops->mmap)
 		return -ENODEV;
 	return file->ops->mmap(file, plan);

@@ -30,6 +30,11 @@ struct mmap_plan {
 	int prot, flags;                                 /* in: as given to mmap() */
 	unsigned int nr;                                 /* out */
 	struct mmap_segment segments[MMAP_MAX_SEGMENTS]; /* out: ascending, without gaps */
+	/*
+	 * out: what the mapping keeps open instead of the file, with a reference for who asked; its release
+	 * says that the last of the mapping is gone. NULL: the file.
+	 */
+	struct file *holder;
 };
 
 struct file_ops {
@@ -48,6 +53,12 @@ struct file_ops {
 	/* A trapped load or store of 1..64 bytes at file offset off. 0, or -EIO for a bus error. Runs in a
 	 * signal handler. */
 	int (*mmio)(struct file *file, uint64_t off, void *data, unsigned int len, bool write);
+	/*
+	 * A descriptor to stand for the file, its receiver's from then on, or -errno: for poll(), which asks
+	 * the kernel. No other file has its inode. NULL: a memfd.
+	 */
+	int (*descriptor)(struct file *file, int oflags);
+	bool asked_for_nothing; /* reads and writes of 0 bytes are carried out, too */
 };
 
 struct file {
@@ -85,6 +96,8 @@ void file_forked(void);
 long file_ioctl(struct file *file, const struct caller *caller, unsigned long cmd, uint64_t arg);
 ssize_t file_read(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off);
 ssize_t file_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off);
+/* What is wrong with reading, or writing, at all: 0, -EBADF, -EINVAL. */
+int file_may(const struct file *file, bool write_it);
 int file_mmap(struct file *file, struct mmap_plan *plan);
 
 #endif

@@ -23,21 +23,70 @@ static const struct ioctl_row *find_row(const struct ioctl_row *rows, size_t nr,
 	return NULL;
 }
 
-static long run_structured(struct ioctl_call *call, void *arg)
+static int not_readable(const struct ioctl_call *call)
+{
+	return WHY(-EFAULT, "the argument at 0x%llx is not readable memory", (unsigned long long)call->arg);
+}
+
+static int read_argsz(struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_row *row = call->row;
 	const struct arg_head *head = arg;
-	long rc;
 
 	if (copy_in(call->caller, arg, call->arg, row->minsz))
-		return WHY(-EFAULT, "the argument at 0x%llx is not readable memory",
-			   (unsigned long long)call->arg);
+		return not_readable(call);
 	call->argsz = head->argsz;
 	call->read = true;
 	if (head->argsz < row->minsz)
 		return WHY(-EINVAL, "argsz %u, at least %u", head->argsz, row->minsz);
 	if (row->check_flags && (head->flags & ~row->known_flags))
 		return WHY(-EINVAL, "flags 0x%x: known are 0x%x", head->flags, row->known_flags);
+	return 0;
+}
+
+/* The caller knows more of the structure than we do: it must not use it. */
+static int check_rest_is_zero(const struct ioctl_call *call)
+{
+	unsigned char rest[64];
+	size_t len;
+
+	for (uint64_t at = call->row->fullsz; at < call->argsz; at += len) {
+		len = MIN(call->argsz - at, sizeof(rest));
+		if (copy_in(call->caller, rest, call->arg + at, len))
+			return not_readable(call);
+		for (size_t i = 0; i < len; i++)
+			if (rest[i])
+				return WHY(-E2BIG, "size %u: %u are known, and byte %llu is not 0",
+					   call->argsz, call->row->fullsz, (unsigned long long)at + i);
+	}
+	return 0;
+}
+
+static int read_sized(struct ioctl_call *call, void *arg)
+{
+	const struct ioctl_row *row = call->row;
+	int rc;
+
+	if (copy_in(call->caller, &call->argsz, call->arg, sizeof(call->argsz)))
+		return not_readable(call);
+	if (call->argsz < row->minsz)
+		return WHY(-EINVAL, "size %u, at least %u", call->argsz, row->minsz);
+	rc = check_rest_is_zero(call);
+	if (rc)
+		return rc;
+	if (copy_in(call->caller, arg, call->arg, MIN(call->argsz, row->fullsz)))
+		return not_readable(call);
+	call->read = true;
+	return 0;
+}
+
+static long run_structured(struct ioctl_call *call, void *arg)
+{
+	const struct ioctl_row *row = call->row;
+	long rc = row->row_flags & IOC_SIZED ? read_sized(call, arg) : read_argsz(call, arg);
+
+	if (rc)
+		return rc;
 	rc = row->handler(call, arg);
 	if (rc >= 0 && (row->row_flags & (IOC_OUT | IOC_OUT_FIXED))) {
 		size_t len = row->outsz;

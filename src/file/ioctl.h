@@ -6,7 +6,12 @@
  *
  * Order of the checks, as the kernel's handlers have it: copy in minsz bytes (EFAULT); argsz < minsz
  * (EINVAL); unknown flags (EINVAL); handler; copy out. Where a handler of the kernel deviates, the row has
- * IOC_NO_FLAGS and the handler checks its flags at the right place.
+ * no check_flags and the handler checks its flags at the right place.
+ *
+ * IOMMUFD's structures begin with a u32 size, and are open to both sides' growth (IOC_SIZED): size not
+ * readable (EFAULT); size < minsz (EINVAL); bytes behind what this row knows are not zero (E2BIG) or not
+ * readable (EFAULT); then the structure is copied in, and what the caller's lacks is zero. The handler copies
+ * out.
  */
 #ifndef UVFIO_FILE_IOCTL_H
 #define UVFIO_FILE_IOCTL_H
@@ -24,7 +29,7 @@ struct ioctl_call {
 	struct file *file;
 	const struct caller *caller;
 	uint64_t arg;   /* the raw third argument: a number, or the caller's address */
-	uint32_t argsz; /* as given; 0 for rows without a structure */
+	uint32_t argsz; /* as given (IOC_SIZED: size); 0 for rows without a structure */
 	bool read;      /* the structure has been copied in */
 	const struct ioctl_row *row;
 };
@@ -33,6 +38,7 @@ enum ioctl_row_flags {
 	IOC_VALUE = 1 << 0,     /* the argument is a number (or ignored): nothing is copied */
 	IOC_OUT = 1 << 1,       /* on success copy out min(argsz, outsz) bytes */
 	IOC_OUT_FIXED = 1 << 2, /* on success copy out outsz bytes, whatever argsz says */
+	IOC_SIZED = 1 << 3,     /* the structure begins with its size; fullsz of it are known */
 };
 
 struct ioctl_row {
@@ -40,10 +46,12 @@ struct ioctl_row {
 	const char *name; /* for traces: "VFIO_IOMMU_MAP_DMA" */
 	uint16_t minsz;   /* copied in, and the least argsz */
 	uint16_t outsz;
+	uint16_t fullsz; /* IOC_SIZED: the most that is copied in */
 	uint16_t row_flags;
 	bool check_flags; /* structure is { u32 argsz, u32 flags, ... } and flags outside known_flags are
 			     EINVAL */
 	uint32_t known_flags;
+	const void *data; /* the handler's */
 	/* arg: IOC_ARG_MAX zeroed bytes, the first minsz copied in; NULL for IOC_VALUE. */
 	long (*handler)(struct ioctl_call *call, void *arg);
 	/* Decoded arguments for the trace, "iova=0x1000 size=0x1000 READ|WRITE"; after the handler, may be

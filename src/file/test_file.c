@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -47,6 +48,20 @@ static long give_value(struct ioctl_call *call, void *arg)
 	return (long)call->arg * 2;
 }
 
+struct sized {
+	uint32_t size, in;
+	uint64_t optional;
+};
+
+static struct sized seen;
+
+static long see_sized(struct ioctl_call *call, void *arg)
+{
+	seen = *(const struct sized *)arg;
+	assert_ptr_equal(call->row->data, &seen);
+	return call->argsz;
+}
+
 static const struct ioctl_row rows[] = {
 	{ .cmd = 0x3b64, .name = "VALUE", .row_flags = IOC_VALUE, .handler = give_value },
 	{ .cmd = 0x3b65,
@@ -57,6 +72,13 @@ static const struct ioctl_row rows[] = {
 	  .check_flags = true,
 	  .known_flags = 3,
 	  .handler = add_one },
+	{ .cmd = 0x3b80,
+	  .name = "SIZED",
+	  .minsz = 8,
+	  .fullsz = 16,
+	  .row_flags = IOC_SIZED,
+	  .data = &seen,
+	  .handler = see_sized },
 };
 
 static long test_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
@@ -212,6 +234,86 @@ static void *look_up(void *arg)
 	return NULL;
 }
 
+static long sized_ioctl(struct file *file, const void *arg)
+{
+	seen = (struct sized){ 0 };
+	return file_ioctl(file, &self_caller, 0x3b80, (uintptr_t)arg);
+}
+
+static void test_sized_structures(void **state)
+{
+	int fd = open_test_file(O_RDWR);
+	struct file *file = fdtable_get(fd);
+	union {
+		struct sized s;
+		unsigned char bytes[300];
+	} arg;
+
+	(void)state;
+	assert_int_equal(sized_ioctl(file, NULL), -EFAULT);
+	for (uint32_t size = 0; size < 8; size++) {
+		arg.s = (struct sized){ size, 5, 6 };
+		assert_int_equal(sized_ioctl(file, &arg), -EINVAL);
+		assert_int_equal(seen.in, 0);
+	}
+	for (uint32_t size = 8; size <= 16; size++) {
+		arg.s = (struct sized){ size, 5, 0x0101010101010101 };
+		assert_int_equal(sized_ioctl(file, &arg), size);
+		assert_int_equal(seen.in, 5);
+		assert_memory_equal(&seen.optional, &arg.bytes[8], size - 8);
+		for (uint32_t missing = size - 8; missing < 8; missing++)
+			assert_int_equal((seen.optional >> missing * 8) & 0xff, 0);
+	}
+	for (uint32_t size = 17; size <= sizeof(arg); size++) {
+		memset(&arg, 0, sizeof(arg));
+		arg.s = (struct sized){ size, 5, 6 };
+		assert_int_equal(sized_ioctl(file, &arg), size);
+		assert_int_equal(seen.optional, 6);
+		if (size < sizeof(arg))
+			arg.bytes[size] = 1; /* not the argument's any more */
+		assert_int_equal(sized_ioctl(file, &arg), size);
+		for (uint32_t at = 16; at < size; at++) {
+			arg.bytes[at] = 1;
+			assert_int_equal(sized_ioctl(file, &arg), -E2BIG);
+			assert_int_equal(seen.in, 0);
+			arg.bytes[at] = 0;
+		}
+	}
+	file_put(file);
+	close_both(fd);
+}
+
+/* The argument ends with the last byte of memory. */
+static void test_sized_at_the_edge(void **state)
+{
+	unsigned char *pages = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int fd = open_test_file(O_RDWR);
+	struct file *file = fdtable_get(fd);
+	struct sized *arg;
+
+	(void)state;
+	assert_ptr_not_equal(pages, MAP_FAILED);
+	assert_int_equal(mprotect(pages + 4096, 4096, PROT_NONE), 0);
+	arg = (struct sized *)(void *)(pages + 4096 - 8);
+	arg->size = 8;
+	assert_int_equal(sized_ioctl(file, arg), 8);
+	arg->size = 9;
+	assert_int_equal(sized_ioctl(file, arg), -EFAULT);
+	arg->size = 4;
+	assert_int_equal(sized_ioctl(file, arg), -EINVAL);
+	arg = (struct sized *)(void *)(pages + 4096 - 16);
+	arg->size = 16;
+	assert_int_equal(sized_ioctl(file, arg), 16);
+	arg->size = 17;
+	assert_int_equal(sized_ioctl(file, arg), -EFAULT);
+	arg->size = UINT32_MAX;
+	assert_int_equal(sized_ioctl(file, arg), -EFAULT);
+	assert_int_equal(sized_ioctl(file, pages + 4096 - 2), -EFAULT);
+	munmap(pages, 8192);
+	file_put(file);
+	close_both(fd);
+}
+
 static void test_lookup_races_close(void **state)
 {
 	pthread_t opener[2], looker;
@@ -355,6 +457,8 @@ int main(void)
 		cmocka_unit_test(test_access_mode_and_identity),
 		cmocka_unit_test(test_get_file_errors),
 		cmocka_unit_test(test_ioctl_engine),
+		cmocka_unit_test(test_sized_structures),
+		cmocka_unit_test(test_sized_at_the_edge),
 		cmocka_unit_test(test_lookup_races_close),
 		cmocka_unit_test(test_eventfd_reference),
 		cmocka_unit_test(test_eventfd_watches),

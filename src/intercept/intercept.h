@@ -117,6 +117,16 @@ int node_open(const char *name, int oflags);
 /* Make what stat() said about a socket of the session what it would say about the node. */
 void node_stat(const char *name, struct stat *st);
 
+/* What follows "/proc/self/", or the same with our process id, in path; NULL: it is another path. */
+const char *path_in_own_proc(const char *path);
+
+/* The status file of a process to which pinned memory is charged (status.c): a descriptor; -1: path is
+ * another, or nothing is charged. errno stays. */
+int status_open(const char *path, int oflags);
+
+/* A file of the kernel's failure injection (failnth.c). A descriptor; -ENOENT: path is none; -errno. */
+int failnth_open(const char *path, int oflags);
+
 /* What /proc/self/fdinfo/N says about a descriptor of ours, as an open file (fdinfo.c). A descriptor, or -1
  * and errno. */
 int fdinfo_open(int fd, int oflags);

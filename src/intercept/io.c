@@ -18,14 +18,13 @@ static ssize_t rw_at(struct file *file, bool write_it, const void *buf, size_t l
 {
 	uint64_t at = (uint64_t)(uintptr_t)buf, end;
 	bool bad = add_overflows(at, len, &end) || end > USER_END;
-	ssize_t r;
+	int rc = off < 0 ? -EINVAL : file_may(file, write_it);
 
-	if (off < 0)
-		return -EINVAL;
-	len = bad ? 0 : MIN(len, MAX_RW);
-	r = write_it ? file_write(file, &self_caller, at, len, (uint64_t)off)
-		     : file_read(file, &self_caller, at, len, (uint64_t)off);
-	return bad && !r ? -EFAULT : r;
+	if (rc || bad)
+		return rc ? rc : -EFAULT;
+	len = MIN(len, MAX_RW);
+	return write_it ? file_write(file, &self_caller, at, len, (uint64_t)off)
+			: file_read(file, &self_caller, at, len, (uint64_t)off);
 }
 
 static int copy_element(struct iovec *part, const struct iovec *iov, int i)
@@ -114,7 +113,7 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 	ssize_t r;
 
 	section_begin();
-	r = off < -1 ? -EINVAL : rw_at(file, write_it, NULL, 0, 0);
+	r = off < -1 ? -EINVAL : file_may(file, write_it);
 	if (!r)
 		r = check_vector(iov, n);
 	if (!r && flags)

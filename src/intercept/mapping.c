@@ -91,7 +91,7 @@ static void add_parts(struct io_change *change, struct file *file, uint64_t at, 
 		struct io_range range = {
 			.start = at + s->offset,
 			.end = at + s->offset + s->length,
-			.file = file,
+			.file = plan->holder ? plan->holder : file,
 			.offset = plan->offset + s->offset,
 			.prot = plan->prot,
 			.trapped = s->fd < 0,
@@ -153,6 +153,8 @@ long mapping_new(struct file *file, uint64_t at, uint64_t len, int prot, int fla
 		rc = trap_init();
 	if (!rc)
 		rc = place(file, at, &plan);
+	if (plan.holder)
+		file_put(plan.holder);
 	if (trace_on(TRACE_FILE))
 		trace_mapping(file, &plan, rc);
 	return rc;

@@ -50,6 +50,9 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	fd = path_own_fd(path, "fdinfo");
 	if (fd >= 0)
 		return fdinfo_open(fd, flags);
+	fd = status_open(path, flags);
+	if (fd >= 0)
+		return fresh(fd);
 	host = path_to_host(dirfd, path, &buf);
 	if (host && (flags & (O_CREAT | O_EXCL)) == (O_CREAT | O_EXCL) &&
 	    !REAL(faccessat)(AT_FDCWD, host, F_OK, 0)) {
@@ -64,6 +67,8 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 		return fresh(fd);
 	if (host && (flags & O_CREAT) && errno == ENOENT)
 		errno = EACCES;
+	if (!host && errno == ENOENT && (fd = failnth_open(path, flags)) != -ENOENT)
+		return (int)ret_errno_or(fd, saved_errno);
 	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {
 		return (int)ret_errno_or(node_open(buf.text, flags), saved_errno);
 	}

@@ -55,6 +55,9 @@ static const struct root {
 	ROOT("/sys/devices/virtual/misc/vfio", ROOT_WHOLE),
 	ROOT("/sys/devices/virtual/misc/iommu", ROOT_WHOLE),
 	ROOT("/sys/kernel/iommu_groups", ROOT_WHOLE),
+#ifdef UVFIO_IOMMUFD_TEST
+	ROOT("/sys/kernel/debug", ROOT_PCI),
+#endif
 	PREFIX("/sys/module/vfio", ROOT_WHOLE),
 	ROOT("/sys/module/mdev", ROOT_WHOLE),
 	ROOT("/sys/module/iommufd", ROOT_WHOLE),
@@ -308,6 +311,11 @@ static const char *skip_self(const char *p)
 	return end + 1;
 }
 
+const char *path_in_own_proc(const char *path)
+{
+	return strncmp(path, "/proc/", 6) ? NULL : skip_self(path + 6);
+}
+
 int path_own_fd_slow(const char *path, const char *dir)
 {
 	size_t n = strlen(dir);
@@ -317,7 +325,7 @@ int path_own_fd_slow(const char *path, const char *dir)
 
 	if (!strncmp(path, "/dev/fd/", 8) && n == 2) {
 		p = path + 8;
-	} else if (!strncmp(path, "/proc/", 6) && (p = skip_self(path + 6))) {
+	} else if ((p = path_in_own_proc(path))) {
 		if (!strncmp(p, "task/", 5)) {
 			p += 5 + strcspn(p + 5, "/");
 			p += *p == '/';

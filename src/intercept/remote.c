@@ -267,6 +267,7 @@ static const struct file_ops remote_ops = {
 	.write = remote_write,
 	.mmap = remote_mmap,
 	.mmio = remote_mmio,
+	.asked_for_nothing = true,
 };
 
 bool remote_open(const char *name, int oflags, int *fd)
@@ -281,6 +282,24 @@ bool remote_open(const char *name, int oflags, int *fd)
 	owners_lock(&saved);
 	if (parent && !request(parent, &msg, NULL, 0)) {
 		*fd = owner_answer.msg.new_file ? take_new_file(parent) : (int)owner_answer.msg.result;
+		done = true;
+	}
+	owners_unlock(&saved);
+	return done;
+}
+
+bool remote_charges(pid_t pid, struct status_charges *charges)
+{
+	struct wire_msg msg = { .kind = WIRE_CHARGES, .arg = (uint64_t)pid };
+	sigset_t saved;
+	bool done = false;
+
+	if (!parent)
+		return false;
+	owners_lock(&saved);
+	if (parent && !request(parent, &msg, NULL, 0)) {
+		charges->pinned = owner_answer.msg.arg;
+		charges->locked = owner_answer.msg.len;
 		done = true;
 	}
 	owners_unlock(&saved);

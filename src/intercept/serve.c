@@ -173,6 +173,10 @@ static long plan_mapping(struct file *file, struct wire_packet *packet, struct w
 	rc = file_mmap(file, &plan);
 	if (rc)
 		return rc;
+	if (plan.holder) { /* the peer cannot say when its mapping goes */
+		file_put(plan.holder);
+		plan.holder = NULL;
+	}
 	memcpy(answer->data, &plan, sizeof(plan));
 	answer->len = sizeof(plan);
 	for (unsigned int i = 0; i < plan.nr; i++)
@@ -219,6 +223,16 @@ static void describe_file(struct wire_msg *msg, const struct file *file)
 	memcpy(msg->path, file->path, sizeof(msg->path));
 }
 
+static long report_charges(const struct peer *peer, struct wire_msg *done)
+{
+	struct status_charges charges = { 0 };
+
+	status_charges((pid_t)peer->packet.msg.arg, &charges);
+	done->arg = charges.pinned;
+	done->len = charges.locked;
+	return 0;
+}
+
 static long run_request(struct peer *peer, struct wire_msg *done)
 {
 	struct wire_msg *msg = &peer->packet.msg;
@@ -227,6 +241,8 @@ static long run_request(struct peer *peer, struct wire_msg *done)
 
 	if (msg->kind == WIRE_OPEN)
 		return open_node(peer);
+	if (msg->kind == WIRE_CHARGES)
+		return report_charges(peer, done);
 	file = file_by_inode(msg->dev, msg->ino);
 	if (!file)
 		return -EBADF;

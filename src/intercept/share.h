@@ -58,6 +58,16 @@ bool remote_open(const char *name, int oflags, int *fd);
  * now on. */
 void remote_inherit(int fd);
 
+/* ---- status.c, remote.c */
+
+/* What is charged to a process for pinned memory, in KiB. */
+struct status_charges {
+	uint64_t pinned, locked;
+};
+void status_charges(pid_t pid, struct status_charges *charges);
+/* The same as another process knows it. False: we know it ourselves. */
+bool remote_charges(pid_t pid, struct status_charges *charges);
+
 /* ---- session.c */
 
 /* Hold every file of this process, and be there for whoever inherits it. False when there is none. */

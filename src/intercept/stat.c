@@ -32,8 +32,15 @@ static int stat_path(int dirfd, const char *path, struct stat *st, int flags);
  * have. */
 static int stat_our_fd(struct file *file, struct stat *st)
 {
-	if (!strncmp(file->path, "/dev/", 5))
-		return stat_path(AT_FDCWD, file->path, st, 0);
+	int saved_errno = errno;
+
+	if (!strncmp(file->path, "/dev/", 5)) {
+		if (!stat_path(AT_FDCWD, file->path, st, 0))
+			return 0;
+		errno = saved_errno;
+		node_stat(file->path, st); /* its device has gone */
+		return 0;
+	}
 	st->st_mode = 0600;
 	st->st_nlink = 1;
 	st->st_size = 0;

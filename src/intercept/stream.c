@@ -54,6 +54,16 @@ static bool would_make(const char *host, const char *mode)
 	return true;
 }
 
+static FILE *open_status_stream(const char *path, const char *mode)
+{
+	int fd = status_open(path, mode_flags(mode));
+	FILE *stream = fd >= 0 ? fdopen(fd, mode) : NULL;
+
+	if (fd >= 0 && !stream)
+		REAL(close)(fd);
+	return stream;
+}
+
 static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *path, const char *mode)
 {
 	struct path_buf buf;
@@ -63,6 +73,8 @@ static FILE *open_stream(FILE *(*real)(const char *, const char *), const char *
 
 	if (host && would_make(host, mode))
 		return NULL;
+	if (session.on && path && !strncmp(path, "/proc/", 6) && (stream = open_status_stream(path, mode)))
+		return stream;
 	stream = real(host ? host : path, mode);
 	if (unlikely(!stream && errno == ENXIO && session.on)) {
 		errno = saved_errno;

@@ -24,8 +24,9 @@ enum wire_kind {
 	WIRE_IOCTL,     /* cmd, arg */
 	WIRE_READ,      /* arg: the peer's buffer; len, off */
 	WIRE_WRITE,
-	WIRE_MMAP, /* data: struct mmap_plan, in both directions */
-	WIRE_MMIO, /* data: the register's value; off, len, write */
+	WIRE_MMAP,    /* data: struct mmap_plan, in both directions */
+	WIRE_MMIO,    /* data: the register's value; off, len, write */
+	WIRE_CHARGES, /* arg: a process id; the answer has arg: pinned, len: locked KiB */
 	/* Questions of the owner. */
 	WIRE_COPY_IN,  /* arg: from where; len */
 	WIRE_COPY_OUT, /* arg: to where; data */

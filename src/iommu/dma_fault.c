@@ -51,23 +51,27 @@ static void explain(const struct dma_fault *fault, char *buf, size_t len)
 	switch (fault->kind) {
 	case DMA_NO_DOMAIN:
 		snprintf(buf, len,
-			 "the device is in no container; attach its group and map the memory first");
+			 "the device is in no container; attach its group, or the device to an IOAS, and "
+			 "map the memory first");
 		break;
 	case DMA_NO_MASTER:
 		snprintf(buf, len, "bus mastering is off; set bit 2 of the PCI command register first");
 		break;
 	case DMA_NOT_MAPPED:
 		snprintf(buf, len,
-			 "nothing is mapped there; map it with VFIO_IOMMU_MAP_DMA, and unmap it only when "
-			 "the device is done with it");
+			 "nothing is mapped there; map it with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP, and "
+			 "unmap it only when the device is done with it");
 		break;
 	case DMA_NO_PERMISSION:
-		snprintf(buf, len, "the mapping does not allow it; map with VFIO_DMA_MAP_FLAG_%s", op);
+		snprintf(buf, len,
+			 "the mapping does not allow it; map with VFIO_DMA_MAP_FLAG_%s or "
+			 "IOMMU_IOAS_MAP_%sABLE",
+			 op, op);
 		break;
 	case DMA_LOST:
 		snprintf(buf, len,
 			 "the memory behind the mapping, at %#llx, was unmapped or protected by the process; "
-			 "use VFIO_IOMMU_UNMAP_DMA before munmap",
+			 "use IOMMU_IOAS_UNMAP or VFIO_IOMMU_UNMAP_DMA before munmap",
 			 (unsigned long long)fault->va);
 		break;
 	}

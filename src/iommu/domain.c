@@ -96,6 +96,11 @@ int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, 
 	return ret;
 }
 
+int iommu_domain_split(struct iommu_domain *domain, uint64_t iova)
+{
+	return pgtable_split(&domain->pt, iova);
+}
+
 void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t size)
 {
 	if (!size || !pgtable_clear(&domain->pt, iova, iova + (size - 1)))

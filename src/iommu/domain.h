@@ -34,6 +34,7 @@ struct iommu_params {
 	bool memlock_rlimit;      /* charge and obey RLIMIT_MEMLOCK */
 	uint64_t memlock_pages;   /* or this limit; UINT64_MAX: unlimited */
 	bool coherent;            /* VFIO_DMA_CC_IOMMU; default false */
+	bool dirty_tracking;      /* of IOMMUFD's HWPTs; default true */
 	unsigned int nr_reserved; /* windows that no mapping may touch; default 0xfee00000-0xfeefffff */
 	struct iommu_range reserved[16];
 	char reserved_type[16][12]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */
@@ -63,6 +64,8 @@ int iommu_domain_map(struct iommu_domain *domain, uint64_t iova, uint64_t size, 
 /* Point what is mapped at [iova, iova+size), as one mapping made it, to other memory without a gap. */
 void iommu_domain_remap(struct iommu_domain *domain, uint64_t iova, uint64_t size, struct mm *mm, uint64_t va,
 			unsigned int prot);
+/* What is mapped across iova may be unmapped on either side of it alone from here on. 0; -ENOMEM. */
+int iommu_domain_split(struct iommu_domain *domain, uint64_t iova);
 /* Clear entries; holes are fine. A leaf is never cut (callers unmap what they mapped). Cannot fail. */
 void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t size);
 /*

@@ -28,11 +28,6 @@
 
 #define MM_MAX 65536
 
-struct other_mm {
-	struct mm mm;
-	int pidfd;
-};
-
 int (*mm_io_access)(uint64_t va, void *data, size_t len, bool write);
 
 static struct mm self_mm = { .refs = 1, .index = MM_SELF_INDEX, .self = true };
@@ -56,6 +51,7 @@ void mm_forked(void)
 	self_mm.pid = getpid();
 	maps_forked();
 	mm_check_forked();
+	shared_forked();
 }
 
 struct mm *mm_by_index(uint16_t index)
@@ -172,14 +168,17 @@ int mm_of_pid(pid_t pid, struct mm **mm)
 static int copy_other(struct mm *mm, void *local, uint64_t va, size_t len, bool write)
 {
 	struct iovec here = { local, len }, there = { (void *)(uintptr_t)va, len };
+	struct other_mm *other = container_of(mm, struct other_mm, mm);
 	ssize_t n;
 
 	if (is_gone(mm))
-		return -EFAULT;
+		return shared_copy(other, local, va, len, write);
 	if (write)
 		n = process_vm_writev(mm->pid, &here, 1, &there, 1, 0);
 	else
 		n = process_vm_readv(mm->pid, &here, 1, &there, 1, 0);
+	if (n < 0 && errno == ESRCH) /* it is just going */
+		return shared_copy(other, local, va, len, write);
 	return n == (ssize_t)len ? 0 : -EFAULT;
 }
 
@@ -268,9 +267,9 @@ void mm_uncharge(struct mm *mm, uint64_t pages)
 	atomic_fetch_sub_explicit(&mm->locked_pages, pages, memory_order_relaxed);
 }
 
-static bool may_lock_all(pid_t pid)
+bool mm_may_lock_all(struct mm *mm)
 {
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, pid };
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, mm->self ? 0 : mm->pid };
 	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
 
 	return !syscall(SYS_capget, &header, data) && data[0].effective & BIT32(CAP_IPC_LOCK);
@@ -281,7 +280,7 @@ uint64_t mm_memlock_limit(struct mm *mm)
 	pid_t pid = mm->self ? 0 : mm->pid;
 	struct rlimit limit;
 
-	if (may_lock_all(pid) || prlimit(pid, RLIMIT_MEMLOCK, NULL, &limit) ||
+	if (mm_may_lock_all(mm) || prlimit(pid, RLIMIT_MEMLOCK, NULL, &limit) ||
 	    limit.rlim_cur == RLIM_INFINITY)
 		return UINT64_MAX;
 	return limit.rlim_cur / UVFIO_PAGE_SIZE;

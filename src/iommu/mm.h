@@ -19,6 +19,9 @@ struct mm {
 	bool self;      /* this process */
 	pid_t pid;
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
+	_Atomic uint64_t pinned_pages; /* by IOMMUFD: as VmPin of /proc/PID/status */
+	_Atomic uint64_t
+		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
 };
 
 struct mm *mm_self(void); /* with a reference */
@@ -68,5 +71,7 @@ uint64_t mm_memlock_room(struct mm *mm, uint64_t limit_pages);
 void mm_uncharge(struct mm *mm, uint64_t pages);
 /* The process's RLIMIT_MEMLOCK in pages, UINT64_MAX when unlimited. */
 uint64_t mm_memlock_limit(struct mm *mm);
+/* Does the process have CAP_IPC_LOCK? */
+bool mm_may_lock_all(struct mm *mm);
 
 #endif

@@ -294,8 +294,10 @@ static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
 	flags = (vma.readable ? KNOWN_READ : 0) | (vma.writable ? KNOWN_WRITE : 0);
 	if (!(flags & need))
 		return va;
-	if (!mm->self)
+	if (!mm->self) {
+		shared_note(container_of(mm, struct other_mm, mm), &vma);
 		return vma.end;
+	}
 	if (vma.file && vma.readable) {
 		vma.end = MIN(vma.end, end);
 		if (!page_exists(vma.end - UVFIO_PAGE_SIZE))

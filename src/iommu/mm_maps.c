@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 static _Atomic int self_fd = -1;
@@ -80,25 +81,42 @@ static int query_ioctl(int fd, uint64_t va, struct vma *out)
 		.readable = q.vma_flags & PROCMAP_QUERY_VMA_READABLE,
 		.writable = q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
 		.file = q.inode && has_file(fd, q),
+		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
+		.dev = makedev(q.dev_major, q.dev_minor),
+		.inode = q.inode,
+		.offset = q.vma_offset,
 	};
 	return 0;
 }
 
-/* "55d0-55e0 rw-p 00000000 fd:01 1234 /path": true when it holds va. */
-static bool parse_line(const char *line, uint64_t va, struct vma *out)
+/* "55d0-55e0 rw-p 00000000 fd:01 1234 /path" */
+static bool parse_line(const char *line, struct vma *out)
 {
-	unsigned long long start, end, inode;
+	unsigned long long start, end, offset, inode;
+	unsigned int dev_major, dev_minor;
 	int path = 0;
 	char perms[5];
 
-	if (sscanf(line, "%llx-%llx %4s %*x %*x:%*x %llu %n", &start, &end, perms, &inode, &path) != 4)
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, perms, &offset, &dev_major,
+		   &dev_minor, &inode, &path) != 7)
 		return false;
-	*out = (struct vma){ start, end, perms[0] == 'r', perms[1] == 'w',
-			     inode && !is_nameless(line + path) };
-	return va >= start && va < end;
+	*out = (struct vma){
+		.start = start,
+		.end = end,
+		.readable = perms[0] == 'r',
+		.writable = perms[1] == 'w',
+		.file = inode && !is_nameless(line + path),
+		.shared = perms[3] == 's',
+		.dev = makedev(dev_major, dev_minor),
+		.inode = inode,
+		.offset = offset,
+	};
+	return true;
 }
 
-static int query_text(int fd, uint64_t va, struct vma *out)
+/* The first mapping that is wanted, or -ENOENT. */
+static int find_in_text(int fd, bool (*wanted)(const struct vma *vma, const struct vma *key),
+			const struct vma *key, struct vma *out)
 {
 	char buf[8192 + 1];
 	size_t have = 0;
@@ -115,7 +133,7 @@ static int query_text(int fd, uint64_t va, struct vma *out)
 		buf[have] = '\0';
 		while ((nl = strchr(line, '\n'))) {
 			*nl = '\0';
-			if (parse_line(line, va, out))
+			if (parse_line(line, out) && wanted(out, key))
 				return 0;
 			line = nl + 1;
 		}
@@ -126,6 +144,26 @@ static int query_text(int fd, uint64_t va, struct vma *out)
 	}
 }
 
+static bool is_at(const struct vma *vma, const struct vma *key)
+{
+	return key->start >= vma->start && key->start < vma->end;
+}
+
+static bool shows(const struct vma *vma, const struct vma *key)
+{
+	return vma->shared && vma->inode == key->inode && vma->dev == key->dev &&
+	       key->offset >= vma->offset && key->offset - vma->offset < vma->end - vma->start;
+}
+
+int maps_find_shared(uint64_t dev, uint64_t inode, uint64_t offset, struct vma *out)
+{
+	int fd = self_maps();
+
+	return fd < 0 ? -ENOENT
+		      : find_in_text(fd, shows, &(struct vma){ .dev = dev, .inode = inode, .offset = offset },
+				     out);
+}
+
 static int query(int fd, uint64_t va, struct vma *out)
 {
 	int ret = -ENOTTY;
@@ -134,7 +172,7 @@ static int query(int fd, uint64_t va, struct vma *out)
 		ret = query_ioctl(fd, va, out);
 	if (ret == -ENOTTY) {
 		atomic_store_explicit(&no_ioctl, true, memory_order_relaxed);
-		ret = query_text(fd, va, out);
+		ret = find_in_text(fd, is_at, &(struct vma){ .start = va }, out);
 	}
 	return ret;
 }

@@ -12,6 +12,8 @@ struct vma {
 	uint64_t start, end;
 	bool readable, writable;
 	bool file; /* may be shorter than the mapping */
+	bool shared;
+	uint64_t dev, inode, offset; /* what of which file, or shared memory; inode 0: of none */
 };
 
 /*
@@ -19,10 +21,35 @@ struct vma {
  * another negative errno: the process is gone.
  */
 int maps_query(struct mm *mm, uint64_t va, struct vma *out);
+/* A shared mapping of this process that has the byte at offset of that inode: 0, or -ENOENT. */
+int maps_find_shared(uint64_t dev, uint64_t inode, uint64_t offset, struct vma *out);
 void maps_forked(void);
 void mm_check_forked(void);
 
 /* How many of the len bytes at va are alike: in BARs noted MM_IO (*io), or not. */
 size_t mm_io_span(uint64_t va, size_t len, bool *io);
+
+/*
+ * What outlives another process (mm_shared.c): memory that it shared with us. Noted while it lives; under the
+ * lock there.
+ */
+struct shared_part {
+	uint64_t start, end;
+	uint64_t dev, inode, offset;
+};
+struct shared_parts {
+	unsigned int nr;
+	struct shared_part parts[16];
+};
+struct other_mm {
+	struct mm mm;
+	int pidfd;
+	struct shared_parts shared;
+};
+
+void shared_note(struct other_mm *mm, const struct vma *vma);
+/* Copy what is at va of a process that is gone. 0 or -EFAULT. */
+int shared_copy(struct other_mm *mm, void *local, uint64_t va, size_t len, bool write);
+void shared_forked(void);
 
 #endif

@@ -12,6 +12,7 @@ void iommu_params_default(struct iommu_params *params)
 		.pgsizes = 0x40201000,
 		.dma_entries = 1048576,
 		.memlock_pages = UINT64_MAX,
+		.dirty_tracking = true,
 		.nr_reserved = 1,
 		.reserved = { { 0xfee00000, 0xfeefffff } },
 		.reserved_type = { "msi" },

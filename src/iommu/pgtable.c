@@ -279,6 +279,50 @@ static int expand_span(struct pgtable *pt, pte_t *slot, unsigned int shift)
 	return 0;
 }
 
+/* The same for a leaf. A walker that marks it after it was copied changes the word that is exchanged, or
+ * finds the table there and looks again. */
+static int expand_leaf(struct pgtable *pt, pte_t *slot, unsigned int shift)
+{
+	uint64_t e = pte_get(slot), old;
+	pte_t *below = table_new(pt);
+
+	if (!below)
+		return -ENOMEM;
+	for (uint64_t i = 0; i < TABLE_ENTRIES; i++)
+		pte_store(&below[i], e + (i << (shift - TABLE_BITS)));
+	old = atomic_exchange(slot, (uint64_t)(uintptr_t)below | PTE_TABLE |
+					    (uint64_t)TABLE_ENTRIES << PTE_MM_SHIFT);
+	for (uint64_t i = 0; old != e && i < TABLE_ENTRIES; i++)
+		atomic_fetch_or(&below[i], PTE_DIRTY);
+	return 0;
+}
+
+int pgtable_split(struct pgtable *pt, uint64_t iova)
+{
+	pte_t *table = pt->root;
+
+	if (iova > pt->last)
+		return 0;
+	for (unsigned int shift = pt->root_shift; !is_aligned(iova, BIT64(shift)); shift -= TABLE_BITS) {
+		pte_t *slot = &table[entry_of(iova, shift)];
+		uint64_t e = pte_get(slot);
+
+		if (!e)
+			return 0;
+		if (e & PTE_LEAF) {
+			if (expand_leaf(pt, slot, shift))
+				return -ENOMEM;
+		} else if (!(e & PTE_TABLE)) {
+			if (pte_span(e)->first >= iova || pte_span(e)->last < iova)
+				return 0;
+			if (expand_span(pt, slot, shift))
+				return -ENOMEM;
+		}
+		table = pte_table(pte_get(slot));
+	}
+	return 0;
+}
+
 /* A part of what the entry at slot stands for. */
 static int map_part(struct pgtable *pt, pte_t *slot, unsigned int shift, struct span part, uint64_t pte)
 {

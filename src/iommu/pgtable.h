@@ -69,6 +69,8 @@ uint64_t pgtable_bytes(const struct pgtable *pt);
  * leaves stand at the same places. -ENOMEM: some of it may be mapped.
  */
 int pgtable_map(struct pgtable *pt, uint64_t iova, uint64_t last, uint64_t pte);
+/* No leaf or span goes across iova, which is page aligned; nothing that is mapped changes. -ENOMEM. */
+int pgtable_split(struct pgtable *pt, uint64_t iova);
 /* Clear all entries in [iova, last]. True when there was any. */
 bool pgtable_clear(struct pgtable *pt, uint64_t iova, uint64_t last);
 /* No walk that began before now is under way: retired tables may be used again. */

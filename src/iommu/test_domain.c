@@ -125,6 +125,29 @@ static void try_unmap(struct iommu_domain *domain)
 	check_around(domain, &m);
 }
 
+/* A mapping becomes two, and nothing else changes. */
+static void try_split(struct iommu_domain *domain)
+{
+	struct mapping *left, right;
+	uint64_t pages;
+
+	if (!nr || nr == MAX_MAPPINGS)
+		return;
+	left = &list[rnd(nr)];
+	pages = left->size / PG;
+	if (pages == 1)
+		return;
+	right = *left;
+	left->size = (1 + rnd(pages - 1)) * PG;
+	right.iova += left->size;
+	right.va += left->size;
+	right.size -= left->size;
+	list[nr++] = right;
+	assert_int_equal(iommu_domain_split(domain, right.iova), 0);
+	check_around(domain, left);
+	check_around(domain, &right);
+}
+
 static void assert_empty(struct iommu_domain *domain)
 {
 	for (unsigned int i = 0; i < TABLE_ENTRIES; i++)
@@ -141,6 +164,8 @@ static void churn(unsigned int width)
 			try_map(domain, top);
 		else
 			try_unmap(domain);
+		if (!rnd(10))
+			try_split(domain);
 		if (nr)
 			check_around(domain, &list[rnd(nr)]);
 	}

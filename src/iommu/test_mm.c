@@ -279,6 +279,49 @@ static void test_other_process(void **state)
 }
 
 /* A process that has used up its descriptors can map memory nevertheless. */
+/* What a process has shared with us outlives it, if anyone has looked at it in time. */
+static void test_gone(void **state)
+{
+	char *p = new_memory(4, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1), byte = 0;
+	char *private = new_memory(1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int ready[2];
+	struct mm *other;
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		munmap(p, PG);
+		if (write(ready[1], "r", 1) != 1)
+			_exit(1);
+		pause();
+		_exit(0);
+	}
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	assert_int_equal(mm_of_pid(pid, &other), 0);
+	assert_int_equal(mm_check(other, (uintptr_t)p + PG, 3 * PG, true), 0);
+	assert_int_equal(mm_check(other, (uintptr_t) private, PG, true), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	no_memory(p + 2 * PG, 1);
+	p[PG] = 's';
+	assert_int_equal(mm_read(other, &byte, (uintptr_t)p + PG, 1), 0);
+	assert_int_equal(byte, 's');
+	assert_int_equal(mm_write(other, (uintptr_t)p + 4 * PG - 1, "t", 1), 0);
+	assert_int_equal(p[4 * PG - 1], 't');
+	assert_int_equal(mm_read(other, &byte, (uintptr_t)p, 1), -EFAULT);
+	assert_int_equal(mm_read(other, &byte, (uintptr_t)p + 2 * PG, 1), -EFAULT);
+	assert_int_equal(mm_read(other, &byte, (uintptr_t) private, 1), -EFAULT);
+	assert_int_equal(mm_check(other, (uintptr_t)p + PG, PG, false), -EFAULT);
+	mm_put(other);
+	close(ready[0]);
+	close(ready[1]);
+	no_memory(p, 2);
+	no_memory(p + 3 * PG, 1);
+	no_memory(private, 1);
+}
+
 static void test_no_descriptors(void **state)
 {
 	char *p = new_memory(3, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
@@ -351,12 +394,10 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		BOTH(test_anonymous),     BOTH(test_protection),
-		BOTH(test_addresses),     BOTH(test_files),
-		BOTH(test_many_changes),  BOTH(test_unlike_neighbours),
-		BOTH(test_bar),           BOTH(test_copies),
-		BOTH(test_other_process), BOTH(test_no_descriptors),
-		BOTH(test_charge),
+		BOTH(test_anonymous), BOTH(test_protection),     BOTH(test_addresses),
+		BOTH(test_files),     BOTH(test_many_changes),   BOTH(test_unlike_neighbours),
+		BOTH(test_bar),       BOTH(test_copies),         BOTH(test_other_process),
+		BOTH(test_gone),      BOTH(test_no_descriptors), BOTH(test_charge),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -209,17 +209,17 @@ out:
 	return rc;
 }
 
-/* What stands behind "device": nothing, or "@INSTANCE:MINOR". */
+/* What stands behind "device": nothing, or "@INSTANCE:MINOR:INDEX". */
 static int parse_numbers(const char *text, struct device_config *dev, char *err, size_t err_len)
 {
 	int end = 0;
 
-	dev->instance = dev->minor = NOT_GIVEN;
+	dev->instance = dev->minor = dev->index = NOT_GIVEN;
 	if (!*text)
 		return 0;
-	if (sscanf(text, "@%9u:%9u%n", &dev->instance, &dev->minor, &end) == 2 && !text[end])
+	if (sscanf(text, "@%9u:%9u:%6u%n", &dev->instance, &dev->minor, &dev->index, &end) == 3 && !text[end])
 		return 0;
-	snprintf(err, err_len, "device%s: numbers are written device@INSTANCE:MINOR", text);
+	snprintf(err, err_len, "device%s: numbers are written device@INSTANCE:MINOR:INDEX", text);
 	return -EINVAL;
 }
 
@@ -244,7 +244,13 @@ static int add_device(struct machine_config *config, const char *numbers, const 
 	return rc;
 }
 
-static int parse_line(struct machine_config *config, char *line, char *iommu, char *err, size_t err_len)
+/* The text of all lines of a kind but "device", joined by commas. */
+struct other_lines {
+	char *iommu, *vfio;
+};
+
+static int parse_line(struct machine_config *config, char *line, const struct other_lines *others, char *err,
+		      size_t err_len)
 {
 	size_t len = strcspn(line, " ");
 	const char *rest = line + len + (line[len] == ' ');
@@ -254,18 +260,19 @@ static int parse_line(struct machine_config *config, char *line, char *iommu, ch
 	line[len] = 0;
 	if (!strncmp(line, "device", 6) && (!line[6] || line[6] == '@'))
 		return add_device(config, line + 6, rest, err, err_len);
-	if (!strcmp(line, "iommu")) {
-		append_item(iommu, rest, strlen(rest));
+	if (!strcmp(line, "iommu") || !strcmp(line, "vfio")) {
+		append_item(*line == 'i' ? others->iommu : others->vfio, rest, strlen(rest));
 		return 0;
 	}
-	snprintf(err, err_len, "a description has lines \"device ...\" and \"iommu ...\", not \"%s\"", line);
+	snprintf(err, err_len,
+		 "a description has lines \"device ...\", \"iommu ...\" and \"vfio ...\", not \"%s\"", line);
 	return -EINVAL;
 }
 
 int machine_config_add(struct machine_config *config, const char *line, char *err, size_t err_len)
 {
 	unsigned int before = config->nr_devices;
-	char *text = strdup(line), no_iommu[1] = "";
+	char *text = strdup(line);
 	int rc = -ENOMEM;
 
 	if (!text)
@@ -273,7 +280,7 @@ int machine_config_add(struct machine_config *config, const char *line, char *er
 	else if (strncmp(text, "device", 6))
 		rc = -EINVAL;
 	else
-		rc = parse_line(config, text, no_iommu, err, err_len);
+		rc = parse_line(config, text, NULL, err, err_len);
 	free(text);
 	if (!rc)
 		rc = machine_config_fill(config, err, err_len);
@@ -297,8 +304,8 @@ char *machine_config_line(const struct device_config *dev)
 	char bdf[16], *line;
 
 	pci_format_bdf(&dev->slot, bdf);
-	if (asprintf(&line, "device@%u:%u %s%s%s,addr=%s,group=%u%s\n", dev->instance, dev->minor, dev->name,
-		     *dev->options ? "," : "", dev->options, bdf, dev->group,
+	if (asprintf(&line, "device@%u:%u:%u %s%s%s,addr=%s,group=%u%s\n", dev->instance, dev->minor,
+		     dev->index, dev->name, *dev->options ? "," : "", dev->options, bdf, dev->group,
 		     dev->noiommu ? ",noiommu=on" : "") < 0)
 		return NULL;
 	return line;
@@ -306,24 +313,29 @@ char *machine_config_line(const struct device_config *dev)
 
 int machine_config_parse(const char *description, struct machine_config *config, char *err, size_t err_len)
 {
-	char *text = strdup(description), *iommu = calloc(1, strlen(description) + 1), *rest = text;
+	const size_t size = strlen(description) + 1;
+	struct other_lines others = { calloc(1, size), calloc(1, size) };
+	char *text = strdup(description), *rest = text;
 	int rc = 0;
 
 	*config = (struct machine_config){ 0 };
-	if (!text || !iommu) {
+	if (!text || !others.iommu || !others.vfio) {
 		snprintf(err, err_len, "out of memory");
 		rc = -ENOMEM;
 	}
 	while (!rc && rest)
-		rc = parse_line(config, strsep(&rest, "\n"), iommu, err, err_len);
+		rc = parse_line(config, strsep(&rest, "\n"), &others, err, err_len);
 	if (!rc)
-		rc = iommu_config_parse(iommu, &config->iommu, err, err_len);
+		rc = iommu_config_parse(others.iommu, &config->iommu, err, err_len);
+	if (!rc)
+		rc = vfio_config_parse(others.vfio, &config->vfio, err, err_len);
 	if (!rc)
 		rc = machine_config_fill(config, err, err_len);
 	if (rc)
 		machine_config_free(config);
 	free(text);
-	free(iommu);
+	free(others.iommu);
+	free(others.vfio);
 	return rc;
 }
 

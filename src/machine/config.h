@@ -23,15 +23,23 @@ struct device_config {
 	bool noiommu;
 	bool has_addr, has_group; /* given, not filled in */
 	/*
-	 * Two numbers that stay a device's own while others come and go, so that every process of a session
-	 * agrees about them: its own, and its group's node's minor. In a line "device@INSTANCE:MINOR ...", or
-	 * counted.
+	 * Numbers that stay a device's own while others come and go, so that every process of a session
+	 * agrees about them: its own, its group's node's minor, and its own node's (N of vfioN). In a line
+	 * "device@INSTANCE:MINOR:INDEX ...", or counted.
 	 */
-	unsigned int instance, minor;
+	unsigned int instance, minor, index;
+};
+
+/* Which nodes there are, and what is behind /dev/vfio/vfio: of "vfio" lines. */
+struct vfio_config {
+	bool legacy;  /* /dev/vfio/vfio and groups */
+	bool iommufd; /* /dev/iommu and cdevs */
+	bool iommufd_container;
 };
 
 struct machine_config {
 	struct iommu_params iommu;
+	struct vfio_config vfio;
 	unsigned int nr_devices;
 	struct device_config *devices;
 	unsigned int next_instance; /* above all that there have been */
@@ -53,6 +61,9 @@ char *machine_config_line(const struct device_config *dev);
 
 /* "key=value,..." of all iommu lines joined by commas. reserved= may come several times. */
 int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len);
+
+/* vfio_options.c: "key=value,..." of all vfio lines joined by commas. */
+int vfio_config_parse(const char *text, struct vfio_config *vfio, char *err, size_t err_len);
 
 /* config_text.c */
 /* The option text's next item, [*start, *start + *len), doubled commas kept. False at the end. */

@@ -2,6 +2,8 @@
 /* What a description leaves open: addresses, groups and numbers. */
 #include "machine/config.h"
 
+#include "base/id.h"
+
 #include <stdio.h>
 
 static bool same_slot(const struct pci_slot *a, const struct pci_slot *b)
@@ -114,13 +116,37 @@ static void fill_numbers(struct machine_config *config)
 	}
 }
 
+/* Each device's own node has the lowest number that is free. */
+static int fill_indexes(struct machine_config *config, char *err, size_t err_len)
+{
+	struct id_allocator ids;
+	int rc = 0;
+
+	id_init(&ids, NOT_GIVEN);
+	for (unsigned int i = 0; i < config->nr_devices && !rc; i++) {
+		if (config->devices[i].index == NOT_GIVEN)
+			continue;
+		rc = id_reserve(&ids, config->devices[i].index);
+		if (rc == -EBUSY)
+			snprintf(err, err_len, "two devices have the node vfio%u", config->devices[i].index);
+	}
+	for (unsigned int i = 0; i < config->nr_devices && !rc; i++)
+		if (config->devices[i].index == NOT_GIVEN)
+			rc = id_alloc(&ids, &config->devices[i].index);
+	id_destroy(&ids);
+	if (rc == -ENOMEM)
+		snprintf(err, err_len, "out of memory");
+	return rc;
+}
+
 int machine_config_fill(struct machine_config *config, char *err, size_t err_len)
 {
 	int rc = fill_addresses(config, err, err_len);
 
 	if (!rc)
 		rc = fill_groups(config, err, err_len);
-	if (!rc)
-		fill_numbers(config);
-	return rc;
+	if (rc)
+		return rc;
+	fill_numbers(config);
+	return fill_indexes(config, err, err_len);
 }

@@ -17,9 +17,16 @@
 #include <pthread.h>
 
 /* Device numbers of the nodes, as on a common machine. */
-#define MISC_MAJOR       10
-#define VFIO_MISC_MINOR  196
-#define VFIO_GROUP_MAJOR 252u
+#define MISC_MAJOR        10
+#define VFIO_MISC_MINOR   196
+#define IOMMU_MISC_MINOR  127
+#define VFIO_GROUP_MAJOR  252u
+#define VFIO_DEVICE_MAJOR 251u
+
+/* Permission bits of the nodes. */
+#define VFIO_MISC_MODE  0666
+#define IOMMU_MISC_MODE 0660
+#define VFIO_NODE_MODE  0600 /* groups and cdevs */
 
 struct machine_group {
 	unsigned int id;
@@ -44,6 +51,8 @@ void machine_group_of(const struct device_config *dev, struct machine_group *gro
 /* Is the device the first of its group? */
 bool machine_first_of_group(const struct machine_config *config, unsigned int index);
 bool machine_has_noiommu(const struct machine_config *config);
+/* Has the device a node of its own? */
+bool machine_has_cdev(const struct uvfio_machine *machine, const struct device_config *dev);
 /* Make the function of a device. *func, or -errno with a line in err. */
 int machine_make_function(struct uvfio_machine *machine, const struct device_config *dev,
 			  struct pci_func **func, char *err, size_t err_len);
@@ -58,10 +67,16 @@ struct tree;
 /* The directory of a function, and the rest of sysfs and /dev. Errors stay in the tree. */
 void write_pci_function(const struct uvfio_machine *machine, unsigned int index, struct tree *tree);
 void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree);
+void write_debugfs(struct tree *tree);
 void write_group(const struct uvfio_machine *machine, const struct machine_group *group, struct tree *tree);
 /* Take away what the two wrote. */
 void erase_pci_function(const struct device_config *dev, struct tree *tree);
 void erase_group(const struct machine_group *group, struct tree *tree);
+void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree);
+void write_group_node(const struct machine_group *group, struct tree *tree);
+void erase_group_node(const struct machine_group *group, struct tree *tree);
+void write_cdev(const struct uvfio_machine *machine, const struct device_config *dev, struct tree *tree);
+void erase_cdev(const struct device_config *dev, struct tree *tree);
 
 /* Where a function lives: "sys/devices/pci0000:00/0000:00:01.0". */
 void pci_function_path(const struct pci_slot *slot, char *buf, size_t len);

@@ -20,6 +20,7 @@ struct iommu_options {
 	uint64_t dma_entries;
 	char *memlock;
 	bool coherent;
+	bool dirty_tracking;
 };
 
 static const struct uvfio_option iommu_options[] = {
@@ -59,6 +60,11 @@ static const struct uvfio_option iommu_options[] = {
 	  .offset = offsetof(struct iommu_options, coherent),
 	  .preset = "off",
 	  .help = "on: DMA is announced as cache coherent (VFIO_DMA_CC_IOMMU)" },
+	{ .key = "dirty-tracking",
+	  .type = UVFIO_OPTION_BOOL,
+	  .offset = offsetof(struct iommu_options, dirty_tracking),
+	  .preset = "on",
+	  .help = "off: page tables of /dev/iommu cannot track which pages devices write" },
 	{ .key = NULL },
 };
 
@@ -240,6 +246,7 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 	params->width = (unsigned int)opts.width;
 	params->dma_entries = opts.dma_entries;
 	params->coherent = opts.coherent;
+	params->dirty_tracking = opts.dirty_tracking;
 	rc = parse_reserved(opts.reserved, params, err, err_len);
 	if (!rc)
 		rc = parse_pgsizes(opts.pgsizes, &params->pgsizes, err, err_len);

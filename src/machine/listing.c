@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a machine has and who uses it, as rows of text; and its description as it is now. */
+#include "iommufd/iommufd.h"
 #include "machine/impl.h"
 
 #include <inttypes.h>
@@ -72,16 +73,31 @@ static void list_functions(struct uvfio_machine *machine, bool groups, FILE *out
 
 /* ---- containers */
 
-static void list_container(void *arg, const struct vfio_container_info *info)
+static void put_container(FILE *out, const char *name, const char *type, const unsigned int *ids,
+			  unsigned int nr, uint64_t count, uint64_t bytes)
 {
-	char name[32], groups[64] = "-";
+	char groups[64] = "-";
 	size_t n = 0;
 
+	for (unsigned int i = 0; i < nr && n < sizeof(groups); i++)
+		n += (size_t)snprintf(groups + n, sizeof(groups) - n, "%s%u", i ? "," : "", ids[i]);
+	fprintf(out, "%-12s %-8s %-12s %-9" PRIu64 " %" PRIu64 "\n", name, type, groups, count, bytes);
+}
+
+static void put_mapping(FILE *out, const char *name, uint64_t iova, uint64_t size, uint64_t va,
+			unsigned int prot)
+{
+	fprintf(out, "%-12s 0x%-16" PRIx64 " 0x%-16" PRIx64 " 0x%-16" PRIx64 " %c%c\n", name, iova, size, va,
+		prot & IOMMU_READ ? 'r' : '-', prot & IOMMU_WRITE ? 'w' : '-');
+}
+
+static void list_container(void *arg, const struct vfio_container_info *info)
+{
+	char name[32];
+
 	snprintf(name, sizeof(name), "%d.%u", (int)getpid(), info->id);
-	for (unsigned int i = 0; i < info->nr_groups && n < sizeof(groups); i++)
-		n += (size_t)snprintf(groups + n, sizeof(groups) - n, "%s%u", i ? "," : "", info->groups[i]);
-	fprintf(arg, "%-12s %-8s %-12s %-9" PRIu64 " %" PRIu64 "\n", name, info->type, groups,
-		info->mappings->count, info->mappings->bytes);
+	put_container(arg, name, info->type, info->groups, info->nr_groups, info->mappings->count,
+		      info->mappings->bytes);
 }
 
 static void list_mappings(void *arg, const struct vfio_container_info *info)
@@ -91,12 +107,52 @@ static void list_mappings(void *arg, const struct vfio_container_info *info)
 
 	snprintf(name, sizeof(name), "%d.%u", (int)getpid(), info->id);
 	for (unsigned int i = 0; i < list->nr; i++)
-		fprintf(arg, "%-12s 0x%-16" PRIx64 " 0x%-16" PRIx64 " 0x%-16" PRIx64 " %c%c\n", name,
-			list->mappings[i].iova, list->mappings[i].size, list->mappings[i].va,
-			list->mappings[i].prot & IOMMU_READ ? 'r' : '-',
-			list->mappings[i].prot & IOMMU_WRITE ? 'w' : '-');
+		put_mapping(arg, name, list->mappings[i].iova, list->mappings[i].size, list->mappings[i].va,
+			    list->mappings[i].prot);
 	if (list->count > list->nr)
 		fprintf(arg, "%-12s and %" PRIu64 " more\n", name, list->count - list->nr);
+}
+
+/* ---- IO address spaces: "PROCESS.iIOMMUFD.ID" */
+
+static void name_ioas(const struct iommufd_ioas_info *info, char *name, size_t len)
+{
+	snprintf(name, len, "%d.i%u.%u", (int)getpid(), info->ctx, info->id);
+}
+
+static void list_ioas(void *arg, const struct iommufd_ioas_info *info)
+{
+	char name[48];
+
+	name_ioas(info, name, sizeof(name));
+	put_container(arg, name, info->compat ? "compat" : "iommufd", info->groups, info->nr_groups,
+		      info->count, info->bytes);
+}
+
+static void list_ioas_mappings(void *arg, const struct iommufd_ioas_info *info)
+{
+	char name[48];
+
+	name_ioas(info, name, sizeof(name));
+	for (unsigned int i = 0; i < info->nr; i++)
+		put_mapping(arg, name, info->mappings[i].iova, info->mappings[i].size, info->mappings[i].va,
+			    info->mappings[i].prot);
+	if (info->count > info->nr)
+		fprintf(arg, "%-12s and %" PRIu64 " more\n", name, info->count - info->nr);
+}
+
+static int list_containers(struct uvfio_machine *machine, FILE *out)
+{
+	int rc = vfio_each_container(machine->vfio, 0, list_container, out);
+
+	return rc ? rc : iommufd_each_ioas(&machine->config.iommu, 0, list_ioas, out);
+}
+
+static int list_all_mappings(struct uvfio_machine *machine, FILE *out)
+{
+	int rc = vfio_each_container(machine->vfio, MAX_MAPPINGS, list_mappings, out);
+
+	return rc ? rc : iommufd_each_ioas(&machine->config.iommu, MAX_MAPPINGS, list_ioas_mappings, out);
 }
 
 /* ---- all of them */
@@ -123,9 +179,9 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 	if (!machine_list_heading(what))
 		return -EINVAL;
 	if (!strcmp(what, "containers"))
-		return vfio_each_container(machine->vfio, 0, list_container, out);
+		return list_containers(machine, out);
 	if (!strcmp(what, "mappings"))
-		return vfio_each_container(machine->vfio, MAX_MAPPINGS, list_mappings, out);
+		return list_all_mappings(machine, out);
 	list_functions(machine, !strcmp(what, "groups"), out);
 	return 0;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Making a machine from its description, and finding its nodes.
+ * Making a machine from its description.
  *
  * A machine is made completely or not at all. Devices that come and go later: hotplug.c.
  */
 #include "devices/models.h"
+#include "iommufd/iommufd.h"
 #include "machine/impl.h"
 #include "machine/plugin.h"
 #include "machine/tree.h"
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 void machine_group_of(const struct device_config *dev, struct machine_group *group)
@@ -60,6 +60,7 @@ int machine_make_function(struct uvfio_machine *machine, const struct device_con
 		.noiommu = dev->noiommu,
 		.state_dir = machine->state_dir,
 		.instance = dev->instance,
+		.vfio_index = dev->index,
 		.options = dev->options,
 		.device = words,
 		.plugin = plugin_named(dev->name) ? dev->name : NULL,
@@ -135,6 +136,12 @@ void machine_free(struct uvfio_machine *machine)
 	free(machine);
 }
 
+static void iommufd_file_forked(struct file *file, void *arg)
+{
+	(void)arg;
+	iommufd_forked(file);
+}
+
 void machine_forked(struct uvfio_machine *machine)
 {
 	pthread_mutex_init(&machine->adding, NULL);
@@ -143,6 +150,7 @@ void machine_forked(struct uvfio_machine *machine)
 		if (machine->funcs[i])
 			pci_func_forked(machine->funcs[i]);
 	vfio_forked(machine->vfio);
+	file_for_each(iommufd_file_forked, NULL);
 	removals_forked(machine);
 }
 
@@ -154,62 +162,6 @@ void machine_take_over(struct uvfio_machine *machine)
 			pci_func_take_over(machine->funcs[i]);
 }
 
-/* "/dev/vfio/NAME" -> NAME, or NULL. */
-static const char *node_name(const char *path)
-{
-	static const char dir[] = "/dev/vfio/";
-
-	return strncmp(path, dir, strlen(dir)) ? NULL : path + strlen(dir);
-}
-
-static bool group_node(struct uvfio_machine *machine, const char *name, struct machine_group *group)
-{
-	bool found = false;
-
-	pthread_mutex_lock(&machine->lock);
-	for (unsigned int i = 0; i < machine->config.nr_devices && !found; i++) {
-		machine_group_of(&machine->config.devices[i], group);
-		found = !strcmp(group->name, name);
-	}
-	pthread_mutex_unlock(&machine->lock);
-	return found;
-}
-
-int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
-{
-	const char *name = node_name(path);
-	struct machine_group group;
-
-	if (!name)
-		return -ENOENT;
-	if (oflags & O_DIRECTORY)
-		return -ENOTDIR;
-	if (!strcmp(name, "vfio"))
-		return vfio_container_open(machine->vfio, oflags, file);
-	if (!group_node(machine, name, &group))
-		return -ENOENT;
-	return vfio_group_open(machine->vfio, group.id, group.noiommu, oflags, file);
-}
-
-int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode)
-{
-	const char *name = node_name(path);
-	struct machine_group group;
-
-	if (!name)
-		return -ENOENT;
-	if (!strcmp(name, "vfio")) {
-		*rdev = makedev(MISC_MAJOR, VFIO_MISC_MINOR);
-		*mode = 0666;
-		return 0;
-	}
-	if (!group_node(machine, name, &group))
-		return -ENOENT;
-	*rdev = makedev(VFIO_GROUP_MAJOR, group.minor);
-	*mode = 0600;
-	return 0;
-}
-
 int machine_write_tree(struct uvfio_machine *machine, const char *dir)
 {
 	struct tree tree = { .root = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC) };
@@ -219,6 +171,7 @@ int machine_write_tree(struct uvfio_machine *machine, const char *dir)
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
 		write_pci_function(machine, i, &tree);
 	write_vfio_nodes(machine, &tree);
+	write_debugfs(&tree);
 	close(tree.root);
 	return tree.error;
 }

@@ -197,6 +197,7 @@ void erase_pci_function(const struct device_config *dev, struct tree *tree)
 	char bdf[16], path[128];
 
 	pci_format_bdf(&dev->slot, bdf);
+	erase_cdev(dev, tree);
 	snprintf(path, sizeof(path), "sys/bus/pci/devices/%s", bdf);
 	tree_erase(tree, path);
 	snprintf(path, sizeof(path), "sys/bus/pci/drivers/vfio-pci/%s", bdf);
@@ -226,5 +227,6 @@ void write_pci_function(const struct uvfio_machine *machine, unsigned int index,
 	len = pci_func_config_image(func, config, sizeof(config));
 	snprintf(path, sizeof(path), "%s/config", dir);
 	tree_data(tree, path, 0644, config, len);
+	write_cdev(machine, &machine->config.devices[index], tree);
 	write_links(&w, &machine->config.devices[index], bdf); /* who finds it by them finds all of it */
 }

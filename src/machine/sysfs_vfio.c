@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/*
- * The nodes below /dev, and what sysfs says about groups, the IOMMU, VFIO's modules and the vfio-pci driver.
- *
- * The nodes are sockets: who asks through an interposed call is told that they are character devices.
+/* What sysfs says about groups, the IOMMU, VFIO's modules and the vfio-pci driver; and the nodes of groups.
  */
 #include "machine/impl.h"
 #include "machine/tree.h"
@@ -10,55 +7,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-
-static void write_power(struct tree *tree, const char *dir)
-{
-	static const struct {
-		const char *name;
-		mode_t mode;
-		const char *value;
-	} files[] = {
-		{ "control", 0644, "auto" },
-		{ "runtime_status", 0444, "unsupported" },
-		{ "runtime_active_time", 0444, "0" },
-		{ "runtime_suspended_time", 0444, "0" },
-	};
-	char path[128];
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
-		snprintf(path, sizeof(path), "%s/power/%s", dir, files[i].name);
-		tree_text(tree, path, files[i].mode, "%s", files[i].value);
-	}
-	snprintf(path, sizeof(path), "%s/power/autosuspend_delay_ms", dir);
-	tree_data(tree, path, 0644, "", 0);
-}
-
-/* The directory of a device node in sysfs, with its entries in class and dev/char, and the node. */
-static void write_node(struct tree *tree, const char *class, const char *name, unsigned int major_nr,
-		       unsigned int minor_nr, const char *mode_line, mode_t mode)
-{
-	char dir[64], path[128], node[64];
-
-	snprintf(node, sizeof(node), "dev/vfio/%s", name);
-	tree_node(tree, node, mode);
-	snprintf(path, sizeof(path), "dev/char/%u:%u", major_nr, minor_nr);
-	tree_link(tree, path, node);
-
-	snprintf(dir, sizeof(dir), "sys/devices/virtual/%s/%s", class, name);
-	snprintf(path, sizeof(path), "%s/dev", dir);
-	tree_text(tree, path, 0444, "%u:%u", major_nr, minor_nr);
-	snprintf(path, sizeof(path), "%s/uevent", dir);
-	tree_text(tree, path, 0644, "MAJOR=%u\nMINOR=%u\nDEVNAME=vfio/%s%s", major_nr, minor_nr, name,
-		  mode_line);
-	snprintf(path, sizeof(path), "sys/class/%s/%s", class, name);
-	tree_link(tree, path, dir);
-	snprintf(path, sizeof(path), "sys/dev/char/%u:%u", major_nr, minor_nr);
-	tree_link(tree, path, dir);
-	snprintf(node, sizeof(node), "sys/class/%s", class);
-	snprintf(path, sizeof(path), "%s/subsystem", dir);
-	tree_link(tree, path, node);
-	write_power(tree, dir);
-}
 
 static void write_reserved(const struct uvfio_machine *machine, struct tree *tree, const char *path)
 {
@@ -87,24 +35,15 @@ void write_group(const struct uvfio_machine *machine, const struct machine_group
 	} else {
 		write_reserved(machine, tree, path);
 	}
-	write_node(tree, "vfio", group->name, VFIO_GROUP_MAJOR, group->minor, "", 0600);
+	if (machine->config.vfio.legacy)
+		write_group_node(group, tree);
 }
 
 void erase_group(const struct machine_group *group, struct tree *tree)
 {
-	char path[80], node[40];
+	char path[80];
 
-	snprintf(node, sizeof(node), "%u:%u", VFIO_GROUP_MAJOR, group->minor);
-	snprintf(path, sizeof(path), "dev/vfio/%s", group->name);
-	tree_erase(tree, path);
-	snprintf(path, sizeof(path), "dev/char/%s", node);
-	tree_erase(tree, path);
-	snprintf(path, sizeof(path), "sys/dev/char/%s", node);
-	tree_erase(tree, path);
-	snprintf(path, sizeof(path), "sys/class/vfio/%s", group->name);
-	tree_erase(tree, path);
-	snprintf(path, sizeof(path), "sys/devices/virtual/vfio/%s", group->name);
-	tree_erase(tree, path);
+	erase_group_node(group, tree);
 	snprintf(path, sizeof(path), "sys/kernel/iommu_groups/%u", group->id);
 	tree_erase(tree, path);
 }
@@ -172,8 +111,7 @@ void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree)
 	/* Directories that exist even in a machine without a device. */
 	tree_dir(tree, "sys/bus/pci/devices");
 	tree_dir(tree, "sys/kernel/iommu_groups");
-	tree_dir(tree, "sys/class/vfio");
-	write_node(tree, "misc", "vfio", MISC_MAJOR, VFIO_MISC_MINOR, "\nDEVMODE=0666", 0666);
+	write_misc_nodes(machine, tree);
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
 		struct machine_group group;
 

@@ -50,17 +50,17 @@ static void test_numbers(void **state)
 	char *text, *again;
 
 	(void)state;
-	add(m, "device nvme,size=1M", "device@2:2 nvme,size=1M,addr=0000:00:03.0,group=2\n");
+	add(m, "device nvme,size=1M", "device@2:2:2 nvme,size=1M,addr=0000:00:03.0,group=2\n");
 	take(m, "0000:00:01.0");
 	/* Its address, group and minor are free; its number is not used again. */
-	add(m, "device nvme,size=2M", "device@3:0 nvme,size=2M,addr=0000:00:01.0,group=1\n");
+	add(m, "device nvme,size=2M", "device@3:0:0 nvme,size=2M,addr=0000:00:01.0,group=1\n");
 	take(m, "00:01.0");
 	add(m, "device nvme,size=3M,addr=0000:01:00.0,group=7",
-	    "device@4:1 nvme,size=3M,addr=0000:01:00.0,group=7\n");
+	    "device@4:1:0 nvme,size=3M,addr=0000:01:00.0,group=7\n");
 	text = machine_describe(m);
-	assert_string_equal(text, "device@1:1 nvme,size=1M,addr=0000:00:02.0,group=7\n"
-				  "device@2:2 nvme,size=1M,addr=0000:00:03.0,group=2\n"
-				  "device@4:1 nvme,size=3M,addr=0000:01:00.0,group=7\n");
+	assert_string_equal(text, "device@1:1:1 nvme,size=1M,addr=0000:00:02.0,group=7\n"
+				  "device@2:2:2 nvme,size=1M,addr=0000:00:03.0,group=2\n"
+				  "device@4:1:0 nvme,size=3M,addr=0000:01:00.0,group=7\n");
 	copy = make(text);
 	again = machine_describe(copy);
 	assert_string_equal(again, text);
@@ -92,8 +92,8 @@ static void test_mistakes(void **state)
 		"nvme: two devices at 0000:00:01.0: give one another address with addr=");
 	refused(m, "device nvme,size=1M,group=1,noiommu=on",
 		"nvme: group=1 has devices with noiommu=on and with noiommu=off: use two groups");
-	refused(m, "device@0:5 nvme,size=1M", "device@0:5 nvme,size=1M: there is a device 0 already");
-	refused(m, "device@x nvme", "device@x: numbers are written device@INSTANCE:MINOR");
+	refused(m, "device@0:5:5 nvme,size=1M", "device@0:5:5 nvme,size=1M: there is a device 0 already");
+	refused(m, "device@x nvme", "device@x: numbers are written device@INSTANCE:MINOR:INDEX");
 	refused(m, "device nvme,file=/nowhere/at/all",
 		"nvme: file=/nowhere/at/all: No such file or directory; make an image first: "
 		"truncate -s 256M '/nowhere/at/all'");
@@ -128,7 +128,7 @@ static void test_one_image(void **state)
 	snprintf(text, sizeof(text), "device nvme,file=%s", path);
 	refused(m, text, why);
 	take(m, "0000:00:01.0");
-	snprintf(line, sizeof(line), "device@2:0 nvme,file=%s,addr=0000:00:01.0,group=1\n", path);
+	snprintf(line, sizeof(line), "device@2:0:0 nvme,file=%s,addr=0000:00:01.0,group=1\n", path);
 	add(m, text, line);
 	machine_free(m);
 	unlink(path);
@@ -187,7 +187,7 @@ static void test_take_again(void **state)
 		0);
 	sem_wait(&waiting.told);
 	fork_and_free(m);
-	add(m, "device nvme,size=1M", "device@1:0 nvme,size=1M,addr=0000:00:01.0,group=1\n");
+	add(m, "device nvme,size=1M", "device@1:0:0 nvme,size=1M,addr=0000:00:01.0,group=1\n");
 	if (machine_remove_device(m, "0000:00:01.0", false, note_removed, &removed, err, sizeof(err)))
 		fail_msg("%s", err);
 	sem_post(&waiting.go_on);
@@ -234,11 +234,11 @@ static void test_tree(void **state)
 	assert_non_null(mkdtemp(root));
 	assert_int_equal(machine_write_tree(m, root), 0);
 	before = count(root);
-	add(m, "device nvme,size=1M,group=1", "device@1:0 nvme,size=1M,addr=0000:00:02.0,group=1\n");
+	add(m, "device nvme,size=1M,group=1", "device@1:0:1 nvme,size=1M,addr=0000:00:02.0,group=1\n");
 	assert_int_equal(machine_tree_add(m, root, "0000:00:02.0"), 0);
 	with = count(root);
 	assert_true(with > before + 20);
-	add(m, "device nvme,size=1M", "device@2:1 nvme,size=1M,addr=0000:00:03.0,group=2\n");
+	add(m, "device nvme,size=1M", "device@2:1:2 nvme,size=1M,addr=0000:00:03.0,group=2\n");
 	assert_int_equal(machine_tree_add(m, root, "0000:00:03.0"), 0);
 	snprintf(path, sizeof(path), "%s/dev/vfio/2", root);
 	assert_int_equal(access(path, F_OK), 0);

@@ -129,8 +129,9 @@ static void test_wrong_devices(void **state)
 		     "nvme: two devices at 0000:00:05.0: give one another address with addr=");
 	assert_wrong("device nvme,group=4\ndevice nvme,group=4,noiommu=on",
 		     "nvme: group=4 has devices with noiommu=on and with noiommu=off: use two groups");
-	assert_wrong("divice nvme",
-		     "a description has lines \"device ...\" and \"iommu ...\", not \"divice\"");
+	assert_wrong(
+		"divice nvme",
+		"a description has lines \"device ...\", \"iommu ...\" and \"vfio ...\", not \"divice\"");
 }
 
 static void test_far_option(void **state)
@@ -161,18 +162,21 @@ static void test_iommu(void **state)
 	assert_false(c.iommu.memlock_rlimit);
 	assert_true(c.iommu.memlock_pages == UINT64_MAX);
 	assert_false(c.iommu.coherent);
+	assert_true(c.iommu.dirty_tracking);
 	assert_int_equal(c.iommu.nr_reserved, 1);
 	assert_int_equal(c.iommu.reserved[0].start, 0xfee00000);
 	assert_int_equal(c.iommu.reserved[0].last, 0xfeefffff);
 	assert_string_equal(c.iommu.reserved_type[0], "msi");
 	machine_config_free(&c);
 
-	c = parse("iommu width=39,memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n");
+	c = parse("iommu width=39,memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n"
+		  "iommu dirty-tracking=off\n");
 	assert_int_equal(c.iommu.width, 40);
 	assert_int_equal(c.iommu.pgsizes, 4096);
 	assert_int_equal(c.iommu.dma_entries, 65535);
 	assert_int_equal(c.iommu.memlock_pages, 64 << 8);
 	assert_true(c.iommu.coherent);
+	assert_false(c.iommu.dirty_tracking);
 	machine_config_free(&c);
 
 	c = parse("iommu memlock=rlimit,reserved=none");
@@ -229,7 +233,7 @@ static void test_wrong_iommu(void **state)
 		     "--iommu: memlock=much is not possible: use unlimited, rlimit, or a size like 64M");
 	assert_wrong("iommu with=3",
 		     "--iommu: there is no option with: known are width, reserved, pgsizes, dma-entries, "
-		     "memlock, coherent");
+		     "memlock, coherent, dirty-tracking");
 }
 
 static void test_too_many_windows(void **state)
@@ -408,8 +412,51 @@ static void test_tree_function(void **state)
 	assert_mode("sys/devices/pci0000:00/0000:00:01.0/aer", S_IFDIR | 0755);
 	assert_mode("sys/devices/virtual/vfio/9/power/autosuspend_delay_ms", S_IFREG | 0644);
 	assert_mode("sys/bus/pci/drivers/vfio-pci/bind", S_IFREG | 0200);
-	assert_absent("sys/devices/pci0000:00/0000:00:01.0/vfio-dev");
 	assert_absent("sys/devices/pci0000:00/0000:00:01.0/physfn");
+	remove_tree();
+}
+
+static void test_tree_cdev(void **state)
+{
+	(void)state;
+	write_tree("device nvme,size=1M\ndevice nvme,size=1M,noiommu=on\ndevice nvme,size=1M");
+	assert_text("sys/devices/pci0000:00/0000:00:01.0/vfio-dev/vfio0/dev", "251:0\n");
+	assert_text("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/uevent",
+		    "MAJOR=251\nMINOR=2\nDEVNAME=vfio/devices/vfio2\n");
+	assert_link("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/device", "../../../0000:00:03.0");
+	assert_link("sys/devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2/subsystem",
+		    "../../../../../class/vfio-dev");
+	assert_link("sys/class/vfio-dev/vfio2", "../../devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2");
+	assert_link("sys/dev/char/251:2", "../../devices/pci0000:00/0000:00:03.0/vfio-dev/vfio2");
+	assert_link("dev/char/251:2", "../vfio/devices/vfio2");
+	assert_mode("dev/vfio/devices/vfio2", S_IFSOCK | 0600);
+	assert_mode("dev/iommu", S_IFSOCK | 0660);
+	assert_text("sys/devices/virtual/misc/iommu/uevent",
+		    "MAJOR=10\nMINOR=127\nDEVNAME=iommu\nDEVMODE=0660\n");
+	/* without an IOMMU there is a directory, but no node */
+	assert_link("sys/class/vfio-dev/vfio1", "../../devices/pci0000:00/0000:00:02.0/vfio-dev/vfio1");
+	assert_absent("sys/class/vfio-dev/vfio1/dev");
+	assert_absent("dev/vfio/devices/vfio1");
+	remove_tree();
+}
+
+static void test_tree_of_one_interface(void **state)
+{
+	(void)state;
+	write_tree("device nvme,size=1M\nvfio nodes=legacy");
+	assert_mode("dev/vfio/1", S_IFSOCK | 0600);
+	assert_absent("dev/iommu");
+	assert_absent("dev/vfio/devices");
+	assert_absent("sys/class/misc/iommu");
+	assert_absent("sys/class/vfio-dev/vfio0/dev");
+	remove_tree();
+	write_tree("device nvme,size=1M\nvfio nodes=iommufd");
+	assert_mode("dev/iommu", S_IFSOCK | 0660);
+	assert_mode("dev/vfio/devices/vfio0", S_IFSOCK | 0600);
+	assert_absent("dev/vfio/vfio");
+	assert_absent("dev/vfio/1");
+	assert_absent("sys/class/vfio");
+	assert_link("sys/bus/pci/devices/0000:00:01.0/iommu_group", "../../../kernel/iommu_groups/1");
 	remove_tree();
 }
 
@@ -478,9 +525,6 @@ static void test_tree_groups(void **state)
 	assert_mode("dev/vfio/vfio", S_IFSOCK | 0666);
 	assert_mode("dev/vfio/9", S_IFSOCK | 0600);
 	assert_link("dev/char/10:196", "../vfio/vfio");
-	assert_absent("dev/vfio/devices");
-	assert_absent("dev/iommu");
-	assert_absent("sys/class/vfio-dev");
 	remove_tree();
 }
 
@@ -524,6 +568,8 @@ int main(void)
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_failure_leaves_nothing),
 		cmocka_unit_test(test_tree_function),
+		cmocka_unit_test(test_tree_cdev),
+		cmocka_unit_test(test_tree_of_one_interface),
 		cmocka_unit_test(test_tree_resource),
 		cmocka_unit_test(test_tree_groups),
 		cmocka_unit_test(test_tree_noiommu),

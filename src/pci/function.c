@@ -128,6 +128,12 @@ static int match_device(struct vfio_device *vdev, const char *name)
 	return name[len + strspn(name + len, " ")] ? -EINVAL : 1;
 }
 
+/* Tokens are for functions with SR-IOV, and those that it makes. */
+static int match_token(struct vfio_device *vdev, const uint8_t *uuid)
+{
+	return uuid ? WHY(-EINVAL, "%s is no function that takes a VF token", vdev->name) : 0;
+}
+
 static void request_device(struct vfio_device *vdev, unsigned int count)
 {
 	struct pci_func *func = to_pci_func(vdev);
@@ -148,6 +154,7 @@ const struct vfio_device_ops pci_vfio_device_ops = {
 	.mmap = mmap_device,
 	.mmio = mmio_device,
 	.match = match_device,
+	.match_token_uuid = match_token,
 	.request = request_device,
 };
 
@@ -281,7 +288,7 @@ static int register_func(struct pci_func *func, struct vfio *vfio, const struct 
 	func->vdev.ops = &pci_vfio_device_ops;
 	func->vdev.iommu_dev = &func->iommu;
 	snprintf(func->vdev.name, sizeof(func->vdev.name), "%s", func->name);
-	rc = vfio_register_device(vfio, &func->vdev, config->group_id, config->noiommu);
+	rc = vfio_register_device(vfio, &func->vdev, config->group_id, config->noiommu, config->vfio_index);
 	if (rc == -EEXIST)
 		snprintf(err, err_len, "addr=%s: there is a device at that address already", func->name);
 	else if (rc == -EINVAL)

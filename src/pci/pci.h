@@ -24,6 +24,7 @@ struct pci_func_config {
 	struct pci_slot slot;
 	unsigned int group_id;
 	bool noiommu;
+	unsigned int vfio_index; /* of its node, or VFIO_ANY_INDEX */
 	const char *state_dir;
 	unsigned int instance;
 	const char *options; /* the text behind "model," without addr= and group= */

@@ -112,7 +112,7 @@ struct fake *fake_of(struct pci_func *func)
 
 struct pci_func *add_function(struct rig *r, const char *bdf, unsigned int group)
 {
-	struct pci_func_config config = { .group_id = group };
+	struct pci_func_config config = { .group_id = group, .vfio_index = VFIO_ANY_INDEX };
 	struct pci_func *func = NULL;
 	char err[128] = "";
 

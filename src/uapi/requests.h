@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The names of VFIO's ioctl requests, and what kind of descriptor each is for. Numbers are used several
- * times: 14 is one thing for a container and another for a device.
+ * The names of VFIO's and IOMMUFD's ioctl requests, and what kind of descriptor each is for. Numbers are used
+ * several times: 14 is one thing for a container and another for a device.
  */
 #ifndef UVFIO_UAPI_REQUESTS_H
 #define UVFIO_UAPI_REQUESTS_H
@@ -11,7 +11,8 @@
 struct vfio_request {
 	uint32_t cmd;
 	const char *name;
-	const char *kind; /* "a container", "a container with an IOMMU", "a group", "a device" */
+	/* "a container", "a container with an IOMMU", "a group", "a device", "an IOMMUFD" */
+	const char *kind;
 };
 
 /* The request of that number behind prev (NULL: the first), or NULL. */

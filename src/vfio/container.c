@@ -10,9 +10,8 @@
 
 #include "base/why.h"
 #include "file/ioctl.h"
-#include "uapi/vfio.h"
+#include "uapi/type1_text.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 
 static const struct vfio_iommu_driver *const drivers[] = { &vfio_type1_driver, &vfio_noiommu_driver };
@@ -130,8 +129,13 @@ int vfio_container_attach_group(struct vfio_container *container, struct vfio_gr
 	if (!cds_list_empty(&container->groups) && container->noiommu != group->noiommu)
 		rc = WHY(-EPERM, "the container has groups %s an IOMMU",
 			 container->noiommu ? "without" : "with");
-	else if (container->driver)
+	else if (!group->noiommu)
+		rc = iommu_group_claim(&group->iommu, group);
+	if (!rc && container->driver) {
 		rc = attach_group(group, container->driver, container->data);
+		if (rc && !group->noiommu)
+			iommu_group_release(&group->iommu);
+	}
 	if (!rc) {
 		container->noiommu = group->noiommu;
 		cds_list_add_tail(&group->container_node, &container->groups);
@@ -151,6 +155,8 @@ void vfio_group_detach_container(struct vfio_group *group)
 	driver = container->driver;
 	if (driver)
 		detach_group(group, driver, container->data);
+	if (!group->noiommu)
+		iommu_group_release(&group->iommu);
 	cds_list_del(&group->container_node);
 	group->container = NULL;
 	if (driver && cds_list_empty(&container->groups)) {
@@ -245,24 +251,8 @@ out:
 
 static void describe_extension(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
-	static const char *const names[] = {
-		[VFIO_TYPE1_IOMMU] = "TYPE1_IOMMU",
-		[VFIO_SPAPR_TCE_IOMMU] = "SPAPR_TCE_IOMMU",
-		[VFIO_TYPE1v2_IOMMU] = "TYPE1v2_IOMMU",
-		[VFIO_DMA_CC_IOMMU] = "DMA_CC_IOMMU",
-		[VFIO_EEH] = "EEH",
-		[VFIO_TYPE1_NESTING_IOMMU] = "TYPE1_NESTING_IOMMU",
-		[VFIO_SPAPR_TCE_v2_IOMMU] = "SPAPR_TCE_v2_IOMMU",
-		[VFIO_NOIOMMU_IOMMU] = "NOIOMMU_IOMMU",
-		[VFIO_UNMAP_ALL] = "UNMAP_ALL",
-		[VFIO_UPDATE_VADDR] = "UPDATE_VADDR",
-	};
-
 	(void)arg;
-	if (call->arg < ARRAY_SIZE(names) && names[call->arg])
-		snprintf(buf, len, "%s", names[call->arg]);
-	else
-		snprintf(buf, len, "%llu", (unsigned long long)call->arg);
+	vfio_extension_text(call->arg, buf, len);
 }
 
 static const struct ioctl_row rows[] = {

@@ -20,7 +20,7 @@
 #define BUS_START UVFIO_PAGE_SIZE
 #define BUS_END   0x7ffffffff000ull
 
-struct noiommu {
+struct vfio_noiommu {
 	struct iommu_params params; /* with the width and the ranges of a bare bus */
 	struct iommu_domain *domain;
 	struct mm *mm; /* a reference */
@@ -32,52 +32,67 @@ static long noiommu_check_extension(struct vfio_container *container, void *data
 	return ext == VFIO_NOIOMMU_IOMMU && vfio_noiommu_allowed(container);
 }
 
-static int noiommu_open(struct vfio_container *container, uint64_t type, struct mm *mm, void **data)
+struct vfio_noiommu *vfio_noiommu_new(const struct iommu_params *params, struct mm *mm)
 {
-	struct noiommu *noiommu;
-	int rc = -ENOMEM;
+	struct vfio_noiommu *noiommu = calloc(1, sizeof(*noiommu));
 
-	if (type != VFIO_NOIOMMU_IOMMU)
-		return -EINVAL;
-	noiommu = calloc(1, sizeof(*noiommu));
 	if (!noiommu)
-		return -ENOMEM;
-	noiommu->params = *vfio_container_params(container);
+		return NULL;
+	noiommu->params = *params;
 	noiommu->params.width = 48;
 	noiommu->params.nr_reserved = 0;
 	noiommu->domain = iommu_domain_alloc(&noiommu->params);
 	if (!noiommu->domain)
 		goto err_free;
-	rc = iommu_domain_map(noiommu->domain, BUS_START, BUS_END - BUS_START, mm, BUS_START,
-			      IOMMU_READ | IOMMU_WRITE);
-	if (rc)
+	if (iommu_domain_map(noiommu->domain, BUS_START, BUS_END - BUS_START, mm, BUS_START,
+			     IOMMU_READ | IOMMU_WRITE))
 		goto err_domain;
 	noiommu->mm = mm_get(mm);
-	*data = noiommu;
-	return 0;
+	return noiommu;
 
 err_domain:
 	iommu_domain_free(noiommu->domain);
 err_free:
 	free(noiommu);
-	return rc;
+	return NULL;
 }
 
-static void noiommu_release(void *data)
+void vfio_noiommu_free(struct vfio_noiommu *noiommu)
 {
-	struct noiommu *noiommu = data;
-
 	iommu_domain_unmap(noiommu->domain, BUS_START, BUS_END - BUS_START);
 	iommu_domain_free(noiommu->domain);
 	mm_put(noiommu->mm);
 	free(noiommu);
 }
 
+void vfio_noiommu_forked(struct vfio_noiommu *noiommu)
+{
+	iommu_domain_forked(noiommu->domain);
+}
+
+struct iommu_domain *vfio_noiommu_domain(struct vfio_noiommu *noiommu)
+{
+	return noiommu->domain;
+}
+
+/* ---- the back end */
+
+static int noiommu_open(struct vfio_container *container, uint64_t type, struct mm *mm, void **data)
+{
+	if (type != VFIO_NOIOMMU_IOMMU)
+		return -EINVAL;
+	*data = vfio_noiommu_new(vfio_container_params(container), mm);
+	return *data ? 0 : -ENOMEM;
+}
+
+static void noiommu_release(void *data)
+{
+	vfio_noiommu_free(data);
+}
+
 static void noiommu_forked(void *data)
 {
-	struct noiommu *noiommu = data;
-
-	iommu_domain_forked(noiommu->domain);
+	vfio_noiommu_forked(data);
 }
 
 static void noiommu_detach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
@@ -89,7 +104,7 @@ static void noiommu_detach_group(void *data, struct iommu_dev *const *devs, unsi
 
 static int noiommu_attach_group(void *data, struct iommu_dev *const *devs, unsigned int nr)
 {
-	struct noiommu *noiommu = data;
+	struct vfio_noiommu *noiommu = data;
 
 	for (unsigned int i = 0; i < nr; i++)
 		iommu_dev_attach(devs[i], noiommu->domain);

@@ -9,10 +9,9 @@
 #include "base/why.h"
 #include "file/ioctl.h"
 #include "iommu/type1.h"
-#include "uapi/vfio.h"
+#include "uapi/type1_text.h"
 #include "vfio/bitmap.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -97,8 +96,7 @@ static void describe_info(const struct ioctl_call *call, const void *arg, char *
 {
 	const struct vfio_iommu_type1_info *info = arg;
 
-	snprintf(buf, len, "argsz=%u->%u pgsizes=0x%llx", call->argsz, info->argsz,
-		 (unsigned long long)info->iova_pgsizes);
+	type1_info_text(info, call->argsz, buf, len);
 }
 
 /* ---- MAP_DMA */
@@ -117,36 +115,10 @@ static long ioctl_map_dma(struct ioctl_call *call, void *arg)
 			 map->flags & VFIO_DMA_MAP_FLAG_VADDR);
 }
 
-static const char *const map_flags[] = { "READ", "WRITE", "VADDR", NULL };
-static const char *const unmap_flags[] = { "GET_DIRTY_BITMAP", "ALL", "VADDR", NULL };
-static const char *const dirty_flags[] = { "START", "STOP", "GET_BITMAP", NULL };
-
-/* "READ|WRITE", and what has no name as a number. */
-static const char *flag_names(const char *const *names, uint32_t flags, char *buf, size_t len)
-{
-	size_t n = 0;
-	uint32_t bit = 1;
-
-	snprintf(buf, len, "0");
-	for (; *names; names++, bit <<= 1) {
-		if ((flags & bit) && n < len)
-			n += (size_t)snprintf(buf + n, len - n, "%s%s", n ? "|" : "", *names);
-		flags &= ~bit;
-	}
-	if (flags && n < len)
-		snprintf(buf + n, len - n, "%s0x%x", n ? "|" : "", flags);
-	return buf;
-}
-
 static void describe_map(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
-	const struct vfio_iommu_type1_dma_map *map = arg;
-	char flags[64];
-
 	(void)call;
-	snprintf(buf, len, "iova=0x%llx size=0x%llx vaddr=0x%llx %s", (unsigned long long)map->iova,
-		 (unsigned long long)map->size, (unsigned long long)map->vaddr,
-		 flag_names(map_flags, map->flags, flags, sizeof(flags)));
+	type1_map_text(arg, buf, len);
 }
 
 /* ---- UNMAP_DMA */
@@ -249,17 +221,10 @@ static void describe_unmap(const struct ioctl_call *call, const void *argp, char
 {
 	const struct vfio_iommu_type1_dma_unmap *arg = argp;
 	const struct unmap_tail *tail = unmap_tail((void *)(uintptr_t)argp);
-	char flags[64];
-	size_t n;
+	uint64_t unmapped = arg->size;
 
 	(void)call;
-	n = (size_t)snprintf(buf, len, "iova=0x%llx size=0x%llx", (unsigned long long)arg->iova,
-			     (unsigned long long)tail->asked);
-	if (arg->flags && n < len)
-		n += (size_t)snprintf(buf + n, len - n, " %s",
-				      flag_names(unmap_flags, arg->flags, flags, sizeof(flags)));
-	if (tail->done && n < len)
-		snprintf(buf + n, len - n, " unmapped=0x%llx", (unsigned long long)arg->size);
+	type1_unmap_text(arg, tail->asked, tail->done ? &unmapped : NULL, buf, len);
 }
 
 /* ---- DIRTY_PAGES */
@@ -307,10 +272,8 @@ static long ioctl_dirty_pages(struct ioctl_call *call, void *arg)
 
 static void describe_dirty(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
-	const struct vfio_iommu_type1_dirty_bitmap *dirty = arg;
-
 	(void)call;
-	flag_names(dirty_flags, dirty->flags, buf, len);
+	type1_dirty_text(arg, buf, len);
 }
 
 /* v1 has no dirty tracking, whatever the argument. */

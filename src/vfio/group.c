@@ -5,6 +5,9 @@
  * A group is in a container from SET_CONTAINER to UNSET_CONTAINER or to the release of its file. Its device
  * files hold the group file, so it is released, and the group free to be opened again, only after the last of
  * them.
+ *
+ * An IOMMUFD may take the container's place. Then each device is bound to it when it is opened, and attached
+ * to its compat IOAS; the group as such has nothing to do with it, and its device files do not hold it.
  */
 #include "vfio/internal.h"
 
@@ -29,7 +32,59 @@ bool vfio_group_is_noiommu(const struct vfio_group *group)
 	return group->noiommu;
 }
 
+/* ---- who uses the group: this process, of a session's. The group's lock is held. */
+
+static int get_claim(struct vfio_group *group)
+{
+	int rc = 0;
+
+	if (!group->claims && vfio_group_claim)
+		rc = vfio_group_claim(group->id, group->noiommu, true);
+	if (!rc)
+		group->claims++;
+	return rc;
+}
+
+static void put_claim(struct vfio_group *group)
+{
+	if (!--group->claims && vfio_group_claim)
+		vfio_group_claim(group->id, group->noiommu, false);
+}
+
+int vfio_device_block_group(struct vfio_device *vdev)
+{
+	struct vfio_group *group = vdev->group;
+	int rc;
+
+	pthread_mutex_lock(&group->lock);
+	rc = group->opened ? -EBUSY : get_claim(group);
+	if (!rc)
+		group->cdevs_opened++;
+	pthread_mutex_unlock(&group->lock);
+	return rc ? WHY(rc, "the device's group, /dev/vfio/%u, is open", group->id) : 0;
+}
+
+void vfio_device_unblock_group(struct vfio_device *vdev)
+{
+	struct vfio_group *group = vdev->group;
+
+	pthread_mutex_lock(&group->lock);
+	group->cdevs_opened--;
+	put_claim(group);
+	pthread_mutex_unlock(&group->lock);
+}
+
 /* ---- containers */
+
+static bool dma_is_claimed(struct iommu_group *group)
+{
+	bool claimed;
+
+	pthread_mutex_lock(&group->lock);
+	claimed = group->owner_count;
+	pthread_mutex_unlock(&group->lock);
+	return claimed;
+}
 
 static long ioctl_get_status(struct ioctl_call *call, void *arg)
 {
@@ -37,14 +92,30 @@ static long ioctl_get_status(struct ioctl_call *call, void *arg)
 	struct vfio_group_status *status = arg;
 	long rc = 0;
 
-	/* All devices of a group are ours: it is always viable. */
-	status->flags = VFIO_GROUP_FLAGS_VIABLE;
+	status->flags = 0;
 	pthread_mutex_lock(&group->lock);
 	if (!group->nr_devices)
 		rc = -ENODEV;
-	else if (group->container)
-		status->flags |= VFIO_GROUP_FLAGS_CONTAINER_SET;
+	else if (group->container || group->iommufd)
+		status->flags = VFIO_GROUP_FLAGS_VIABLE | VFIO_GROUP_FLAGS_CONTAINER_SET;
+	else if (!dma_is_claimed(&group->iommu))
+		status->flags = VFIO_GROUP_FLAGS_VIABLE; /* all its devices are ours */
 	pthread_mutex_unlock(&group->lock);
+	return rc;
+}
+
+static int set_iommufd(struct vfio_group *group, struct file *file)
+{
+	struct iommufd_ctx *ctx = file ? iommufd_ctx_from_file(file) : NULL;
+	int rc;
+
+	if (!ctx)
+		return WHY(-EBADFD, "the descriptor is open, but no container (/dev/vfio/vfio)");
+	rc = group->noiommu ? iommufd_vfio_compat_set_no_iommu(ctx) : iommufd_vfio_compat_ioas_create(ctx);
+	if (rc)
+		iommufd_ctx_put(ctx);
+	else
+		group->iommufd = ctx;
 	return rc;
 }
 
@@ -54,13 +125,13 @@ static int set_container(struct vfio_group *group, struct file *file)
 	struct vfio_container *container;
 	int rc;
 
-	if (group->container)
+	if (group->container || group->iommufd)
 		return WHY(-EINVAL, "the group is in a container already");
 	if (!group->nr_devices)
 		return -ENODEV;
 	container = file ? vfio_container_from_file(file) : NULL;
 	if (!container)
-		return WHY(-EBADFD, "the descriptor is open, but no container (/dev/vfio/vfio)");
+		return set_iommufd(group, file);
 	rc = container->vfio == group->vfio ? vfio_container_attach_group(container, group) : -EBADFD;
 	vfio_container_put(container);
 	return rc;
@@ -90,17 +161,22 @@ static long ioctl_set_container(struct ioctl_call *call, void *arg)
 static long ioctl_unset_container(struct ioctl_call *call, void *arg)
 {
 	struct vfio_group *group = call->file->priv;
+	struct iommufd_ctx *ctx;
 	int rc = 0;
 
 	(void)arg;
 	pthread_mutex_lock(&group->lock);
-	if (!group->container)
+	ctx = group->iommufd;
+	group->iommufd = NULL;
+	if (!group->container && !ctx)
 		rc = WHY(-EINVAL, "the group is in no container");
-	else if (group->device_files)
+	else if (group->container && group->device_files)
 		rc = WHY(-EBUSY, "a device of the group is open");
-	else
+	else if (group->container)
 		vfio_group_detach_container(group);
 	pthread_mutex_unlock(&group->lock);
+	if (ctx)
+		iommufd_ctx_put(ctx);
 	return rc;
 }
 
@@ -140,7 +216,7 @@ static int find_by_name(struct vfio_group *group, const char *name, struct vfio_
 		rc = vdev->ops->match ? vdev->ops->match(vdev, name) : !strcmp(vdev->name, name);
 		if (rc < 0)
 			return WHY(rc, "\"%s\" is not %s, nor that with an option it takes", name, known);
-		if (rc && !vdev->leaving) {
+		if (rc && !vdev->leaving) { /* -ENODEV for one that is going */
 			*found = vdev;
 			return 0;
 		}
@@ -148,57 +224,138 @@ static int find_by_name(struct vfio_group *group, const char *name, struct vfio_
 	return WHY(-ENODEV, "group %u has no device \"%s\": names are like %s", group->id, name, known);
 }
 
-/* Find the device and count the file that is going to be: from here on nobody takes the container away. */
-static int begin_device_file(struct vfio_group *group, const char *name, struct vfio_device **found)
+bool vfio_device_try_get_registration(struct vfio_device *vdev)
 {
-	int rc;
-
-	pthread_mutex_lock(&group->lock);
-	rc = find_by_name(group, name, found);
-	if (!rc && !group->container)
-		rc = WHY(-EINVAL, "the group is in no container: VFIO_GROUP_SET_CONTAINER comes first");
-	if (!rc && !vfio_container_has_iommu(group->container))
-		rc = WHY(-EINVAL, "the container has no IOMMU: VFIO_SET_IOMMU comes first");
-	if (!rc) {
-		group->device_files++;
-		(*found)->registrations++;
-	}
-	pthread_mutex_unlock(&group->lock);
-	return rc;
+	vdev->registrations += !vdev->leaving;
+	return !vdev->leaving;
 }
 
-/* Nothing of vdev may be touched afterwards: who waits to remove it is let go. */
-static void end_device_file(struct vfio_group *group, struct vfio_device *vdev)
+void vfio_device_put_registration(struct vfio_device *vdev)
 {
+	struct vfio_group *group = vdev->group;
+
 	pthread_mutex_lock(&group->lock);
-	group->device_files--;
 	if (--vdev->registrations == 0 && !vdev->holds)
 		pthread_cond_broadcast(&vdev->released);
 	pthread_mutex_unlock(&group->lock);
 }
 
-void vfio_group_device_closed(struct vfio_device *vdev, struct file *group_file)
+static int check_container(struct vfio_group *group)
 {
-	end_device_file(group_file->priv, vdev);
-	file_put(group_file);
+	if (group->iommufd)
+		return 0;
+	if (!group->container)
+		return WHY(-EINVAL, "the group is in no container: VFIO_GROUP_SET_CONTAINER comes first");
+	if (!vfio_container_has_iommu(group->container))
+		return WHY(-EINVAL, "the container has no IOMMU: VFIO_SET_IOMMU comes first");
+	return 0;
+}
+
+/*
+ * Find the device and count the file that is going to be: from here on nobody takes the container away.
+ * *iommufd: what takes the container's place, a reference, or NULL.
+ */
+static int begin_device_file(struct vfio_group *group, const char *name, struct vfio_device **found,
+			     struct iommufd_ctx **iommufd)
+{
+	int rc;
+
+	pthread_mutex_lock(&group->lock);
+	rc = find_by_name(group, name, found);
+	if (!rc)
+		rc = check_container(group);
+	if (!rc && !vfio_device_try_get_registration(*found))
+		rc = -ENODEV;
+	if (!rc) {
+		*iommufd = group->iommufd;
+		if (*iommufd) {
+			iommufd_ctx_get(*iommufd);
+			group->claims++; /* the device may stay open longer than the group */
+		} else {
+			group->device_files++;
+		}
+	}
+	pthread_mutex_unlock(&group->lock);
+	return rc;
+}
+
+void vfio_group_end_device_file(struct vfio_group *group, bool in_container)
+{
+	pthread_mutex_lock(&group->lock);
+	if (in_container)
+		group->device_files--;
+	else
+		put_claim(group);
+	pthread_mutex_unlock(&group->lock);
+}
+
+/* The device is locked. */
+static int open_device(struct vfio_device_file *df, struct iommufd_ctx *iommufd, struct mm *mm)
+{
+	struct vfio_device *vdev = df->vdev;
+	uint32_t id;
+	int rc;
+
+	if (iommufd && df->group->noiommu && !vdev->open_count &&
+	    !iommufd_vfio_compat_ioas_get_id(iommufd, &id))
+		return WHY(-EPERM, "the IOMMUFD has a compat IOAS: translation was expected");
+	rc = vfio_df_open(df, iommufd, &id);
+	if (!rc && iommufd && vdev->open_count == 1) {
+		rc = vfio_iommufd_compat_attach(vdev, iommufd, mm);
+		if (rc)
+			vfio_df_close(df);
+	}
+	if (!rc)
+		atomic_store_explicit(&df->access_granted, true, memory_order_release);
+	return rc;
+}
+
+static int open_device_file(struct ioctl_call *call, struct vfio_device_file *df, struct iommufd_ctx *iommufd,
+			    struct file **file)
+{
+	int rc;
+
+	vfio_device_lock(df->vdev);
+	rc = open_device(df, iommufd, call->caller->mm);
+	if (!rc) {
+		*file = vfio_df_file(df, O_RDWR, "anon_inode:[vfio-device]");
+		if (!*file) {
+			vfio_df_close(df);
+			rc = -ENOMEM;
+		}
+	}
+	vfio_device_unlock(df->vdev);
+	if (!rc && !iommufd) {
+		file_get(call->file);
+		df->group_file = call->file;
+	}
+	return rc;
 }
 
 static long get_device_fd(struct ioctl_call *call, const char *name)
 {
 	struct vfio_group *group = call->file->priv;
+	struct iommufd_ctx *iommufd;
+	struct vfio_device_file *df;
 	struct vfio_device *vdev;
 	struct file *file;
 	int rc;
 
-	rc = begin_device_file(group, name, &vdev);
+	rc = begin_device_file(group, name, &vdev, &iommufd);
 	if (rc)
 		return rc;
-	rc = vfio_device_open_file(vdev, call->file, &file);
-	if (rc) {
-		end_device_file(group, vdev);
-		return rc;
-	}
-	return call->caller->ops->install(call->caller, file, O_CLOEXEC);
+	df = vfio_df_new(vdev);
+	rc = df ? open_device_file(call, df, iommufd, &file) : -ENOMEM;
+	if (iommufd)
+		iommufd_ctx_put(iommufd);
+	if (!rc)
+		return call->caller->ops->install(call->caller, file, O_CLOEXEC);
+	vfio_group_end_device_file(group, !iommufd);
+	if (df)
+		vfio_df_free(df);
+	else
+		vfio_device_put_registration(vdev);
+	return rc;
 }
 
 static long ioctl_get_device_fd(struct ioctl_call *call, void *arg)
@@ -276,18 +433,22 @@ static long group_ioctl(struct file *file, const struct caller *caller, uint32_t
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
 
-/* Device files hold this file: there are none any more. */
+/* Device files that need the container hold this file: there are none any more. */
 static void group_release(struct file *file)
 {
 	struct vfio_group *group = file->priv;
+	struct iommufd_ctx *ctx;
 
 	pthread_mutex_lock(&group->lock);
 	if (group->container)
 		vfio_group_detach_container(group);
+	ctx = group->iommufd;
+	group->iommufd = NULL;
 	group->opened = false;
-	if (vfio_group_claim)
-		vfio_group_claim(group->id, group->noiommu, false);
+	put_claim(group);
 	pthread_mutex_unlock(&group->lock);
+	if (ctx)
+		iommufd_ctx_put(ctx);
 	vfio_group_put(group);
 }
 
@@ -310,10 +471,10 @@ static int claim_group(struct vfio_group *group)
 	pthread_mutex_lock(&group->lock);
 	if (!group->nr_devices)
 		rc = -ENODEV;
-	else if (group->opened)
+	else if (group->opened || group->cdevs_opened)
 		rc = -EBUSY;
-	else if (vfio_group_claim)
-		rc = vfio_group_claim(group->id, group->noiommu, true);
+	else
+		rc = get_claim(group);
 	if (!rc)
 		group->opened = true;
 	pthread_mutex_unlock(&group->lock);
@@ -344,8 +505,7 @@ int vfio_group_open(struct vfio *vfio, unsigned int group_id, bool noiommu, int 
 err_claimed:
 	pthread_mutex_lock(&group->lock);
 	group->opened = false;
-	if (vfio_group_claim)
-		vfio_group_claim(group->id, group->noiommu, false);
+	put_claim(group);
 	pthread_mutex_unlock(&group->lock);
 err:
 	vfio_group_put(group);

@@ -3,15 +3,23 @@
  * The objects of VFIO, and the calls between the files of this directory.
  *
  * Lock order: vfio.lock, vfio_group.lock, vfio_container.lock, then a back end's own lock; vfio_device.lock
- * is taken with none of them held.
+ * is taken with none of them held, for a hot reset those of all functions of a slot in their order, and
+ * IOMMUFD's locks inside it.
  *
- * Who keeps what alive: a device file holds the group file that it came from; a group file holds its group,
- * which also the registry holds while it has devices; a group holds the container it is in, and so does the
- * container's file.
+ * Who keeps what alive: a device file holds its group, and counts as a registration of its device; one that
+ * came from a group in a container holds the group's file, too. (On an IOMMUFD the group may be closed, and
+ * leave, while its devices are open: then they stay bound.) A group file holds its group, which also the
+ * registry holds while it has devices; a group holds the container or IOMMUFD that it uses. A bound device
+ * holds its IOMMUFD.
+ *
+ * A device does DMA for one owner at a time (struct iommu_group): for its group from SET_CONTAINER on, or for
+ * the IOMMUFD that it, or another device of the group, is bound to.
  */
 #ifndef UVFIO_VFIO_INTERNAL_H
 #define UVFIO_VFIO_INTERNAL_H
 
+#include "base/id.h"
+#include "iommufd/iommufd.h"
 #include "vfio/vfio.h"
 
 struct vfio {
@@ -20,6 +28,7 @@ struct vfio {
 	pthread_mutex_t lock;
 	struct cds_list_head groups;     /* under lock */
 	struct cds_list_head devices;    /* under lock */
+	struct id_allocator indexes;     /* of devices; under lock */
 	pthread_mutex_t containers_lock; /* innermost */
 	struct cds_list_head containers; /* under containers_lock */
 	unsigned int last_container;     /* the newest one's id; under containers_lock */
@@ -30,13 +39,18 @@ struct vfio_group {
 	unsigned int id;
 	bool noiommu;
 	_Atomic unsigned int refs;
+	struct iommu_group iommu;
 	struct cds_list_head node; /* under vfio->lock */
 	pthread_mutex_t lock;
 	/* under lock */
 	bool opened;
-	unsigned int device_files; /* open, or being opened */
+	unsigned int
+		cdevs_opened; /* cdevs of its devices that are bound, or being bound: nobody opens it then */
+	unsigned int claims;  /* who needs this process's claim: open, or that many bound cdevs */
+	unsigned int device_files; /* open, or being opened, while it is in a container */
 	struct cds_list_head devices;
-	struct vfio_container *container;
+	struct vfio_container *container; /* one of the two, or none */
+	struct iommufd_ctx *iommufd;      /* a reference */
 	/* changed under lock and, in a container, under its lock, too: so either will do for looking */
 	unsigned int nr_devices;             /* 0: the last device is gone, and the group with it */
 	struct iommu_dev **iommu_devs;       /* of the devices, in no order: what a back end attaches */
@@ -81,14 +95,64 @@ bool vfio_container_has_iommu(struct vfio_container *container);
 /* The back end's data, for its ioctl handlers. */
 void *vfio_container_data(struct file *file);
 
-/* device.c */
+/* ---- device files (device.c). What refers to them in other files of this directory: */
+
+struct vfio_device_file {
+	struct vfio_device *vdev; /* counted in its registrations */
+	struct vfio_group *group; /* a reference */
+	struct file *group_file;  /* a reference; NULL: a cdev's, or one of a group on an IOMMUFD */
+	bool cdev;
+	_Atomic bool access_granted; /* set once, under vdev->lock: opened, or bound */
+	struct iommufd_ctx *iommufd; /* of a cdev that is bound: a reference; under vdev->lock */
+};
+
+/* A file for vdev, in whose registrations the caller has counted it; free takes that back. NULL: no memory.
+ */
+struct vfio_device_file *vfio_df_new(struct vfio_device *vdev);
+void vfio_df_free(struct vfio_device_file *df);
+/* An open file of it. NULL: no memory. */
+struct file *vfio_df_file(struct vfio_device_file *df, int oflags, const char *path);
 
 /*
- * Open vdev for a group file. The caller has counted the new device file in vdev->registrations and
- * group->device_files; on failure it takes that back. *file has one reference.
+ * Open and close the device for a file. It is locked. The first open binds it to iommufd, if any, and *devid
+ * is its id there then.
  */
-int vfio_device_open_file(struct vfio_device *vdev, struct file *group_file, struct file **file);
-/* group.c: a device file is gone. May release the group file. */
-void vfio_group_device_closed(struct vfio_device *vdev, struct file *group_file);
+int vfio_df_open(struct vfio_device_file *df, struct iommufd_ctx *iommufd, uint32_t *devid);
+void vfio_df_close(struct vfio_device_file *df);
+
+/* ---- group.c */
+
+/* Nothing of vdev may be touched after the last put: who waits to remove it is let go. */
+bool vfio_device_try_get_registration(struct vfio_device *vdev); /* group->lock is held */
+void vfio_device_put_registration(struct vfio_device *vdev);
+/* A device file of the group is gone, but not yet its reference to the group's file. */
+void vfio_group_end_device_file(struct vfio_group *group, bool in_container);
+/* Nobody opens the group while cdevs of its devices are bound. -EBUSY: somebody has. */
+int vfio_device_block_group(struct vfio_device *vdev);
+void vfio_device_unblock_group(struct vfio_device *vdev);
+
+/* ---- cdev.c */
+
+#define VFIO_CDEV_NODES "/dev/vfio/devices/vfio"
+/* BIND_IOMMUFD; and ATTACH and DETACH, of a cdev that is bound. */
+long vfio_df_ioctl_cdev(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
+void vfio_df_unbind_iommufd(struct vfio_device_file *df);
+
+/* ---- iommufd.c. The device is locked. */
+
+int vfio_iommufd_bind(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_t *devid);
+void vfio_iommufd_unbind(struct vfio_device *vdev); /* if it is bound; detaches */
+int vfio_iommufd_attach(struct vfio_device *vdev, uint32_t *pt_id);
+void vfio_iommufd_detach(struct vfio_device *vdev);
+int vfio_iommufd_pasid_attach(struct vfio_device *vdev, uint32_t pasid, uint32_t *pt_id);
+void vfio_iommufd_pasid_detach(struct vfio_device *vdev, uint32_t pasid);
+/* To the context's compat IOAS; a device without an IOMMU: to the memory of mm. */
+int vfio_iommufd_compat_attach(struct vfio_device *vdev, struct iommufd_ctx *ctx, struct mm *mm);
+
+/* container_noiommu.c: a domain that is the memory of mm, for devices without an IOMMU. NULL: no memory. */
+struct vfio_noiommu *vfio_noiommu_new(const struct iommu_params *params, struct mm *mm);
+void vfio_noiommu_free(struct vfio_noiommu *noiommu); /* no device uses it */
+void vfio_noiommu_forked(struct vfio_noiommu *noiommu);
+struct iommu_domain *vfio_noiommu_domain(struct vfio_noiommu *noiommu);
 
 #endif

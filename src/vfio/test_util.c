@@ -71,7 +71,7 @@ static void add_fake(struct bench *b, int i, const char *name, unsigned int grou
 	fake->vdev.iommu_dev = &fake->iommu_dev;
 	snprintf(fake->vdev.name, sizeof(fake->vdev.name), "%s", name);
 	iommu_dev_init(&fake->iommu_dev, fake->vdev.name);
-	assert_int_equal(vfio_register_device(b->vfio, &fake->vdev, group, noiommu), 0);
+	assert_int_equal(vfio_register_device(b->vfio, &fake->vdev, group, noiommu, VFIO_ANY_INDEX), 0);
 }
 
 int bench_setup(void **state)

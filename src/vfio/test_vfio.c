@@ -351,10 +351,10 @@ static void test_registry(void **state)
 	assert_ptr_equal(vfio_find_device(b->vfio, NAME_C), &b->fake[2].vdev);
 	assert_null(vfio_find_device(b->vfio, "0000:00:1f.0"));
 	assert_int_equal(vfio_group_id(b->fake[2].vdev.group), 2);
-	assert_int_equal(vfio_register_device(b->vfio, &extra, 4, false), -EEXIST);
+	assert_int_equal(vfio_register_device(b->vfio, &extra, 4, false, VFIO_ANY_INDEX), -EEXIST);
 	strcpy(extra.name, "0000:00:04.0");
-	assert_int_equal(vfio_register_device(b->vfio, &extra, 9, false), -EINVAL);
-	assert_int_equal(vfio_register_device(b->vfio, &extra, 1, true), -EINVAL);
+	assert_int_equal(vfio_register_device(b->vfio, &extra, 9, false, VFIO_ANY_INDEX), -EINVAL);
+	assert_int_equal(vfio_register_device(b->vfio, &extra, 1, true, VFIO_ANY_INDEX), -EINVAL);
 }
 
 static void *unregister(void *arg)
@@ -399,7 +399,7 @@ static void test_device_joins_a_live_group(void **state)
 	assert_null(domain_of(b, 0));
 	assert_non_null(domain_of(b, 1));
 	assert_int_equal(map(c, 0, page, sizeof(page), RW), 0);
-	assert_int_equal(vfio_register_device(b->vfio, &b->fake[0].vdev, 1, false), 0);
+	assert_int_equal(vfio_register_device(b->vfio, &b->fake[0].vdev, 1, false, VFIO_ANY_INDEX), 0);
 	assert_ptr_equal(domain_of(b, 0), domain_of(b, 1));
 	assert_int_equal(b->fake[0].vdev.index, 0);
 	close_fd(g);

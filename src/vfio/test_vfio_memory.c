@@ -118,7 +118,7 @@ static void test_registration(void **state)
 		until = nth++;
 		failed = false;
 		armed = CAN_FAIL;
-		rc = vfio_register_device(b->vfio, &b->fake[2].vdev, 2, false);
+		rc = vfio_register_device(b->vfio, &b->fake[2].vdev, 2, false, VFIO_ANY_INDEX);
 		armed = false;
 		assert_int_equal(rc, failed ? -ENOMEM : 0);
 	} while (failed);

@@ -14,6 +14,9 @@
 /* How long a driver that was asked to let go of its device is left alone before it is asked again. */
 #define REQUEST_INTERVAL_SECONDS 10
 
+/* As many as there are minor numbers. */
+#define MAX_DEVICES (1u << 20)
+
 struct vfio *vfio_new(const struct iommu_params *params, bool noiommu)
 {
 	struct vfio *vfio = calloc(1, sizeof(*vfio));
@@ -25,6 +28,7 @@ struct vfio *vfio_new(const struct iommu_params *params, bool noiommu)
 	pthread_mutex_init(&vfio->lock, NULL);
 	CDS_INIT_LIST_HEAD(&vfio->groups);
 	CDS_INIT_LIST_HEAD(&vfio->devices);
+	id_init(&vfio->indexes, MAX_DEVICES);
 	pthread_mutex_init(&vfio->containers_lock, NULL);
 	CDS_INIT_LIST_HEAD(&vfio->containers);
 	return vfio;
@@ -34,6 +38,7 @@ void vfio_free(struct vfio *vfio)
 {
 	if (!vfio)
 		return;
+	id_destroy(&vfio->indexes);
 	pthread_mutex_destroy(&vfio->containers_lock);
 	pthread_mutex_destroy(&vfio->lock);
 	free(vfio);
@@ -58,11 +63,15 @@ void vfio_forked(struct vfio *vfio)
 
 	pthread_mutex_init(&vfio->lock, NULL);
 	pthread_mutex_init(&vfio->containers_lock, NULL);
-	cds_list_for_each_entry (group, &vfio->groups, node)
+	cds_list_for_each_entry (group, &vfio->groups, node) {
 		pthread_mutex_init(&group->lock, NULL);
+		pthread_mutex_init(&group->iommu.lock, NULL);
+	}
 	cds_list_for_each_entry (vdev, &vfio->devices, node) {
 		vdev->holds = 0;
 		init_locks(vdev);
+		if (vdev->noiommu)
+			vfio_noiommu_forked(vdev->noiommu);
 	}
 	cds_list_for_each_entry (container, &vfio->containers, node)
 		vfio_container_forked(container);
@@ -83,6 +92,7 @@ void vfio_group_put(struct vfio_group *group)
 	if (atomic_fetch_sub_explicit(&group->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	pthread_mutex_destroy(&group->lock);
+	iommu_group_destroy(&group->iommu);
 	free(group->iommu_devs);
 	free(group);
 }
@@ -97,6 +107,7 @@ static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, bool noi
 	group->id = id;
 	group->noiommu = noiommu;
 	atomic_init(&group->refs, 1);
+	iommu_group_init(&group->iommu, id);
 	pthread_mutex_init(&group->lock, NULL);
 	CDS_INIT_LIST_HEAD(&group->devices);
 	return group;
@@ -199,22 +210,6 @@ void vfio_allow_noiommu(struct vfio *vfio)
 	atomic_store(&vfio->noiommu, true);
 }
 
-/* The lowest number that no device has. vfio->lock is held. */
-static unsigned int free_index(struct vfio *vfio)
-{
-	struct vfio_device *vdev;
-	unsigned int index = 0;
-	bool taken;
-
-	for (;; index++) {
-		taken = false;
-		cds_list_for_each_entry (vdev, &vfio->devices, node)
-			taken |= vdev->index == index;
-		if (!taken)
-			return index;
-	}
-}
-
 /* ---- the devices of a group. Its lock is held. */
 
 static void lock_container(struct vfio_group *group)
@@ -229,11 +224,11 @@ static void unlock_container(struct vfio_group *group)
 		pthread_rwlock_unlock(&group->container->lock);
 }
 
-/* All devices of a group are translated alike: one that joins late gets the domain of those that are there.
- */
+/* All devices of a group in a container are translated alike: one that joins late gets the domain of those
+ * that are there. */
 static void join_domain(struct vfio_group *group, struct iommu_dev *dev)
 {
-	if (group->nr_devices)
+	if (group->container && group->nr_devices)
 		iommu_dev_attach(dev, atomic_load(&group->iommu_devs[0]->domain));
 }
 
@@ -256,7 +251,7 @@ static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
 	return 0;
 }
 
-/* The last device takes the group out of its container. */
+/* The last device takes the group out of its container. (An IOMMUFD goes when the group is closed.) */
 static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev)
 {
 	if (group->container && group->nr_devices == 1)
@@ -277,6 +272,12 @@ static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 {
 	vdev->vfio = vfio;
 	vdev->open_count = vdev->registrations = vdev->holds = 0;
+	vdev->iommufd_device = NULL;
+	vdev->iommufd_attached = false;
+	vdev->pasids = NULL;
+	vdev->nr_pasids = 0;
+	vdev->noiommu = NULL;
+	atomic_init(&vdev->cdev_opened, false);
 	vdev->leaving = false;
 	init_locks(vdev);
 }
@@ -287,7 +288,16 @@ static void fini_device(struct vfio_device *vdev)
 	pthread_mutex_destroy(&vdev->lock);
 }
 
-int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu)
+/* Give vdev the number that is asked for, or the lowest that is free. vfio->lock is held. */
+static int take_index(struct vfio *vfio, struct vfio_device *vdev, unsigned int index)
+{
+	vdev->index = index;
+	return index == VFIO_ANY_INDEX ? id_alloc(&vfio->indexes, &vdev->index)
+				       : id_reserve(&vfio->indexes, index);
+}
+
+int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu,
+			 unsigned int index)
 {
 	struct vfio_group *group, *made = NULL;
 	int rc = -EINVAL;
@@ -309,18 +319,23 @@ int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned i
 		if (!group)
 			goto err;
 	}
+	rc = take_index(vfio, vdev, index);
+	if (rc)
+		goto err_group;
+	iommufd_emulated_dev_init(&vdev->hw, vdev->iommu_dev, &group->iommu, vfio->params);
 	pthread_mutex_lock(&group->lock);
 	rc = add_to_group(group, vdev);
 	pthread_mutex_unlock(&group->lock);
 	if (rc)
-		goto err_group;
+		goto err_index;
 	if (made)
 		cds_list_add_tail(&made->node, &vfio->groups);
-	vdev->index = free_index(vfio);
 	cds_list_add_tail(&vdev->node, &vfio->devices);
 	pthread_mutex_unlock(&vfio->lock);
 	return 0;
 
+err_index:
+	id_free(&vfio->indexes, vdev->index);
 err_group:
 	if (made)
 		vfio_group_put(made);
@@ -369,6 +384,7 @@ void vfio_unregister_device(struct vfio_device *vdev)
 	if (last)
 		cds_list_del(&group->node);
 	cds_list_del(&vdev->node);
+	id_free(&vfio->indexes, vdev->index);
 	pthread_mutex_unlock(&vfio->lock);
 	if (last)
 		vfio_group_put(group);

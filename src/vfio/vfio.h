@@ -6,6 +6,9 @@
  *   group file     --> struct vfio_group     --> the devices of one IOMMU group
  *   device file    --> struct vfio_device    --> pci (or another bus) through vfio_device_ops
  *
+ * A device file comes from a group (GET_DEVICE_FD), or is an open of the device's own node, its cdev: that
+ * one does nothing before it is bound to an IOMMUFD. A group uses a container, or an IOMMUFD in its place.
+ *
  * All hang off a struct vfio (one per machine). VFIO knows no PCI: a bus registers devices with an ops table.
  *
  * No lock of VFIO is held while a device operation runs, except vfio_device.lock around open_device and
@@ -18,6 +21,7 @@
 #include "file/file.h"
 #include "iommu/dma.h"
 #include "iommu/domain.h"
+#include "iommufd/hw.h"
 
 #include <pthread.h>
 #include <urcu/list.h>
@@ -27,6 +31,8 @@ struct vfio;
 struct vfio_device;
 struct vfio_group;
 struct vfio_container;
+struct iommufd_ctx;
+struct iommufd_device;
 
 /* ---- devices: what a bus (pci, mdev) defines */
 
@@ -49,6 +55,8 @@ struct vfio_device_ops {
 	 * Must not block nor call VFIO. NULL: the string is the name.
 	 */
 	int (*match)(struct vfio_device *vdev, const char *name);
+	/* BIND_IOMMUFD's token, 16 bytes, or NULL: 0, -EINVAL (none is wanted), -EACCES. NULL: no tokens. */
+	int (*match_token_uuid)(struct vfio_device *vdev, const uint8_t *uuid);
 	/* The device is to be removed: ask its user to let go (REQ interrupt). count: how often asked. */
 	void (*request)(struct vfio_device *vdev, unsigned int count);
 };
@@ -59,14 +67,21 @@ struct vfio_device {
 	struct vfio_group *group;
 	char name[64]; /* "0000:00:01.0" */
 	struct iommu_dev *iommu_dev;
-	unsigned int index; /* N of vfio-dev/vfioN */
+	unsigned int index;             /* N of vfio-dev/vfioN */
+	struct iommufd_emulated_dev hw; /* what IOMMUFD knows it by */
 	/* private to vfio/ */
 	pthread_mutex_t lock;
-	unsigned int open_count;    /* device files; under lock */
-	unsigned int registrations; /* device files, also those that are being opened; under group->lock */
-	unsigned int holds;         /* vfio_device_get(); under group->lock */
-	bool leaving;               /* is being unregistered: nobody opens it any more; under group->lock */
-	pthread_cond_t released;    /* with group->lock: registrations and holds have become 0 */
+	unsigned int open_count;               /* device files, cdevs once they are bound; under lock */
+	struct iommufd_device *iommufd_device; /* NULL: not bound; under lock */
+	bool iommufd_attached;                 /* without a PASID; under lock */
+	uint32_t *pasids;                      /* attached with those, too; under lock */
+	unsigned int nr_pasids;
+	struct vfio_noiommu *noiommu; /* while it is open by a group on an IOMMUFD; under lock */
+	_Atomic bool cdev_opened;     /* changed under lock */
+	unsigned int registrations;   /* device files, also those that are being opened; under group->lock */
+	unsigned int holds;           /* vfio_device_get(); under group->lock */
+	bool leaving;                 /* is being unregistered: nobody opens it any more; under group->lock */
+	pthread_cond_t released;      /* with group->lock: registrations and holds have become 0 */
 	struct cds_list_head group_node; /* under group->lock */
 	struct cds_list_head node;       /* under vfio->lock */
 };
@@ -80,9 +95,12 @@ void vfio_forked(struct vfio *vfio);
 
 /*
  * Register a device: ops, name and iommu_dev are set. group_id: its IOMMU group, made when it is the first;
- * noiommu: the group has no IOMMU (/dev/vfio/noiommu-N). -EEXIST: the name; -EINVAL: group mixes kinds.
+ * noiommu: the group has no IOMMU (/dev/vfio/noiommu-N). index: of its node, or VFIO_ANY_INDEX. -EEXIST: the
+ * name; -EBUSY: the index; -EINVAL: group mixes kinds.
  */
-int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu);
+#define VFIO_ANY_INDEX UINT32_MAX
+int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu,
+			 unsigned int index);
 /* Ask the user to let go, then wait until the last file is closed, as the kernel does. */
 void vfio_unregister_device(struct vfio_device *vdev);
 
@@ -103,10 +121,13 @@ void vfio_allow_noiommu(struct vfio *vfio);
 int vfio_container_open(struct vfio *vfio, int oflags, struct file **file);
 int vfio_group_open(struct vfio *vfio, unsigned int group_id, bool noiommu, int oflags,
 		    struct file **file); /* -ENODEV, -EBUSY, -EPERM */
+/* The cdev of the device with that index. -ENODEV: there is none, or its group has no IOMMU; -ENOMEM. */
+int vfio_cdev_open(struct vfio *vfio, unsigned int index, int oflags, struct file **file);
 
 /*
- * One group is opened by one process of a session at a time: called with the group's number when it is opened
- * (claim) and finally closed; -EBUSY from claim. NULL: no check. Set by the interception layer.
+ * One group is used by one process of a session at a time: called with the group's number when it is opened,
+ * or the first cdev of its devices is bound (claim), and when all that is over; -EBUSY from claim. NULL: no
+ * check. Set by the interception layer.
  */
 extern int (*vfio_group_claim)(unsigned int group_id, bool noiommu, bool claim);
 
@@ -116,6 +137,18 @@ struct vfio_group *vfio_file_group(struct file *file);
 unsigned int vfio_group_id(const struct vfio_group *group);
 struct vfio_device *vfio_file_device(struct file *file); /* NULL when it is no device file */
 bool vfio_group_is_noiommu(const struct vfio_group *group);
+
+/* ---- and for cdevs: who owns a device (iommufd.c) */
+
+/* Nobody binds or unbinds, opens or closes it meanwhile. Several: of one slot, in the order of functions. */
+void vfio_device_lock(struct vfio_device *vdev);
+void vfio_device_unlock(struct vfio_device *vdev);
+/* Is it open through its cdev? */
+bool vfio_device_cdev_opened(const struct vfio_device *vdev);
+/* The context it is bound to, or NULL. Locked. */
+struct iommufd_ctx *vfio_iommufd_device_ctx(struct vfio_device *vdev);
+/* Its id there; -ENOENT: it has none, but its group is ctx's; -ENODEV: it is not ctx's. Locked. */
+int64_t vfio_iommufd_get_dev_id(struct vfio_device *vdev, struct iommufd_ctx *ctx);
 
 /* ---- what there is, for those who look from outside (list.c) */
 

@@ -27,7 +27,7 @@ def preload_with_odd_path():
         result = place.run('run', '--', 'sh', '-c', 'echo $LD_PRELOAD; ls /dev/vfio',
                            env={'UVFIO_PRELOAD': library, 'LD_PRELOAD': None})
         expect(result, 0, '')
-        assert re.fullmatch(re.escape(place.tmp) + r'/uvfio-\w+/preload.so\n1\nvfio\n', result.stdout), result.stdout
+        assert re.fullmatch(re.escape(place.tmp) + r'/uvfio-\w+/preload.so\n1\ndevices\nvfio\n', result.stdout), result.stdout
 
 
 @test
@@ -50,7 +50,7 @@ def what_the_program_gets():
                            'cat $UVFIO_SESSION/machine; echo $UVFIO_TRACE; stat -c %a $UVFIO_SESSION; '
                            'ls /dev/vfio /sys/bus/pci/devices; echo "$@"', 'sh', 'a b', '--summary')
         expect(result, 0, None, f'device nvme,file={place.dir}/disk,,1.img\ndevice nvme,group=7,addr=00:1f.0\n'
-               'iommu width=40\ncmd\n700\n/dev/vfio:\n1\n7\nvfio\n\n/sys/bus/pci/devices:\n0000:00:01.0\n'
+               'iommu width=40\ncmd\n700\n/dev/vfio:\n1\n7\ndevices\nvfio\n\n/sys/bus/pci/devices:\n0000:00:01.0\n'
                '0000:00:1f.0\na b --summary\n')
 
 
@@ -58,7 +58,18 @@ def what_the_program_gets():
 def default_device():
     with Place() as place:
         result = place.run('run', 'ls', '/sys/bus/pci/devices', '/dev/vfio')
-        expect(result, 0, '', '/dev/vfio:\n1\nvfio\n\n/sys/bus/pci/devices:\n0000:00:01.0\n')
+        expect(result, 0, '', '/dev/vfio:\n1\ndevices\nvfio\n\n/sys/bus/pci/devices:\n0000:00:01.0\n')
+
+
+@test
+def one_interface():
+    with Place() as place:
+        look = 'cd /dev; ls -d iommu vfio/* vfio/devices/* 2>/dev/null; true'
+        for options, nodes in (([], 'iommu vfio/1 vfio/devices vfio/devices/vfio0 vfio/vfio'),
+                               (['--legacy-only'], 'vfio/1 vfio/vfio'),
+                               (['--iommufd-only'], 'iommu vfio/devices vfio/devices/vfio0')):
+            result = place.run('run', *options, '--', 'sh', '-c', look)
+            assert sorted(result.stdout.split()) == sorted(nodes.split()), (options, result.stdout)
 
 
 @test
@@ -89,7 +100,7 @@ def odd_umasks():
         for mask in (0, 0o777):
             result = place.run('run', '--', 'sh', '-c', 'umask; ls /dev/vfio; cat $UVFIO_SESSION/machine',
                                preexec_fn=lambda mask=mask: os.umask(mask))
-            expect(result, 0, '', f'{mask:04o}\n1\nvfio\ndevice nvme,size=256M\n')
+            expect(result, 0, '', f'{mask:04o}\n1\ndevices\nvfio\ndevice nvme,size=256M\n')
 
 
 @test
@@ -288,7 +299,7 @@ def unprivileged_user():
             raise Skip('nobody cannot reach the build directory')
         result = place.run('run', '--', 'sh', '-c', 'id -u; ls /dev/vfio; ls -l $UVFIO_SESSION | wc -l', **who)
         expect(result, 0, '')
-        assert result.stdout.startswith('65534\n1\nvfio\n'), result.stdout
+        assert result.stdout.startswith('65534\n1\ndevices\nvfio\n'), result.stdout
         place.path('secret.img', bytes(4096), 0o600)
         result = place.run('run', '--device', 'nvme,file=secret.img', '--', 'true', **who)
         expect(result, 1, None, '')
@@ -311,7 +322,8 @@ def help_is_complete():
             assert f'uvfio {command}' in main.stdout
         run = place.run('run', '--help')
         expect(run, 0, '')
-        assert option_names(run.stdout) == {'device', 'iommu', 'trace', 'trace-out', 'summary', 'ctl', 'help'}
+        assert option_names(run.stdout) == {'device', 'iommu', 'legacy-only', 'iommufd-only', 'container',
+                                             'trace', 'trace-out', 'summary', 'ctl', 'help'}
         for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
             assert word in run.stdout
         expect(place.run('devices', '--help'), 0, '')
@@ -330,7 +342,7 @@ def devices_list():
         expect(everything, 0, '')
         assert everything.stdout.startswith('nvme: ')
         for key in ('file', 'size', 'ns', 'readonly', 'lba', 'mdts', 'queues', 'addr', 'group', 'noiommu', 'width',
-                    'reserved', 'pgsizes', 'dma-entries', 'memlock', 'coherent'):
+                    'reserved', 'pgsizes', 'dma-entries', 'memlock', 'coherent', 'dirty-tracking'):
             assert re.search(rf'^  {key}=\S+ +\S', everything.stdout, re.M), key
         for line in everything.stdout.splitlines():
             if line.startswith('  '):

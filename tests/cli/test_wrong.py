@@ -56,6 +56,16 @@ def wrong_trace():
 
 
 @test
+def wrong_interfaces():
+    run_refused('run: --legacy-only and --iommufd-only leave nothing: give one of them',
+                '--legacy-only', '--iommufd-only', status=2)
+    run_refused('run: with --iommufd-only there is no /dev/vfio/vfio: leave --container out',
+                '--container=type1', '--iommufd-only', status=2)
+    run_refused('--container=type2: there are type1 and iommufd', '--container=type2', status=2)
+    run_refused('run: --legacy-only=1 takes no value: see uvfio run --help', '--legacy-only=1', status=2)
+
+
+@test
 def wrong_models_and_options():
     run_refused('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
     run_refused('there is no device model "": known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', '')
@@ -70,8 +80,8 @@ def wrong_models_and_options():
     run_refused('nvme: lba=1024 is not possible: use one of 512|4096', '--device', 'nvme,lba=1024')
     run_refused('--device: a value cannot contain a line break', '--device', 'nvme,file=a\nb')
     run_refused('--iommu: width=64 is not possible: use a number from 12 to 57', '--iommu', 'width=64')
-    run_refused('--iommu: there is no option foo: known are width, reserved, pgsizes, dma-entries, memlock, coherent',
-                '--iommu', 'foo=1')
+    run_refused('--iommu: there is no option foo: known are width, reserved, pgsizes, dma-entries, memlock, coherent, '
+                'dirty-tracking', '--iommu', 'foo=1')
 
 
 @test
@@ -118,7 +128,7 @@ def one_image_behind_two_devices():
         two[1] += ',readonly=on'
         expect(place.run('run', *two, '--', 'true'), 1, line)
         two[3] += ',readonly=on'
-        expect(place.run('run', *two, '--', 'ls', '/dev/vfio'), 0, '', '1\n2\nvfio\n')
+        expect(place.run('run', *two, '--', 'ls', '/dev/vfio'), 0, '', '1\n2\ndevices\nvfio\n')
 
 
 # ---- wrong programs
@@ -273,7 +283,7 @@ def odd_temporary_directories():
             os.makedirs(os.path.join(place.tmp, name))
             tmp = os.path.join('tmp', name) if name == 'relative' else os.path.join(place.tmp, name)
             result = place.run('run', '--', 'sh', '-c', 'ls "$UVFIO_SESSION"/dev/vfio', env={'TMPDIR': tmp})
-            expect(result, 0, '', '1\nvfio\n')
+            expect(result, 0, '', '1\ndevices\nvfio\n')
             assert not os.listdir(os.path.join(place.tmp, name))
         os.makedirs(os.path.join(place.tmp, 'deep/' + '/'.join(['x' * 200] * 19)), exist_ok=True)
         deepest = os.path.join(place.tmp, 'deep/' + '/'.join(['x' * 200] * 19))

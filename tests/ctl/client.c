@@ -7,11 +7,16 @@
  *   client late BDF       wait for a line on standard input, then open the device
  *   client forked BDF     the same in the child of a fork, which opens a node before
  *   client orphan BDF     the same in a child that has asked its parent for something and lost it
+ * With -cdev behind the first word the device is opened by its own node.
  */
+#include "uapi/iommufd.h"
+#include "uapi/vfio.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/vfio.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,8 +28,9 @@
 #include <unistd.h>
 
 struct vfio {
-	int container, group, device;
-	int err, req; /* eventfds */
+	bool cdev;
+	int container, group, device; /* with cdev: the IOMMUFD, -1, the device */
+	int err, req;                 /* eventfds */
 	volatile uint32_t *bar;
 	volatile uint32_t *plain; /* a page of it that is memory */
 };
@@ -84,7 +90,54 @@ static int enable(const struct vfio *v)
 												       : -1;
 }
 
-static int open_all(struct vfio *v, const char *bdf)
+static void *memory(void)
+{
+	return mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+}
+
+static int open_node(const char *bdf)
+{
+	char path[128], node[320] = "/dev/vfio/devices/none";
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (*entry->d_name != '.')
+			snprintf(node, sizeof(node), "/dev/vfio/devices/%s", entry->d_name);
+	if (dir)
+		closedir(dir);
+	return open(node, O_RDWR);
+}
+
+static int open_cdev(struct vfio *v, const char *bdf)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = 12 };
+	struct iommu_ioas_map map = { .size = sizeof(map),
+				      .flags = 7,
+				      .user_va = (uintptr_t)memory(),
+				      .length = 8192,
+				      .iova = 0x100000 };
+	uint32_t bind[4] = { sizeof(bind) };
+
+	v->group = -1;
+	v->container = open("/dev/iommu", O_RDWR);
+	v->device = open_node(bdf);
+	bind[2] = (uint32_t)v->container;
+	if (v->container < 0 || v->device < 0 || ioctl(v->device, VFIO_DEVICE_BIND_IOMMUFD, bind))
+		return fail("bind");
+	if (ioctl(v->container, IOMMU_IOAS_ALLOC, &alloc))
+		return fail("IOAS");
+	map.ioas_id = attach.pt_id = alloc.out_ioas_id;
+	if (ioctl(v->container, IOMMU_IOAS_MAP, &map) ||
+	    ioctl(v->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach))
+		return fail("map");
+	return 0;
+}
+
+static int open_by_group(struct vfio *v, const char *bdf)
 {
 	struct vfio_iommu_type1_dma_map map = { .argsz = sizeof(map),
 						.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
@@ -98,12 +151,17 @@ static int open_all(struct vfio *v, const char *bdf)
 	if (ioctl(v->group, VFIO_GROUP_SET_CONTAINER, &v->container) ||
 	    ioctl(v->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU))
 		return fail("container");
-	map.vaddr = (uintptr_t)mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	map.vaddr = (uintptr_t)memory();
 	if (ioctl(v->container, VFIO_IOMMU_MAP_DMA, &map))
 		return fail("map");
 	v->device = ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
-	if (v->device < 0)
-		return fail("device");
+	return v->device < 0 ? fail("device") : 0;
+}
+
+static int open_all(struct vfio *v, const char *bdf)
+{
+	if (v->cdev ? open_cdev(v, bdf) : open_by_group(v, bdf))
+		return 1;
 	if (enable(v) || set_eventfd(v, VFIO_PCI_ERR_IRQ_INDEX, &v->err) ||
 	    set_eventfd(v, VFIO_PCI_REQ_IRQ_INDEX, &v->req))
 		return fail("enable");
@@ -150,6 +208,7 @@ static int map_bar(struct vfio *v)
 static int surprise(struct vfio *v, const char *bdf)
 {
 	uint32_t config = 0, bar = 0;
+	int again;
 
 	say(wait_event(v));
 	printf("mapped %x\n", v->bar[0]);
@@ -160,7 +219,8 @@ static int surprise(struct vfio *v, const char *bdf)
 		return fail("pread");
 	printf("config %x bar %x\n", config, bar);
 	printf("reset %d\n", ioctl(v->device, VFIO_DEVICE_RESET));
-	printf("again %s\n", ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf) < 0 ? strerror(errno) : "open");
+	again = v->cdev ? open_node(bdf) : ioctl(v->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	printf("again %s\n", again < 0 ? strerror(errno) : "open");
 	munmap((void *)(uintptr_t)v->bar, 0x4000);
 	close_all(v);
 	say("closed");
@@ -245,8 +305,13 @@ int main(int argc, char **argv)
 {
 	struct vfio v = { .device = -1 };
 
+	char *suffix = argc == 3 ? strstr(argv[1], "-cdev") : NULL;
+
 	if (argc != 3)
 		return 2;
+	v.cdev = suffix;
+	if (suffix)
+		*suffix = 0;
 	if (!strcmp(argv[1], "late"))
 		return late(&v, argv[2]);
 	if (!strcmp(argv[1], "forked"))

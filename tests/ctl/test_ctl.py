@@ -41,14 +41,32 @@ def orderly_removal_asks_and_waits():
 
 
 @test
-def surprise_removal_leaves_ones():
-    with Session('surprise', BDF) as s:
+def removal_of_a_cdev():
+    with Session('orderly-cdev', BDF) as s:
         s.says('ready')
-        expect(s.ctl('remove', BDF, '--surprise'), 0, '', '')
-        s.says('ERR', 'mapped ffffffff', 'page ffffffff', 'config ffffffff bar ffffffff', 'reset 0',
-               'again No such device', 'closed')
-        s.wait_until(lambda: not s.entries('sys', 'bus', 'pci', 'devices'), 'the device is gone')
+        assert f'{BDF}  nvme      1      open in process ' in s.ctl('devices').stdout
+        containers = s.ctl('containers').stdout.splitlines()
+        assert re.fullmatch(r'\d+\.i1\.\d+ +iommufd +1 +1 +8192', containers[-1]), containers
+        mappings = s.ctl('mappings').stdout.splitlines()
+        assert re.fullmatch(r'\d+\.i1\.\d+ +0x100000 +0x2000 +0x[0-9a-f]+ +rw', mappings[-1]), mappings
+        assert s.entries('dev', 'vfio', 'devices') == ['vfio0']
+        expect(s.ctl('remove', BDF), 0, '', '')
+        s.says('REQ', 'closed')
+        assert s.entries('dev', 'vfio') == ['vfio']
+        assert s.entries('sys', 'class', 'vfio-dev') == []
         s.end()
+
+
+@test
+def surprise_removal_leaves_ones():
+    for kind in 'surprise', 'surprise-cdev':
+        with Session(kind, BDF) as s:
+            s.says('ready')
+            expect(s.ctl('remove', BDF, '--surprise'), 0, '', '')
+            s.says('ERR', 'mapped ffffffff', 'page ffffffff', 'config ffffffff bar ffffffff', 'reset 0',
+                   'again No such device', 'closed')
+            s.wait_until(lambda: not s.entries('sys', 'bus', 'pci', 'devices'), 'the device is gone')
+            s.end()
 
 
 @test
@@ -76,12 +94,13 @@ def error_is_reported_and_nothing_else():
 
 @test
 def added_device_is_found_by_a_running_program():
-    for kind in 'late', 'forked', 'orphan':
+    for kind in 'late', 'forked', 'orphan', 'late-cdev', 'forked-cdev', 'orphan-cdev':
         with Session(kind, '0000:00:07.0') as s:
             s.says('ready')
             expect(s.ctl('add', 'nvme,size=16M,addr=0000:00:07.0,group=9'), 0, '', '0000:00:07.0\n')
             assert s.entries('sys', 'bus', 'pci', 'devices') == [BDF, '0000:00:07.0']
-            assert s.entries('dev', 'vfio') == ['1', '9', 'vfio']
+            assert s.entries('dev', 'vfio') == ['1', '9', 'devices', 'vfio']
+            assert s.entries('dev', 'vfio', 'devices') == ['vfio0', 'vfio1']
             s.process.stdin.write('\n')
             s.process.stdin.flush()
             s.says('open')

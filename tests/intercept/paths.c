@@ -38,7 +38,11 @@ static void opens(void)
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_DIRECTORY), ENOTDIR);
 	FAILS(open("/dev/vfio/new", O_RDWR | O_CREAT, 0600), EACCES);
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
-	FAILS(open("/dev/iommu", O_RDWR), ENOENT);
+	CHECK((fd = open("/dev/iommu", O_RDWR)) >= 0 && !close(fd));
+	CHECK((fd = open("/dev/vfio/devices/vfio0", O_RDWR)) >= 0 && !close(fd));
+	FAILS(open("/dev/vfio/devices/vfio1", O_RDWR), ENOENT);
+	FAILS(open("/dev/vfio/devices/vfio00", O_RDWR), ENOENT);
+	FAILS(open("/dev/vfio/devices/vfio0", O_RDWR | O_DIRECTORY), ENOTDIR);
 	CHECK((fd = open("/dev/vfio/../null", O_RDWR)) >= 0 && write(fd, "x", 1) == 1 && !close(fd));
 }
 
@@ -274,7 +278,7 @@ static void walks(void)
 	int dir;
 
 	CHECK(!nftw("/dev/vfio", visit, 8, FTW_PHYS));
-	CHECK(seen_nodes == 2 && seen_all == 3);
+	CHECK(seen_nodes == 3 && seen_all == 5); /* and two directories */
 	seen_all = 0;
 	CHECK(!ftw("/sys/kernel/iommu_groups", visit_plain, 8) && seen_all > 3);
 	CHECK(!statfs(SYSDEV, &fs) && fs.f_type == SYSFS_MAGIC);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 #include "client.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -10,9 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-static const struct mode modes[] = {
-	{ "type1", "/dev/vfio/vfio", VFIO_TYPE1_IOMMU, false },
-	{ "type1v2", "/dev/vfio/vfio", VFIO_TYPE1v2_IOMMU, true },
+/* In the order of the bits of test.modes. */
+static struct mode modes[] = {
+	{ "type1", "/dev/vfio/vfio", VFIO_TYPE1_IOMMU, false, false, false },
+	{ "type1v2", "/dev/vfio/vfio", VFIO_TYPE1v2_IOMMU, true, false, false },
+	{ "compat type1", "/dev/iommu", VFIO_TYPE1_IOMMU, false, true, false },
+	{ "compat type1v2", "/dev/iommu", VFIO_TYPE1v2_IOMMU, true, true, false },
+	{ "iommufd", "/dev/iommu", 0, true, false, true },
 };
 
 static const char *from_env(const char *name, const char *preset)
@@ -88,6 +93,116 @@ int get_device(int group, const char *name)
 	return (int)do_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, name);
 }
 
+/* ---- native mode */
+
+int open_iommufd(void)
+{
+	int fd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int open_cdev(const char *device, int oflags)
+{
+	char dir[PATH_MAX], node[PATH_MAX];
+	struct dirent *entry;
+	int fd = -ENOENT;
+	DIR *d;
+
+	snprintf(dir, sizeof(dir), "/sys/bus/pci/devices/%s/vfio-dev", device);
+	d = opendir(dir);
+	while (d && fd == -ENOENT && (entry = readdir(d))) {
+		if (strncmp(entry->d_name, "vfio", 4))
+			continue;
+		snprintf(node, sizeof(node), "/dev/vfio/devices/%.32s", entry->d_name);
+		fd = open(node, oflags | O_CLOEXEC);
+		fd = fd < 0 ? -errno : fd;
+	}
+	if (d)
+		closedir(d);
+	return fd;
+}
+
+long bind_cdev(int cdev, int iommufd, uint32_t *devid)
+{
+	struct {
+		uint32_t argsz, flags;
+		int32_t iommufd;
+		uint32_t devid;
+	} arg = { sizeof(arg), 0, iommufd, 0 };
+	long rc = do_ioctl(cdev, VFIO_DEVICE_BIND_IOMMUFD, &arg);
+
+	if (devid)
+		*devid = arg.devid;
+	return rc;
+}
+
+long attach_pt(int cdev, uint32_t *pt_id)
+{
+	struct vfio_device_attach_iommufd_pt arg = { .argsz = 12, .pt_id = *pt_id };
+	long rc = do_ioctl(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
+
+	*pt_id = arg.pt_id;
+	return rc;
+}
+
+long detach_pt(int cdev)
+{
+	struct vfio_device_detach_iommufd_pt arg = { .argsz = 8 };
+
+	return do_ioctl(cdev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
+}
+
+long ioas_alloc(int iommufd, uint32_t *id)
+{
+	struct iommu_ioas_alloc arg = { .size = sizeof(arg) };
+	long rc = do_ioctl(iommufd, IOMMU_IOAS_ALLOC, &arg);
+
+	*id = arg.out_ioas_id;
+	return rc;
+}
+
+long destroy_id(int iommufd, uint32_t id)
+{
+	struct iommu_destroy arg = { .size = sizeof(arg), .id = id };
+
+	return do_ioctl(iommufd, IOMMU_DESTROY, &arg);
+}
+
+static long ioas_map(struct client *client, uint32_t flags, const void *memory, uint64_t iova, uint64_t size)
+{
+	struct iommu_ioas_map arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA,
+		.ioas_id = client->ioas,
+		.user_va = (uintptr_t)memory,
+		.length = size,
+		.iova = iova,
+	};
+
+	if (flags & VFIO_DMA_MAP_FLAG_READ)
+		arg.flags |= IOMMU_IOAS_MAP_READABLE;
+	if (flags & VFIO_DMA_MAP_FLAG_WRITE)
+		arg.flags |= IOMMU_IOAS_MAP_WRITEABLE;
+	return do_ioctl(client->container, IOMMU_IOAS_MAP, &arg);
+}
+
+static long ioas_unmap(struct client *client, uint32_t flags, uint64_t iova, uint64_t *size)
+{
+	struct iommu_ioas_unmap arg = {
+		.size = sizeof(arg),
+		.ioas_id = client->ioas,
+		.iova = iova,
+		.length = flags & VFIO_DMA_UNMAP_FLAG_ALL ? UINT64_MAX : *size,
+	};
+	long rc = do_ioctl(client->container, IOMMU_IOAS_UNMAP, &arg);
+
+	*size = arg.length;
+	return rc;
+}
+
+/* ---- */
+
 void close_fd(int *fd)
 {
 	if (*fd >= 0)
@@ -118,6 +233,8 @@ long map(struct client *client, uint32_t flags, const void *memory, uint64_t iov
 		.size = size,
 	};
 
+	if (client->mode && client->mode->native)
+		return ioas_map(client, flags, memory, iova, size);
 	return do_ioctl(client->container, VFIO_IOMMU_MAP_DMA, &arg);
 }
 
@@ -129,8 +246,11 @@ long unmap(struct client *client, uint32_t flags, uint64_t iova, uint64_t *size)
 		.iova = iova,
 		.size = *size,
 	};
-	long rc = do_ioctl(client->container, VFIO_IOMMU_UNMAP_DMA, &arg);
+	long rc;
 
+	if (client->mode && client->mode->native)
+		return ioas_unmap(client, flags, iova, size);
+	rc = do_ioctl(client->container, VFIO_IOMMU_UNMAP_DMA, &arg);
 	*size = arg.size;
 	return rc;
 }
@@ -189,8 +309,35 @@ struct run {
 	struct client client;
 };
 
+static void native_device(struct client *client)
+{
+	uint32_t pt = client->ioas;
+
+	client->device = open_cdev(bdf(), O_RDWR);
+	assert_true(client->device >= 0);
+	assert_int_equal(bind_cdev(client->device, client->container, NULL), 0);
+	assert_int_equal(attach_pt(client->device, &pt), 0);
+}
+
+void reopen_device(struct client *client)
+{
+	close_fd(&client->device);
+	if (client->mode->native)
+		native_device(client);
+	else
+		client->device = get_device(client->group, bdf());
+	assert_true(client->device >= 0);
+}
+
 static void client_open(struct client *client)
 {
+	if (client->mode->native) {
+		client->container = open_iommufd();
+		assert_true(client->container >= 0);
+		assert_int_equal(ioas_alloc(client->container, &client->ioas), 0);
+		native_device(client);
+		return;
+	}
 	client->container = open_container(client->mode);
 	assert_true(client->container >= 0);
 	client->group = open_group(bdf());
@@ -230,10 +377,20 @@ static void run_one(void **state)
 	run->test->fn(&run->client);
 }
 
+/* Where /dev/vfio/vfio is an IOMMUFD, those modes that want one are run with it, and no others. */
+static unsigned int choose_modes(void)
+{
+	if (!getenv("UVFIO_TEST_CONTAINER_IS_IOMMUFD"))
+		return ~0u;
+	modes[2].container = modes[3].container = "/dev/vfio/vfio";
+	return COMPAT;
+}
+
 int run_in_modes(const char *suite, const struct test *tests, size_t nr)
 {
 	struct CMUnitTest *units = calloc(nr * COUNT(modes), sizeof(*units));
 	struct run *runs = calloc(nr * COUNT(modes), sizeof(*runs));
+	unsigned int which = choose_modes();
 	size_t n = 0;
 	int failed;
 
@@ -241,7 +398,7 @@ int run_in_modes(const char *suite, const struct test *tests, size_t nr)
 		for (size_t i = 0; i < nr; i++) {
 			char *name = NULL;
 
-			if (tests[i].v2_only && !modes[m].v2)
+			if (!(tests[i].modes & which & 1u << m))
 				continue;
 			if (asprintf(&name, "%s [%s]", tests[i].name, modes[m].name) < 0)
 				return 1;

@@ -140,9 +140,16 @@ static void test_foreign_requests(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_get_info),  T(test_get_region_info),  T(test_get_irq_info),       T(test_set_irqs),
-		T(test_feature),   T(test_ioeventfd),        T(test_set_irqs_with_data), T(test_reset),
-		T(test_hot_reset), T(test_foreign_requests),
+		T_ALL(test_get_info),
+		T_ALL(test_get_region_info),
+		T_ALL(test_get_irq_info),
+		T_ALL(test_set_irqs),
+		T_ALL(test_feature),
+		T_ALL(test_ioeventfd),
+		T_ALL(test_set_irqs_with_data),
+		T_ALL(test_reset),
+		T(test_hot_reset), /* cdev.c has the other */
+		T_ALL(test_foreign_requests),
 	};
 
 	return run_in_modes("device", tests, COUNT(tests));

@@ -225,9 +225,9 @@ static void test_unmap_without_tracking(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_version_1),         T_V2(test_sizes),      T_V2(test_flags),
+		T_TYPE1(test_version_1),   T_V2(test_sizes),      T_V2(test_flags),
 		T_V2(test_bitmaps),        T_V2(test_get_errors), T_V2(test_mapped_while_on),
-		T_V2(test_the_rest_stays), T_V2(test_unmap),      T(test_unmap_without_tracking),
+		T_V2(test_the_rest_stays), T_V2(test_unmap),      T_TYPE1(test_unmap_without_tracking),
 	};
 
 	return run_in_modes("dirty", tests, COUNT(tests));

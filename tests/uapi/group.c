@@ -214,10 +214,17 @@ static void test_two_containers(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_status),           T(test_set_container),    T(test_one_open),
-		T(test_foreign_requests), T(test_device_names),     T(test_name_at_the_end_of_memory),
-		T(test_no_iommu_yet),     T(test_two_device_files), T(test_two_devices_of_a_group),
-		T(test_two_groups),       T(test_two_containers),
+		T(test_status),
+		T(test_set_container),
+		T(test_one_open),
+		T(test_foreign_requests),
+		T(test_device_names),
+		T(test_name_at_the_end_of_memory),
+		T_TYPE1(test_no_iommu_yet),
+		T_TYPE1(test_two_device_files),
+		T_TYPE1(test_two_devices_of_a_group),
+		T_TYPE1(test_two_groups),
+		T(test_two_containers),
 	};
 
 	return run_in_modes("group", tests, COUNT(tests));

@@ -6,6 +6,7 @@
 #include "client.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <unistd.h>
 
 struct fixture {
@@ -16,7 +17,7 @@ static struct fixture f;
 
 static int set_up(void **state)
 {
-	const struct mode mode = { "noiommu", "/dev/vfio/vfio", VFIO_NOIOMMU_IOMMU, false };
+	const struct mode mode = { .container = "/dev/vfio/vfio" };
 
 	(void)state;
 	f.container = open_container(&mode);
@@ -111,6 +112,52 @@ static void test_no_mappings(void **state)
 	assert_int_equal(do_ioctl_value(f.container, VFIO_IOMMU_GET_INFO, 0), -ENOTTY);
 }
 
+/* An IOMMUFD as the container, for devices that it does not translate for. */
+static void test_on_an_iommufd(void **state)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	int iommufd = open_iommufd(), other = open_iommufd(), device;
+	struct iommu_vfio_ioas ioas = { .size = sizeof(ioas) };
+
+	(void)state;
+	assert_int_equal(set_container(f.peers_group, other), 0);
+	assert_int_equal(set_container(f.group, other), -EINVAL); /* it translates already */
+	assert_int_equal(set_container(f.group, iommufd), 0);
+	assert_int_equal(do_ioctl_value(f.group, VFIO_GROUP_UNSET_CONTAINER, 0), 0);
+	assert_int_equal(do_ioctl_value(f.peers_group, VFIO_GROUP_UNSET_CONTAINER, 0), 0);
+	assert_int_equal(set_container(f.peers_group, iommufd), -EINVAL);
+	assert_int_equal(set_container(f.group, iommufd), 0);
+	assert_int_equal(do_ioctl_value(iommufd, VFIO_CHECK_EXTENSION, VFIO_NOIOMMU_IOMMU), 1);
+	assert_int_equal(do_ioctl_value(iommufd, VFIO_CHECK_EXTENSION, VFIO_TYPE1_IOMMU), 0);
+	assert_int_equal(do_ioctl_value(iommufd, VFIO_SET_IOMMU, VFIO_TYPE1_IOMMU), -EINVAL);
+	assert_int_equal(do_ioctl_value(iommufd, VFIO_SET_IOMMU, VFIO_NOIOMMU_IOMMU), 0);
+	device = get_device(f.group, bdf());
+	assert_true(device >= 0);
+	assert_int_equal(do_ioctl(device, VFIO_DEVICE_GET_INFO, &info), 0);
+	assert_int_equal(do_ioctl(iommufd, VFIO_IOMMU_GET_INFO, NULL), -EFAULT);
+	close_fd(&device);
+	/* with a compat IOAS somebody counts on translation */
+	assert_int_equal(ioas_alloc(iommufd, &ioas.ioas_id), 0);
+	ioas.op = IOMMU_VFIO_IOAS_SET;
+	assert_int_equal(do_ioctl(iommufd, IOMMU_VFIO_IOAS, &ioas), 0);
+	assert_int_equal(get_device(f.group, bdf()), -EPERM);
+	close_fd(&iommufd);
+	close_fd(&other);
+}
+
+static void test_no_cdev(void **state)
+{
+	char path[128];
+	int fd = open_cdev(peer(), O_RDWR);
+
+	(void)state;
+	assert_true(fd >= 0);
+	close_fd(&fd);
+	assert_int_equal(open_cdev(bdf(), O_RDWR), -ENOENT);
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf());
+	assert_int_equal(access(path, F_OK), 0);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
 
 int main(void)
@@ -118,6 +165,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_parameter),        TEST(test_extensions), TEST(test_types),
 		TEST(test_kinds_do_not_mix), TEST(test_device),     TEST(test_no_mappings),
+		TEST(test_on_an_iommufd),    TEST(test_no_cdev),
 	};
 
 	return cmocka_run_group_tests_name("noiommu", tests, NULL, NULL);

@@ -227,9 +227,7 @@ static void test_config_writes(struct client *c)
 	cfg_write(c, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
 	assert_int_equal(cfg_read(c, PCI_COMMAND, 2), PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
 	/* the next user sees nothing of it */
-	close_fd(&c->device);
-	c->device = get_device(c->group, bdf());
-	assert_true(c->device >= 0);
+	reopen_device(c);
 	assert_false(cfg_read(c, PCI_COMMAND, 2) & PCI_COMMAND_MASTER);
 	assert_int_not_equal(cfg_read(c, PCI_INTERRUPT_LINE, 1), 0x5a);
 }
@@ -566,27 +564,27 @@ static void test_feature(struct client *c)
 int main(void)
 {
 	static const struct test tests[] = {
-		T(test_info),
-		T(test_region_info),
-		T(test_region_caps),
-		T(test_irq_info),
-		T(test_foreign_requests),
-		T(test_config_bounds),
-		T(test_config_writes),
-		T(test_bar_sizing),
-		T(test_flr),
-		T(test_bar_access),
-		T(test_msix_table),
-		T(test_mmap),
-		T(test_mapped_registers),
-		T(test_set_irqs_arguments),
-		T(test_single_eventfds),
-		T(test_msix),
-		T(test_intx),
-		T(test_reset),
+		T_ALL(test_info),
+		T_ALL(test_region_info),
+		T_ALL(test_region_caps),
+		T_ALL(test_irq_info),
+		T_ALL(test_foreign_requests),
+		T_ALL(test_config_bounds),
+		T_ALL(test_config_writes),
+		T_ALL(test_bar_sizing),
+		T_ALL(test_flr),
+		T_ALL(test_bar_access),
+		T_ALL(test_msix_table),
+		T_ALL(test_mmap),
+		T_ALL(test_mapped_registers),
+		T_ALL(test_set_irqs_arguments),
+		T_ALL(test_single_eventfds),
+		T_ALL(test_msix),
+		T_ALL(test_intx),
+		T_ALL(test_reset),
 		T(test_hot_reset),
-		T(test_ioeventfd),
-		T(test_feature),
+		T_ALL(test_ioeventfd),
+		T_ALL(test_feature),
 	};
 
 	return run_in_modes("pci_device", tests, COUNT(tests));

@@ -213,12 +213,12 @@ int main(void)
 {
 	static const struct test tests[] = {
 		T(test_sizes),
-		T(test_arguments),
+		T_TYPE1(test_arguments),
 		T(test_far_ranges),
-		T(test_pictures),
+		T_TYPE1(test_pictures),
 		T(test_all),
-		T(test_without_address),
-		T(test_no_group_while_without_address),
+		T_TYPE1(test_without_address),
+		T_TYPE1(test_no_group_while_without_address),
 	};
 
 	return run_in_modes("unmap", tests, COUNT(tests));

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unmapping.
+ *
+ * Areas go from the lowest up, and one that cannot go ends it: what went before has gone. One that is pinned
+ * by accesses is closed to new ones, their drivers are told, with no lock held, and it is tried again.
+ */
+#include "iommufd/iopt_private.h"
+
+#include "base/why.h"
+
+#define TRIES_MAX 100
+/* So many areas are cleared in the domains before anybody waits for devices that were using them. */
+#define BATCH 256
+
+struct removal {
+	struct io_pagetable *iopt;
+	uint64_t start, next; /* adjacent areas, not yet cleared in the domains */
+	struct iopt_area *areas;
+	unsigned int nr;
+	struct iopt_release release;
+	uint64_t bytes;
+};
+
+static void count_unmapped(uint64_t n, uint64_t bytes)
+{
+	stat_add(STAT_UNMAPS, n);
+	stat_sub(STAT_MAPPINGS, n);
+	stat_sub(STAT_MAPPED_BYTES, bytes);
+}
+
+static void clear_run(struct removal *removal)
+{
+	if (removal->next != removal->start)
+		iopt_unmap_domains(removal->iopt, removal->start, removal->next - removal->start);
+	removal->start = removal->next = 0;
+}
+
+/* No device uses the areas any more: let them go. */
+static void release(struct removal *removal)
+{
+	struct iopt_area *area = removal->areas, *next;
+
+	clear_run(removal);
+	iopt_unmap_end(removal->iopt);
+	for (; area; area = next) {
+		next = area->next;
+		iopt_release_area(&removal->release, area, !area->revoked);
+	}
+	removal->areas = NULL;
+	removal->nr = 0;
+}
+
+static void remove_filled(void *arg, const struct range *range)
+{
+	struct removal *removal = arg;
+	struct iopt_area *area = range->value;
+
+	if (removal->nr++ == BATCH) {
+		release(removal);
+		iopt_unmap_begin(removal->iopt);
+	}
+	removal->bytes += area_size(area);
+	area->next = removal->areas;
+	removal->areas = area;
+	if (area->revoked)
+		return;
+	if (area->iova != removal->next || removal->next == removal->start) {
+		clear_run(removal);
+		removal->start = area->iova;
+	}
+	removal->next = area->last + 1;
+}
+
+static void remove_unfilled(void *arg, const struct range *range)
+{
+	struct removal *removal = arg;
+
+	removal->bytes += range->last - range->start + 1;
+	iopt_release_area(&removal->release, range->value, false);
+}
+
+/* All areas that start in [start, last]: none is pinned. */
+static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t last)
+{
+	struct removal removal = { .iopt = iopt };
+	uint64_t n;
+
+	if (iopt->nr_domains) {
+		iopt_unmap_begin(iopt);
+		n = range_map_remove_starts(&iopt->areas, start, last, remove_filled, &removal);
+		release(&removal);
+	} else {
+		n = range_map_remove_starts(&iopt->areas, start, last, remove_unfilled, &removal);
+	}
+	iopt_release_end(&removal.release);
+	count_unmapped(n, removal.bytes);
+	return removal.bytes;
+}
+
+static uint64_t remove_one(struct io_pagetable *iopt, struct iopt_area *area)
+{
+	uint64_t bytes = area_size(area);
+
+	struct iopt_release release = { 0 };
+
+	range_map_remove(&iopt->areas, area->iova);
+	if (iopt->nr_domains && !area->revoked)
+		iopt_unmap_domains(iopt, area->iova, bytes);
+	iopt_release_area(&release, area, iopt->nr_domains && !area->revoked);
+	iopt_release_end(&release);
+	count_unmapped(1, bytes);
+	return bytes;
+}
+
+struct unmap {
+	struct io_pagetable *iopt;
+	uint64_t start, last;
+	uint64_t bytes;
+	unsigned int tries;
+};
+
+/* How far everything from start on can go at once. */
+static uint64_t end_of_whole(struct io_pagetable *iopt, uint64_t last)
+{
+	struct range range;
+
+	if (!range_map_find(&iopt->areas, last, &range) || range.last == last)
+		return last;
+	return range.start - 1; /* a whole area lies before it */
+}
+
+/* Some areas go. 0: nothing is left; -EAGAIN: go on; -EINPROGRESS: the area at start is pinned. */
+static int unmap_some(struct unmap *unmap)
+{
+	struct io_pagetable *iopt = unmap->iopt;
+	struct iopt_area *area;
+	struct range range;
+	uint64_t end;
+
+	if (!range_map_first(&iopt->areas, unmap->start, unmap->last, &range))
+		return 0;
+	area = range.value;
+	if (area->num_locks)
+		return WHY(-EBUSY, "0x%llx-0x%llx is in use by a queue of a vIOMMU",
+			   (unsigned long long)area->iova, (unsigned long long)area->last);
+	if (area->iova < unmap->start || area->last > unmap->last)
+		return WHY(-ENOENT, "the range cuts the mapping 0x%llx-0x%llx",
+			   (unsigned long long)area->iova, (unsigned long long)area->last);
+	if (area->iova != unmap->start)
+		unmap->tries = 0;
+	unmap->start = area->iova;
+	if (area->num_accesses)
+		return -EINPROGRESS;
+	end = area->last;
+	if (end != unmap->last && !atomic_load_explicit(&iopt->num_accesses, memory_order_relaxed)) {
+		end = end_of_whole(iopt, unmap->last);
+		unmap->bytes += remove_all(iopt, unmap->start, end);
+	} else {
+		unmap->bytes += remove_one(iopt, area);
+	}
+	if (end >= unmap->last)
+		return 0;
+	unmap->start = end + 1;
+	return -EAGAIN;
+}
+
+/* Ask those who have pinned the area at start to let go. */
+static int notify(struct unmap *unmap)
+{
+	struct range range;
+	struct iopt_area *area;
+	uint64_t iova, size;
+
+	range_map_find(&unmap->iopt->areas, unmap->start, &range);
+	area = range.value;
+	area->prevent_access = true;
+	iova = area->iova;
+	size = area_size(area);
+	pthread_rwlock_unlock(&unmap->iopt->lock);
+	iommufd_access_notify_unmap(unmap->iopt, iova, size);
+	pthread_rwlock_wrlock(&unmap->iopt->lock);
+	if (++unmap->tries > TRIES_MAX)
+		return WHY(-EDEADLOCK, "a driver does not let go of 0x%llx-0x%llx", (unsigned long long)iova,
+			   (unsigned long long)(iova + (size - 1)));
+	return -EAGAIN;
+}
+
+static int unmap_range(struct io_pagetable *iopt, uint64_t start, uint64_t last, uint64_t *unmapped)
+{
+	struct unmap unmap = { .iopt = iopt, .start = start, .last = last };
+	int ret;
+
+	pthread_rwlock_wrlock(&iopt->lock);
+	do {
+		ret = unmap_some(&unmap);
+		if (ret == -EINPROGRESS)
+			ret = notify(&unmap);
+	} while (ret == -EAGAIN);
+	pthread_rwlock_unlock(&iopt->lock);
+	*unmapped = unmap.bytes;
+	if (unmap.bytes && trace_on(TRACE_DMA))
+		trace_emit(TRACE_DMA, NULL, "unmap", 0, "iova=0x%llx-0x%llx unmapped=0x%llx",
+			   (unsigned long long)start, (unsigned long long)last,
+			   (unsigned long long)unmap.bytes);
+	return ret;
+}
+
+int iopt_unmap_iova(struct io_pagetable *iopt, uint64_t iova, uint64_t len, uint64_t *unmapped)
+{
+	uint64_t last;
+
+	*unmapped = 0;
+	if (!len)
+		return WHY(-EINVAL, "length is 0");
+	if (add_overflows(iova, len - 1, &last))
+		return WHY(-EOVERFLOW, "iova + length goes beyond 64 bits");
+	return unmap_range(iopt, iova, last, unmapped);
+}
+
+int iopt_unmap_all(struct io_pagetable *iopt, uint64_t *unmapped)
+{
+	return unmap_range(iopt, 0, UINT64_MAX, unmapped);
+}

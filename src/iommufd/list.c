@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What there is, for those who look from outside: see iommufd.h. An IOAS that is being looked at is in use
+ * like in any call: it cannot be destroyed for that moment.
+ */
+#include "iommufd/iopt_private.h"
+
+#include <stdlib.h>
+
+/* ---- contexts: those whose files are open */
+
+struct files {
+	struct file **file;
+	unsigned int nr, room;
+};
+
+static void count_file(struct file *file, void *arg)
+{
+	struct files *files = arg;
+
+	files->room += iommufd_file_is(file);
+}
+
+/* Under the lock of all files: none becomes another meanwhile, but one may just be closed. */
+static void keep_file(struct file *file, void *arg)
+{
+	struct files *files = arg;
+
+	if (files->nr < files->room && iommufd_file_is(file) && file_get_if_live(file))
+		files->file[files->nr++] = file;
+}
+
+/* ---- one IOAS */
+
+static unsigned int *list_groups(struct iommufd_ctx *ctx, unsigned int *nr)
+{
+	struct iommufd_group *igroup;
+	unsigned int *ids, n = 0;
+
+	pthread_mutex_lock(&ctx->groups_lock);
+	cds_list_for_each_entry (igroup, &ctx->groups, node)
+		n++;
+	ids = calloc(n + 1, sizeof(*ids));
+	*nr = 0;
+	cds_list_for_each_entry (igroup, &ctx->groups, node)
+		if (ids)
+			ids[(*nr)++] = igroup->group->id;
+	pthread_mutex_unlock(&ctx->groups_lock);
+	return ids;
+}
+
+struct copy {
+	struct iommufd_ioas_info *info;
+	struct iommufd_mapping *mappings;
+	unsigned int max;
+};
+
+static void copy_area(struct copy *copy, const struct range *range)
+{
+	const struct iopt_area *area = range->value;
+
+	copy->info->count++;
+	copy->info->bytes += range->last - range->start + 1;
+	if (copy->info->nr < copy->max)
+		copy->mappings[copy->info->nr++] = (struct iommufd_mapping){
+			.iova = range->start,
+			.size = range->last - range->start + 1,
+			.va = area->pages->type == IOPT_PAGES_USER ? area_va(area) : 0,
+			.prot = area->prot,
+		};
+}
+
+static int copy_areas(struct iommufd_ioas *ioas, struct iommufd_ioas_info *info, unsigned int max)
+{
+	struct copy copy = { .info = info, .max = max };
+	struct range range;
+
+	copy.mappings = calloc(MAX(max, 1u), sizeof(*copy.mappings));
+	if (!copy.mappings)
+		return -ENOMEM;
+	pthread_rwlock_rdlock(&ioas->iopt.lock);
+	for (uint64_t at = 0; range_map_first(&ioas->iopt.areas, at, UINT64_MAX, &range);
+	     at = range.last + 1) {
+		copy_area(&copy, &range);
+		if (range.last == UINT64_MAX)
+			break;
+	}
+	pthread_rwlock_unlock(&ioas->iopt.lock);
+	info->mappings = copy.mappings;
+	return 0;
+}
+
+/* ---- a context's */
+
+struct ids {
+	uint32_t *id;
+	unsigned int nr;
+	bool no_memory;
+};
+
+static void note_ioas(void *arg, struct iommufd_object *obj)
+{
+	struct ids *ids = arg;
+	uint32_t *more;
+
+	if (obj->type != IOMMUFD_OBJ_IOAS)
+		return;
+	more = reallocarray(ids->id, ids->nr + 1, sizeof(*more));
+	ids->no_memory |= !more;
+	if (!more)
+		return;
+	ids->id = more;
+	ids->id[ids->nr++] = obj->id;
+}
+
+static bool is_compat(struct iommufd_ctx *ctx, const struct iommufd_ioas *ioas)
+{
+	bool is;
+
+	iommufd_ids_lock(ctx);
+	is = ctx->vfio_ioas == ioas;
+	iommufd_ids_unlock(ctx);
+	return is;
+}
+
+static int show(struct iommufd_ctx *ctx, uint32_t id, unsigned int max, iommufd_ioas_fn *fn, void *arg)
+{
+	struct iommufd_ioas_info info = { .ctx = ctx->number, .id = id };
+	struct iommufd_ioas *ioas = iommufd_get_ioas(ctx, id);
+	unsigned int *groups;
+	int rc;
+
+	if (!ioas)
+		return 0; /* gone meanwhile */
+	info.compat = is_compat(ctx, ioas);
+	rc = copy_areas(ioas, &info, max);
+	iommufd_put_object(ctx, &ioas->obj);
+	info.groups = groups = list_groups(ctx, &info.nr_groups);
+	if (!groups)
+		rc = -ENOMEM;
+	if (!rc)
+		fn(arg, &info);
+	free(groups);
+	free((void *)(uintptr_t)info.mappings);
+	return rc;
+}
+
+static int show_all(struct iommufd_ctx *ctx, unsigned int max, iommufd_ioas_fn *fn, void *arg)
+{
+	struct ids ids = { .id = NULL };
+	int rc;
+
+	iommufd_each_object(ctx, note_ioas, &ids);
+	rc = ids.no_memory ? -ENOMEM : 0;
+	for (unsigned int i = 0; i < ids.nr && !rc; i++)
+		rc = show(ctx, ids.id[i], max, fn, arg);
+	free(ids.id);
+	return rc;
+}
+
+int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg)
+{
+	struct files files = { .file = NULL };
+	int rc = 0;
+
+	file_for_each(count_file, &files);
+	files.file = calloc(files.room + 1, sizeof(struct file *));
+	if (!files.file)
+		return -ENOMEM;
+	file_for_each(keep_file, &files);
+	for (unsigned int i = 0; i < files.nr; i++) {
+		struct iommufd_ctx *ctx = files.file[i]->priv;
+
+		if (!rc && ctx->params == params)
+			rc = show_all(ctx, max, fn, arg);
+		file_put(files.file[i]);
+	}
+	free(files.file);
+	return rc;
+}

@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * iopt_pages: the memory behind areas, and what is charged for it.
+ *
+ * Locks are taken from a small set, by the address of the pages: a million of mappings need no million of
+ * locks, and the child of a fork has few to make anew.
+ *
+ * What limits there are (struct iommu_params) is obeyed for the process that mapped; Linux counts a user's
+ * processes together.
+ */
+#include "iommufd/iopt_private.h"
+
+#include "base/why.h"
+#include "iommufd/dmabuf.h"
+
+#include <stdlib.h>
+
+#define NR_LOCKS 64
+
+static pthread_mutex_t locks[NR_LOCKS] = { [0 ... NR_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
+
+pthread_mutex_t *iopt_pages_lock(const struct iopt_pages *pages)
+{
+	return &locks[(uintptr_t)pages / 64 * 11400714819323198485u >> 58];
+}
+
+void iopt_pages_forked(void)
+{
+	for (unsigned int i = 0; i < NR_LOCKS; i++)
+		pthread_mutex_init(&locks[i], NULL);
+}
+
+static bool is_limited(const struct iommu_params *params)
+{
+	return params->memlock_rlimit || params->memlock_pages != UINT64_MAX;
+}
+
+struct iopt_pages *iopt_pages_alloc(struct iommufd_ctx *ctx, struct mm *mm, struct mm *charged,
+				    uint64_t start_byte, uint64_t len, bool writable)
+{
+	struct iopt_pages *pages = iommufd_zalloc(sizeof(*pages));
+
+	if (!pages)
+		return NULL;
+	pages->refs = 1;
+	pages->writable = writable;
+	pages->account_mode = IOPT_ACCOUNT_USER;
+	if (ctx->account_mode == IOPT_ACCOUNT_MM)
+		pages->account_mode = mm_may_lock_all(charged) ? IOPT_ACCOUNT_NONE : IOPT_ACCOUNT_MM;
+	pages->mm = mm_get(mm);
+	pages->charged = charged == mm ? mm : mm_get(charged);
+	if (is_limited(ctx->params))
+		pages->params = ctx->params;
+	cover_init(&pages->cover,
+		   (len + start_byte) / UVFIO_PAGE_SIZE + ((len + start_byte) % UVFIO_PAGE_SIZE != 0));
+	return pages;
+}
+
+int iopt_pages_user(struct iommufd_ctx *ctx, struct mm *mm, uint64_t uptr, uint64_t len, bool writable,
+		    struct iopt_pages **pages)
+{
+	uint64_t end, start_byte = uptr % UVFIO_PAGE_SIZE;
+
+	if (add_overflows(uptr, len, &end))
+		return WHY(-EOVERFLOW, "user_va + length goes beyond 64 bits");
+	if (!len || len > UINT64_MAX - UVFIO_PAGE_SIZE)
+		return WHY(-EINVAL, "length is %s", len ? "too large" : "0");
+	*pages = iopt_pages_alloc(ctx, mm, mm, start_byte, len, writable);
+	if (!*pages)
+		return -ENOMEM;
+	(*pages)->va = (*pages)->origin = uptr - start_byte;
+	return 0;
+}
+
+void iopt_pages_put(struct iopt_pages *pages)
+{
+	if (atomic_load_explicit(&pages->refs, memory_order_acquire) != 1 &&
+	    atomic_fetch_sub_explicit(&pages->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	cover_destroy(&pages->cover);
+	if (pages->type == IOPT_PAGES_FILE && pages->file)
+		iopt_file_put(pages->file);
+	if (pages->type == IOPT_PAGES_DMABUF)
+		iommufd_dmabuf_detach(pages);
+	if (pages->charged != pages->mm)
+		mm_put(pages->charged);
+	mm_put(pages->mm);
+	free(pages);
+}
+
+static uint64_t charge_limit(const struct iommu_params *params, struct mm *mm)
+{
+	return params->memlock_pages != UINT64_MAX ? params->memlock_pages : mm_memlock_limit(mm);
+}
+
+int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n)
+{
+	if (params && mm_charge(mm, n, charge_limit(params, mm)))
+		return WHY(-ENOMEM, "%llu KiB of locked memory are more than what is left of %s",
+			   (unsigned long long)n * 4,
+			   params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+	atomic_fetch_add_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	if (account_mode == IOPT_ACCOUNT_MM)
+		atomic_fetch_add_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
+	return 0;
+}
+
+void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n)
+{
+	if (params)
+		mm_uncharge(mm, n);
+	atomic_fetch_sub_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	if (account_mode == IOPT_ACCOUNT_MM)
+		atomic_fetch_sub_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
+}
+
+/* What pinning would find out. */
+static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t va = pages->va + first * UVFIO_PAGE_SIZE, len = (last - first + 1) * UVFIO_PAGE_SIZE;
+	bool io = false;
+	int ret;
+
+	if (iommufd_should_fail())
+		return -EFAULT;
+	if (pages->type == IOPT_PAGES_FILE)
+		return iopt_file_check(pages, first, last);
+	ret = mm_check_io(pages->mm, va, len, pages->writable, &io);
+	if (ret && !pages->writable) /* what may be written only can be read all the same */
+		ret = mm_check_io(pages->mm, va, len, true, &io);
+	if (ret)
+		return WHY(ret, "the memory at 0x%llx-0x%llx is not there, or not %s", (unsigned long long)va,
+			   (unsigned long long)(va + len - 1), pages->writable ? "writable" : "readable");
+	if (io)
+		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
+			   (unsigned long long)va, (unsigned long long)(va + len - 1));
+	return 0;
+}
+
+int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t fresh;
+	int ret = cover_add(&pages->cover, first, last, &fresh);
+
+	if (ret || !fresh)
+		return ret;
+	ret = check_memory(pages, first, last);
+	if (!ret && iommufd_should_fail())
+		ret = -ENOMEM;
+	if (!ret && pages->type != IOPT_PAGES_DMABUF)
+		ret = iopt_charge(pages->charged, pages->params, pages->account_mode, fresh);
+	if (ret)
+		cover_remove(&pages->cover, first, last);
+	return ret;
+}
+
+void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t gone = cover_remove(&pages->cover, first, last);
+
+	if (gone && pages->type != IOPT_PAGES_DMABUF)
+		iopt_uncharge(pages->charged, pages->params, pages->account_mode, gone);
+}
+
+void iopt_release_end(struct iopt_release *release)
+{
+	if (release->npinned)
+		iopt_uncharge(release->mm, release->params, release->account_mode, release->npinned);
+	if (release->refs)
+		mm_put_many(release->mm, release->refs);
+	*release = (struct iopt_release){ 0 };
+}
+
+/* Nobody else has these pages, so what is covered is what the area covers. */
+static void release_own_pages(struct iopt_release *release, struct iopt_pages *pages)
+{
+	if (unlikely(release->mm != pages->mm || release->params != pages->params ||
+		     release->account_mode != pages->account_mode))
+		iopt_release_end(release);
+	release->mm = pages->mm;
+	release->params = pages->params;
+	release->account_mode = pages->account_mode;
+	release->refs++;
+	release->npinned += cover_count(&pages->cover);
+	cover_destroy(&pages->cover);
+	free(pages);
+}
+
+void iopt_release_area(struct iopt_release *release, struct iopt_area *area, bool covered)
+{
+	struct iopt_pages *pages = area->pages;
+
+	if (likely(iopt_pages_exclusive(pages) && pages->type == IOPT_PAGES_USER)) {
+		if (area != &pages->first)
+			free(area);
+		release_own_pages(release, pages);
+		return;
+	}
+	if (covered)
+		iopt_area_uncover(area);
+	iopt_area_free(area);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The nodes of /dev by their paths: which there are, their numbers, and opening them. */
+#include "iommufd/iommufd.h"
+#include "machine/impl.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/sysmacros.h>
+
+enum node_kind { NODE_NONE, NODE_CONTAINER, NODE_IOMMU, NODE_GROUP, NODE_CDEV };
+
+struct node {
+	enum node_kind kind;
+	struct machine_group group;
+	unsigned int index; /* of a cdev */
+};
+
+/* The machine's lock is held. */
+static bool find_group(const struct uvfio_machine *machine, const char *name, struct machine_group *group)
+{
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
+		machine_group_of(&machine->config.devices[i], group);
+		if (!strcmp(group->name, name))
+			return true;
+	}
+	return false;
+}
+
+/* "vfio12" is 12; NOT_GIVEN: no such name. */
+static unsigned int cdev_index(const char *name)
+{
+	unsigned long index;
+	char *end;
+
+	if (strncmp(name, "vfio", 4) || name[4] < '0' || name[4] > '9' || (name[4] == '0' && name[5]))
+		return NOT_GIVEN;
+	index = strtoul(name + 4, &end, 10);
+	return *end || index >= NOT_GIVEN ? NOT_GIVEN : (unsigned int)index;
+}
+
+/* What follows dir in path, or NULL. */
+static const char *below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return strncmp(path, dir, len) ? NULL : path + len;
+}
+
+static void find_node(struct uvfio_machine *machine, const char *path, struct node *node)
+{
+	const struct vfio_config *config = &machine->config.vfio;
+	const char *name;
+
+	node->kind = NODE_NONE;
+	if (!strcmp(path, "/dev/iommu")) {
+		node->kind = config->iommufd ? NODE_IOMMU : NODE_NONE;
+	} else if ((name = below(path, "/dev/vfio/devices/"))) {
+		node->index = cdev_index(name);
+		if (config->iommufd && node->index != NOT_GIVEN)
+			node->kind = NODE_CDEV;
+	} else if (config->legacy && (name = below(path, "/dev/vfio/"))) {
+		pthread_mutex_lock(&machine->lock);
+		if (!strcmp(name, "vfio"))
+			node->kind = NODE_CONTAINER;
+		else if (find_group(machine, name, &node->group))
+			node->kind = NODE_GROUP;
+		pthread_mutex_unlock(&machine->lock);
+	}
+}
+
+static int open_container(struct uvfio_machine *machine, int oflags, struct file **file)
+{
+	if (machine->config.vfio.iommufd_container)
+		return iommufd_open(&machine->config.iommu, true, oflags, file);
+	return vfio_container_open(machine->vfio, oflags, file);
+}
+
+int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
+{
+	struct node node;
+
+	find_node(machine, path, &node);
+	if (node.kind != NODE_NONE && (oflags & O_DIRECTORY))
+		return -ENOTDIR;
+	switch (node.kind) {
+	case NODE_CONTAINER:
+		return open_container(machine, oflags, file);
+	case NODE_IOMMU:
+		return iommufd_open(&machine->config.iommu, false, oflags, file);
+	case NODE_GROUP:
+		return vfio_group_open(machine->vfio, node.group.id, node.group.noiommu, oflags, file);
+	case NODE_CDEV:
+		return vfio_cdev_open(machine->vfio, node.index, oflags, file);
+	case NODE_NONE:
+		break;
+	}
+	return -ENOENT;
+}
+
+/* A cdev has its numbers as long as somebody has it open, even when its device is gone. */
+int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode)
+{
+	struct node node;
+
+	find_node(machine, path, &node);
+	switch (node.kind) {
+	case NODE_CONTAINER:
+		*rdev = makedev(MISC_MAJOR, VFIO_MISC_MINOR);
+		*mode = VFIO_MISC_MODE;
+		return 0;
+	case NODE_IOMMU:
+		*rdev = makedev(MISC_MAJOR, IOMMU_MISC_MINOR);
+		*mode = IOMMU_MISC_MODE;
+		return 0;
+	case NODE_GROUP:
+		*rdev = makedev(VFIO_GROUP_MAJOR, node.group.minor);
+		*mode = VFIO_NODE_MODE;
+		return 0;
+	case NODE_CDEV:
+		*rdev = makedev(VFIO_DEVICE_MAJOR, node.index);
+		*mode = VFIO_NODE_MODE;
+		return 0;
+	case NODE_NONE:
+		break;
+	}
+	return -ENOENT;
+}

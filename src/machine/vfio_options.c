@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the lines "vfio ..." of a description mean: which of VFIO's interfaces the machine has. */
+#include "machine/config.h"
+
+#include "base/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct vfio_options {
+	char *nodes;
+	char *container;
+};
+
+static const struct uvfio_option vfio_options[] = {
+	{ .key = "nodes",
+	  .type = UVFIO_OPTION_STRING,
+	  .offset = offsetof(struct vfio_options, nodes),
+	  .preset = "all",
+	  .help = "legacy: containers and groups; iommufd: /dev/iommu and cdevs; all: both" },
+	{ .key = "container",
+	  .type = UVFIO_OPTION_STRING,
+	  .offset = offsetof(struct vfio_options, container),
+	  .preset = "type1",
+	  .help = "what /dev/vfio/vfio is: type1, or iommufd" },
+	{ .key = NULL },
+};
+
+static int check(const struct vfio_options *opts, struct vfio_config *vfio, char *err, size_t err_len)
+{
+	bool legacy = !strcmp(opts->nodes, "legacy"), iommufd = !strcmp(opts->nodes, "iommufd");
+
+	if (!legacy && !iommufd && strcmp(opts->nodes, "all")) {
+		snprintf(err, err_len, "nodes=%s: is legacy, iommufd or all", opts->nodes);
+		return -EINVAL;
+	}
+	vfio->legacy = !iommufd;
+	vfio->iommufd = !legacy;
+	vfio->iommufd_container = !strcmp(opts->container, "iommufd");
+	if (!vfio->iommufd_container && strcmp(opts->container, "type1")) {
+		snprintf(err, err_len, "--container=%s: is type1 or iommufd", opts->container);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int vfio_config_parse(const char *text, struct vfio_config *vfio, char *err, size_t err_len)
+{
+	struct vfio_options opts;
+	int rc = options_parse(vfio_options, "vfio", text, &opts, err, err_len);
+
+	if (rc)
+		return rc;
+	rc = check(&opts, vfio, err, err_len);
+	options_free(vfio_options, &opts);
+	return rc;
+}

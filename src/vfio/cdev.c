@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Cdevs: /dev/vfio/devices/vfioN, a device's own node.
+ *
+ * A file of it keeps the device from going away and can do nothing else. BIND_IOMMUFD opens the device for
+ * the file and gives it access; of the files of a device one at a time is bound, for the rest of its life.
+ * While one is, nobody opens the device's group, and while the group is open, nobody binds.
+ */
+#include "vfio/internal.h"
+
+#include "base/why.h"
+#include "file/ioctl.h"
+#include "uapi/vfio.h"
+
+#include <stdio.h>
+
+/* ---- BIND_IOMMUFD */
+
+#ifndef VFIO_DEVICE_BIND_FLAG_TOKEN
+#define VFIO_DEVICE_BIND_FLAG_TOKEN (1 << 0)
+#endif
+
+/* struct vfio_device_bind_iommufd with its newest member, which not every header has. */
+struct bind {
+	uint32_t argsz;
+	uint32_t flags;
+	int32_t iommufd;
+	uint32_t out_devid;
+	uint64_t token_uuid_ptr;
+};
+
+static int check_bind(const struct bind *bind, const struct vfio_device_file *df)
+{
+	if (bind->iommufd < 0)
+		return WHY(-EINVAL, "iommufd is %d", bind->iommufd);
+	if (bind->flags & ~(uint32_t)VFIO_DEVICE_BIND_FLAG_TOKEN)
+		return WHY(-EINVAL, "flags 0x%x: known is TOKEN (1)", bind->flags);
+	if (!df->cdev)
+		return WHY(-EINVAL,
+			   "this descriptor came from a group; those of /dev/vfio/devices are bound");
+	return 0;
+}
+
+static int check_token(struct vfio_device *vdev, const struct caller *caller, const struct bind *bind)
+{
+	bool given = bind->flags & VFIO_DEVICE_BIND_FLAG_TOKEN;
+	uint8_t uuid[16];
+
+	if (!vdev->ops->match_token_uuid)
+		return given ? WHY(-EINVAL, "the device takes no token") : 0;
+	if (given && copy_in(caller, uuid, bind->token_uuid_ptr, sizeof(uuid)))
+		return WHY(-EFAULT, "the token is not readable memory");
+	return vdev->ops->match_token_uuid(vdev, given ? uuid : NULL);
+}
+
+static int get_iommufd(const struct caller *caller, int32_t fd, struct iommufd_ctx **ctx)
+{
+	struct file *file;
+	int rc = caller->ops->get_file(caller, fd, &file);
+
+	if (rc == -EBADF)
+		return WHY(rc, "%d is no open descriptor", fd);
+	*ctx = rc ? NULL : iommufd_ctx_from_file(file);
+	if (!rc)
+		file_put(file);
+	return *ctx ? 0 : WHY(-EBADFD, "descriptor %d is no IOMMUFD (/dev/iommu)", fd);
+}
+
+/* Open the device and tell its id. It is locked. */
+static int open_bound(struct ioctl_call *call, struct vfio_device_file *df, uint32_t *devid)
+{
+	const uint64_t to = call->arg + offsetof(struct bind, out_devid);
+	int rc = vfio_df_open(df, df->iommufd, devid);
+
+	if (!rc && copy_out(call->caller, to, devid, sizeof(*devid))) {
+		vfio_df_close(df);
+		rc = -EFAULT;
+	}
+	return rc;
+}
+
+/* The device is locked. */
+static int bind_locked(struct ioctl_call *call, struct vfio_device_file *df, struct bind *bind)
+{
+	int rc;
+
+	if (atomic_load(&df->access_granted))
+		return WHY(-EINVAL, "this descriptor is bound already");
+	rc = check_token(df->vdev, call->caller, bind);
+	if (!rc)
+		rc = get_iommufd(call->caller, bind->iommufd, &df->iommufd);
+	if (rc)
+		return rc;
+	rc = open_bound(call, df, &bind->out_devid);
+	if (rc) {
+		iommufd_ctx_put(df->iommufd);
+		df->iommufd = NULL;
+		return rc;
+	}
+	atomic_store(&df->vdev->cdev_opened, true);
+	atomic_store_explicit(&df->access_granted, true, memory_order_release);
+	return 0;
+}
+
+static long ioctl_bind(struct ioctl_call *call, void *arg)
+{
+	struct vfio_device_file *df = call->file->priv;
+	int rc = check_bind(arg, df);
+
+	if (!rc)
+		rc = vfio_device_block_group(df->vdev);
+	if (rc)
+		return rc;
+	vfio_device_lock(df->vdev);
+	rc = bind_locked(call, df, arg);
+	vfio_device_unlock(df->vdev);
+	if (rc)
+		vfio_device_unblock_group(df->vdev);
+	return rc;
+}
+
+/* Nobody else has the file any more. */
+void vfio_df_unbind_iommufd(struct vfio_device_file *df)
+{
+	if (!df->iommufd)
+		return;
+	vfio_device_lock(df->vdev);
+	vfio_df_close(df);
+	atomic_store(&df->vdev->cdev_opened, false);
+	vfio_device_unlock(df->vdev);
+	iommufd_ctx_put(df->iommufd);
+	vfio_device_unblock_group(df->vdev);
+}
+
+/* ---- ATTACH and DETACH. Of their structures the part that PASIDs need comes with a flag only. */
+
+/* Copy in what is behind *arg's first min bytes, up to size. */
+static int copy_pasid(const struct ioctl_call *call, void *arg, size_t min, size_t size)
+{
+	if (call->argsz < size)
+		return WHY(-EINVAL, "argsz %u, at least %zu with a PASID", call->argsz, size);
+	if (copy_in(call->caller, (char *)arg + min, call->arg + min, size - min))
+		return WHY(-EFAULT, "the argument at 0x%llx is not readable memory",
+			   (unsigned long long)call->arg);
+	return 0;
+}
+
+static long ioctl_attach(struct ioctl_call *call, void *arg)
+{
+	const size_t pt_id = offsetof(struct vfio_device_attach_iommufd_pt, pt_id);
+	struct vfio_device_file *df = call->file->priv;
+	struct vfio_device_attach_iommufd_pt *attach = arg;
+	bool pasid = attach->flags & VFIO_DEVICE_ATTACH_PASID;
+	int rc = 0;
+
+	if (pasid)
+		rc = copy_pasid(call, arg, offsetofend(struct vfio_device_attach_iommufd_pt, pt_id),
+				sizeof(*attach));
+	if (rc)
+		return rc;
+	vfio_device_lock(df->vdev);
+	rc = pasid ? vfio_iommufd_pasid_attach(df->vdev, attach->pasid, &attach->pt_id)
+		   : vfio_iommufd_attach(df->vdev, &attach->pt_id);
+	if (!rc && copy_out(call->caller, call->arg + pt_id, &attach->pt_id, sizeof(attach->pt_id))) {
+		vfio_iommufd_detach(df->vdev);
+		rc = -EFAULT;
+	}
+	vfio_device_unlock(df->vdev);
+	return rc;
+}
+
+static long ioctl_detach(struct ioctl_call *call, void *arg)
+{
+	struct vfio_device_file *df = call->file->priv;
+	struct vfio_device_detach_iommufd_pt *detach = arg;
+	bool pasid = detach->flags & VFIO_DEVICE_DETACH_PASID;
+	int rc = 0;
+
+	if (pasid)
+		rc = copy_pasid(call, arg, offsetofend(struct vfio_device_detach_iommufd_pt, flags),
+				sizeof(*detach));
+	if (rc)
+		return rc;
+	vfio_device_lock(df->vdev);
+	if (pasid)
+		vfio_iommufd_pasid_detach(df->vdev, detach->pasid);
+	else
+		vfio_iommufd_detach(df->vdev);
+	vfio_device_unlock(df->vdev);
+	return 0;
+}
+
+/* ---- the table */
+
+static void describe_bind(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct bind *bind = arg;
+
+	(void)call;
+	snprintf(buf, len, "flags=0x%x iommufd=%d devid=%u", bind->flags, bind->iommufd, bind->out_devid);
+}
+
+static void describe_attach(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct vfio_device_attach_iommufd_pt *attach = arg;
+
+	(void)call;
+	if (attach->flags & VFIO_DEVICE_ATTACH_PASID)
+		snprintf(buf, len, "pt=%u PASID=%u", attach->pt_id, attach->pasid);
+	else
+		snprintf(buf, len, "pt=%u", attach->pt_id);
+}
+
+static void describe_detach(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	const struct vfio_device_detach_iommufd_pt *detach = arg;
+
+	(void)call;
+	if (detach->flags & VFIO_DEVICE_DETACH_PASID)
+		snprintf(buf, len, "PASID=%u", detach->pasid);
+}
+
+static const struct ioctl_row rows[] = {
+	{ .cmd = VFIO_DEVICE_BIND_IOMMUFD,
+	  .name = "VFIO_DEVICE_BIND_IOMMUFD",
+	  .minsz = offsetofend(struct bind, out_devid),
+	  .fullsz = sizeof(struct bind),
+	  .row_flags = IOC_SIZED,
+	  .handler = ioctl_bind,
+	  .describe = describe_bind },
+	{ .cmd = VFIO_DEVICE_ATTACH_IOMMUFD_PT,
+	  .name = "VFIO_DEVICE_ATTACH_IOMMUFD_PT",
+	  .minsz = offsetofend(struct vfio_device_attach_iommufd_pt, pt_id),
+	  .check_flags = true,
+	  .known_flags = VFIO_DEVICE_ATTACH_PASID,
+	  .handler = ioctl_attach,
+	  .describe = describe_attach },
+	{ .cmd = VFIO_DEVICE_DETACH_IOMMUFD_PT,
+	  .name = "VFIO_DEVICE_DETACH_IOMMUFD_PT",
+	  .minsz = offsetofend(struct vfio_device_detach_iommufd_pt, flags),
+	  .check_flags = true,
+	  .known_flags = VFIO_DEVICE_DETACH_PASID,
+	  .handler = ioctl_detach,
+	  .describe = describe_detach },
+};
+
+long vfio_df_ioctl_cdev(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
+{
+	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
+}
+
+/* ---- opening */
+
+/* The device with that index, counted in its registrations, or NULL. */
+static struct vfio_device *get_by_index(struct vfio *vfio, unsigned int index)
+{
+	struct vfio_device *vdev, *found = NULL;
+
+	pthread_mutex_lock(&vfio->lock);
+	cds_list_for_each_entry (vdev, &vfio->devices, node) {
+		if (vdev->index != index || vdev->group->noiommu)
+			continue;
+		pthread_mutex_lock(&vdev->group->lock);
+		if (vfio_device_try_get_registration(vdev))
+			found = vdev;
+		pthread_mutex_unlock(&vdev->group->lock);
+	}
+	pthread_mutex_unlock(&vfio->lock);
+	return found;
+}
+
+int vfio_cdev_open(struct vfio *vfio, unsigned int index, int oflags, struct file **file)
+{
+	struct vfio_device *vdev = get_by_index(vfio, index);
+	struct vfio_device_file *df;
+	char path[64];
+
+	if (!vdev)
+		return -ENODEV;
+	df = vfio_df_new(vdev);
+	if (!df) {
+		vfio_device_put_registration(vdev);
+		return -ENOMEM;
+	}
+	df->cdev = true;
+	snprintf(path, sizeof(path), VFIO_CDEV_NODES "%u", index);
+	*file = vfio_df_file(df, oflags, path);
+	if (*file)
+		return 0;
+	vfio_df_free(df);
+	return -ENOMEM;
+}
