@@ -275,6 +275,7 @@ static void pull_out(struct uvfio_machine *machine, const char *bdf)
 
 	if (!func)
 		return;
+	pci_func_set_leaving(func, true); /* before its user hears of it */
 	pci_func_unplug(func);
 	vfio_device_put(vdev);
 }

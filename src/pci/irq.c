@@ -143,11 +143,10 @@ static bool declared(struct pci_func *func, unsigned int vector, enum uvfio_irq_
 
 	if (likely(vector < nr))
 		return true;
-	uvfio_err_once(
-		(uintptr_t)func,
-		"%s: the model %s raises interrupt vector %u and has declared %u: nothing happens; declare "
-		"more with msix_vectors or msi_vectors",
-		func->name, func->model->name, vector, nr);
+	if (!atomic_exchange(&func->irqs.undeclared, true))
+		uvfio_err("%s: the model %s raises interrupt vector %u and has declared %u: nothing happens; "
+			  "declare more with msix_vectors or msi_vectors",
+			  func->name, func->model->name, vector, nr);
 	return false;
 }
 
