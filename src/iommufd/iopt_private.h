@@ -29,8 +29,7 @@ struct iopt_area {
 	uint32_t num_accesses; /* and num_locks: under the pages' lock, and iopt->lock held for reading */
 	uint32_t num_locks;
 	bool prevent_access;
-	bool revoked;           /* is in no domain, though there are: its device has taken the memory back */
-	struct iopt_area *next; /* in a list of those that go */
+	bool revoked; /* is in no domain, though there are: its device has taken the memory back */
 };
 
 enum iopt_pages_type { IOPT_PAGES_USER, IOPT_PAGES_FILE, IOPT_PAGES_DMABUF };
