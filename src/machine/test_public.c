@@ -115,6 +115,10 @@ static void test_nodes(void **state)
 	assert_int_equal(errno, 0);
 }
 
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+
 static void test_cdev(void **state)
 {
 	struct uvfio_machine *m = make("device nvme,size=1M\nvfio nodes=iommufd\n");
