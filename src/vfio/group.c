@@ -61,7 +61,7 @@ int vfio_device_block_group(struct vfio_device *vdev)
 	if (!rc)
 		group->cdevs_opened++;
 	pthread_mutex_unlock(&group->lock);
-	return rc ? WHY(rc, "the device's group, /dev/vfio/%u, is open", group->id) : 0;
+	return rc ? WHY(rc, "the device's group, /dev/vfio/%u, is in use", group->id) : 0;
 }
 
 void vfio_device_unblock_group(struct vfio_device *vdev)
