@@ -165,7 +165,7 @@ static bool works_in_child(struct emulated *e, uint32_t ioas, uint32_t other)
 	    iommufd_device_replace(e->idev, IOMMU_NO_PASID, &pt))
 		return false;
 	iommufd_device_detach(e->idev, IOMMU_NO_PASID);
-	return !destroy(e->b, ioas) && iommufd_ctx_has_group(e->b->ctx, &e->b->groups[0]);
+	return !destroy(e->b, other) && iommufd_ctx_has_group(e->b->ctx, &e->b->groups[0]);
 }
 
 static void test_fork(void **state)
