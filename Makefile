@@ -63,7 +63,7 @@ help:
 	@echo "make            build everything in $(BUILD)/"
 	@echo "make demo       install what is missing, build, and drive the emulated NVMe controller with qemu-img"
 	@echo "make check      build and run every test; the last line counts them"
-	@echo "make conformance  run the kernel's own tests of IOMMUFD (Debian's source package, fetched once)"
+	@echo "make conformance  run the kernel's own tests (Debian's source package, fetched once)"
 	@echo "make bench      measure, print a table, write $(BUILD)/bench.json"
 	@echo "make install    PREFIX=$(PREFIX) and DESTDIR= say where"
 	@echo "make format     lay out every .c and .h file as .clang-format says"

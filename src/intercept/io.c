@@ -48,7 +48,8 @@ static int check_vector(const struct iovec *iov, int n)
 	return 0;
 }
 
-static ssize_t rw_vector(struct file *file, bool write_it, const struct iovec *iov, int n, off64_t off)
+static ssize_t rw_vector(struct file *file, bool write_it, const struct iovec *iov, int n, off64_t off,
+			 bool seekable)
 {
 	ssize_t done = 0;
 
@@ -59,7 +60,7 @@ static ssize_t rw_vector(struct file *file, bool write_it, const struct iovec *i
 		if (copy_element(&part, iov, i))
 			r = -EFAULT;
 		else
-			r = rw_at(file, write_it, part.iov_base, part.iov_len, off + done);
+			r = rw_at(file, write_it, part.iov_base, part.iov_len, seekable ? off + done : off);
 		if (r < 0)
 			return done ? done : r;
 		done += r;
@@ -69,13 +70,13 @@ static ssize_t rw_vector(struct file *file, bool write_it, const struct iovec *i
 	return done;
 }
 
-/* Read or write at the position of fd, and move it. */
+/* Read or write at the position of fd, and move it. A queue has none: it is at 0. */
 static ssize_t rw_next(struct file *file, int fd, bool write_it, const struct iovec *iov, int n)
 {
 	off64_t off = REAL(lseek64)(fd, 0, SEEK_CUR);
-	ssize_t r = rw_vector(file, write_it, iov, n, MAX(off, 0));
+	ssize_t r = rw_vector(file, write_it, iov, n, MAX(off, 0), off >= 0);
 
-	if (r > 0)
+	if (r > 0 && off >= 0)
 		REAL(lseek64)(fd, off + r, SEEK_SET);
 	return r;
 }
@@ -119,7 +120,8 @@ static __attribute__((noinline)) ssize_t ours_vector(struct file *file, int fd, 
 	if (!r && flags)
 		r = -EOPNOTSUPP;
 	else if (!r)
-		r = off == -1 ? rw_next(file, fd, write_it, iov, n) : rw_vector(file, write_it, iov, n, off);
+		r = off == -1 ? rw_next(file, fd, write_it, iov, n)
+			      : rw_vector(file, write_it, iov, n, off, true);
 	file_put(file);
 	section_end();
 	return ret_errno_or(r, saved_errno);

@@ -8,6 +8,7 @@
  *
  * Lock order: describe_lock, the owner's lock, users_lock (dma.c). DMA sections take none of them.
  */
+#include "base/failpoint.h"
 #include "iommu/domain_private.h"
 
 #include <stdlib.h>
@@ -21,7 +22,7 @@ uint64_t iommu_domain_next_generation(void)
 
 struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params)
 {
-	struct iommu_domain *domain = aligned_alloc(64, align_up(sizeof(*domain), 64));
+	struct iommu_domain *domain = failpoint() ? NULL : aligned_alloc(64, align_up(sizeof(*domain), 64));
 
 	if (!domain)
 		return NULL;

@@ -8,6 +8,8 @@
  */
 #include "iommu/pgtable.h"
 
+#include "base/failpoint.h"
+
 #include <sys/mman.h>
 
 #define CHUNK_SIZE ((uint64_t)2 << 20)
@@ -57,6 +59,8 @@ static pte_t *table_new(struct pgtable *pt)
 {
 	pte_t *table = pt->free;
 
+	if (failpoint())
+		return NULL;
 	if (table) {
 		pt->free = *link_of(table);
 		return table;

@@ -140,7 +140,7 @@ static void group_node(const struct machine_group *group, struct group_node *out
 
 void write_group_node(const struct machine_group *group, struct tree *tree)
 {
-	struct group_node node;
+	struct group_node node = { .path = "" };
 
 	group_node(group, &node);
 	write_node(tree, &node.node);
@@ -148,7 +148,7 @@ void write_group_node(const struct machine_group *group, struct tree *tree)
 
 void erase_group_node(const struct machine_group *group, struct tree *tree)
 {
-	struct group_node node;
+	struct group_node node = { .path = "" };
 
 	group_node(group, &node);
 	erase_node(tree, &node.node);
@@ -187,7 +187,7 @@ bool machine_has_cdev(const struct uvfio_machine *machine, const struct device_c
 /* A device without a node still has its directory. */
 void write_cdev(const struct uvfio_machine *machine, const struct device_config *dev, struct tree *tree)
 {
-	struct cdev_node node;
+	struct cdev_node node = { .path = "" };
 	char path[120], function[64];
 
 	cdev_node(dev, &node);
@@ -206,7 +206,7 @@ void write_cdev(const struct uvfio_machine *machine, const struct device_config 
 /* Its directory goes with the function's, that of the nodes with the last of them. */
 void erase_cdev(const struct device_config *dev, struct tree *tree)
 {
-	struct cdev_node node;
+	struct cdev_node node = { .path = "" };
 
 	cdev_node(dev, &node);
 	erase_node(tree, &node.node);
