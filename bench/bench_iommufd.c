@@ -342,7 +342,7 @@ static void bench_dirty(void)
 	destroy(ioas);
 	ns = bench_median(v, RUNS);
 	bench_row("dirty bitmap of 64 GiB", ns / 1e6, "ms", NULL, 0, NULL, true);
-	bench_row("  the same, for each 4K page", ns / (double)(DIRTY_SIZE / PAGE), "ns", NULL, 0, NULL,
+	bench_row("  the same, for each 4K page", ns / ((double)DIRTY_SIZE / PAGE), "ns", NULL, 0, NULL,
 		  true);
 	munmap(at, DIRTY_SIZE);
 	free(bits);

@@ -87,7 +87,7 @@ static int attach(struct iommufd_dmabuf *dmabuf, struct iopt_pages *pages)
 }
 
 int iopt_pages_dmabuf(struct iommufd_ctx *ctx, struct file *file, uint64_t start, uint64_t len, bool writable,
-		      struct iopt_pages **out)
+		      struct iopt_pages **ppages)
 {
 	uint64_t start_byte = start % UVFIO_PAGE_SIZE;
 	struct iommufd_dmabuf *dmabuf = file->priv;
@@ -112,7 +112,7 @@ int iopt_pages_dmabuf(struct iommufd_ctx *ctx, struct file *file, uint64_t start
 	}
 	atomic_fetch_add(&dmabuf->refs, 1);
 	pages->ext->dmabuf = dmabuf;
-	*out = pages;
+	*ppages = pages;
 	return 0;
 }
 

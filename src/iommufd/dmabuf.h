@@ -18,7 +18,7 @@ void iommufd_dmabuf_revoke(struct file *file, bool revoked);
 
 /* Pages that are [start, +len) of it. -EINVAL: it is shorter; -ENODEV: revoked. */
 int iopt_pages_dmabuf(struct iommufd_ctx *ctx, struct file *file, uint64_t start, uint64_t len, bool writable,
-		      struct iopt_pages **pages);
+		      struct iopt_pages **ppages);
 void iommufd_dmabuf_detach(struct iopt_pages *pages);
 
 #else

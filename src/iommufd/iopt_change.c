@@ -68,13 +68,13 @@ static bool move(void *arg, struct range *range)
 
 static int charge(struct change *change)
 {
-	for (uint8_t mode = 0; mode < ARRAY_SIZE(change->npinned); mode++) {
-		int ret = iopt_charge(change->mm, change->params, mode, change->npinned[mode]);
+	for (unsigned int mode = 0; mode < ARRAY_SIZE(change->npinned); mode++) {
+		int ret = iopt_charge(change->mm, change->params, (uint8_t)mode, change->npinned[mode]);
 
 		if (!ret)
 			continue;
 		while (mode--)
-			iopt_uncharge(change->mm, change->params, mode, change->npinned[mode]);
+			iopt_uncharge(change->mm, change->params, (uint8_t)mode, change->npinned[mode]);
 		return ret;
 	}
 	return 0;

@@ -41,6 +41,20 @@ static int add_nearest(struct io_pagetable *iopt, uint64_t iova, char *buf, size
 	return n;
 }
 
+static bool add_recent(const struct io_pagetable *iopt, uint64_t iova, char *buf, size_t len)
+{
+	for (unsigned int i = 1; i <= MIN(iopt->nr_recent, (unsigned int)IOPT_RECENT); i++) {
+		const struct iommu_range *range = &iopt->recent[(iopt->nr_recent - i) % IOPT_RECENT];
+
+		if (iova < range->start || iova > range->last)
+			continue;
+		snprintf(buf, len, "; [%#llx-%#llx] was unmapped a while ago",
+			 (unsigned long long)range->start, (unsigned long long)range->last);
+		return true;
+	}
+	return false;
+}
+
 struct search {
 	uint64_t va;
 	unsigned int left;
@@ -85,7 +99,8 @@ void iopt_describe(void *owner, uint64_t iova, char *buf, size_t len)
 	} else {
 		n = iopt->areas.count ? add_nearest(iopt, iova, text, sizeof(text))
 				      : snprintf(text, sizeof(text), "no mapping exists at all");
-		add_address(iopt, iova, text + n, sizeof(text) - (size_t)n);
+		if (!add_recent(iopt, iova, text + n, sizeof(text) - (size_t)n))
+			add_address(iopt, iova, text + n, sizeof(text) - (size_t)n);
 	}
 	pthread_rwlock_unlock(&iopt->lock);
 	snprintf(buf, len, "%s", text);

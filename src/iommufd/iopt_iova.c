@@ -5,7 +5,8 @@
  *
  * The choice is the kernel's: of the lowest stretch that is free and allowed and still large enough once its
  * start is aligned, the aligned start. The alignment is that of the memory and of the length, 2 MiB at most,
- * and the offset within the page is kept.
+ * and the offset within the page is kept. Stretches that are too small cost nothing; those that are large
+ * enough but badly placed are looked at one by one.
  */
 #include "iommufd/iopt_private.h"
 

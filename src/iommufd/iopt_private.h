@@ -220,6 +220,6 @@ static inline void iopt_test_forked(void)
 #endif
 
 /* ---- iopt_describe.c */
-void iopt_describe(void *iopt, uint64_t iova, char *buf, size_t len);
+void iopt_describe(void *owner, uint64_t iova, char *buf, size_t len);
 
 #endif

@@ -11,6 +11,8 @@
 
 #include <pthread.h>
 
+#define IOPT_RECENT 4
+
 struct iopt_reserved {
 	uint64_t start, last;
 	void *owner;
@@ -38,6 +40,9 @@ struct io_pagetable {
 	pthread_mutex_t accesses_lock;
 	struct iommufd_access **accesses;
 	uint32_t max_accesses;
+
+	struct iommu_range recent[IOPT_RECENT]; /* what was unmapped last, for fault reports */
+	unsigned int nr_recent;                 /* ever */
 
 	struct io_pagetable *next; /* of all there are, for iopt_test_pins() */
 };

@@ -19,6 +19,7 @@ struct removal {
 	unsigned int nr;
 	struct iopt_release release;
 	uint64_t bytes;
+	uint64_t end; /* of the last one */
 };
 
 static void count_unmapped(uint64_t n, uint64_t bytes)
@@ -75,11 +76,12 @@ static void remove_area(void *arg, const struct range *range)
 	for (size_t at = 0; at < sizeof(struct iopt_pages); at += 64)
 		__builtin_prefetch((char *)container_of(area, struct iopt_pages, first) + at, 1);
 	removal->bytes += range->last - range->start + 1;
+	removal->end = range->last;
 	removal->areas[removal->nr++] = area;
 }
 
-/* All areas that start in [start, last]: none is pinned. */
-static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t last)
+/* All areas that start in [start, last]: there are some, and none is pinned. *end: of the last one. */
+static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t last, uint64_t *end)
 {
 	struct removal removal;
 	uint64_t n;
@@ -92,6 +94,7 @@ static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t l
 	finish(&removal);
 	iopt_release_end(&removal.release);
 	count_unmapped(n, removal.bytes);
+	*end = removal.end;
 	return removal.bytes;
 }
 
@@ -113,6 +116,7 @@ static uint64_t remove_one(struct io_pagetable *iopt, struct iopt_area *area)
 struct unmap {
 	struct io_pagetable *iopt;
 	uint64_t start, last;
+	uint64_t first, end; /* of what has gone */
 	uint64_t bytes;
 	unsigned int tries;
 };
@@ -150,10 +154,13 @@ static int unmap_some(struct unmap *unmap)
 	if (area->num_accesses)
 		return -EINPROGRESS;
 	end = area->last;
+	if (!unmap->bytes)
+		unmap->first = area->iova;
 	if (end != unmap->last && !atomic_load_explicit(&iopt->num_accesses, memory_order_relaxed)) {
 		end = end_of_whole(iopt, unmap->last);
-		unmap->bytes += remove_all(iopt, unmap->start, end);
+		unmap->bytes += remove_all(iopt, unmap->start, end, &unmap->end);
 	} else {
+		unmap->end = end;
 		unmap->bytes += remove_one(iopt, area);
 	}
 	if (end >= unmap->last)
@@ -183,6 +190,15 @@ static int notify(struct unmap *unmap)
 	return -EAGAIN;
 }
 
+/* From the first area that has gone to the last. */
+static void note_recent(struct io_pagetable *iopt, const struct unmap *unmap)
+{
+	struct iommu_range range = { unmap->first, unmap->end };
+
+	if (unmap->bytes)
+		iopt->recent[iopt->nr_recent++ % IOPT_RECENT] = range;
+}
+
 static int unmap_range(struct io_pagetable *iopt, uint64_t start, uint64_t last, uint64_t *unmapped)
 {
 	struct unmap unmap = { .iopt = iopt, .start = start, .last = last };
@@ -194,6 +210,7 @@ static int unmap_range(struct io_pagetable *iopt, uint64_t start, uint64_t last,
 		if (ret == -EINPROGRESS)
 			ret = notify(&unmap);
 	} while (ret == -EAGAIN);
+	note_recent(iopt, &unmap);
 	pthread_rwlock_unlock(&iopt->lock);
 	*unmapped = unmap.bytes;
 	if (unmap.bytes && trace_on(TRACE_DMA))

@@ -315,6 +315,30 @@ static void test_cutting(void **state)
 	iopt_enable_large_pages(&table);
 }
 
+static const char *describe(uint64_t iova)
+{
+	static char text[256];
+
+	iopt_describe(&table, iova, text, sizeof(text));
+	return text;
+}
+
+static void test_describing(void **state)
+{
+	(void)state;
+	assert_string_equal(describe(0), "no mapping exists at all");
+	assert_int_equal(map(0x10000, 0, PG), 0);
+	assert_int_equal(map_in(&table, 0x20000, va(0), PG, IOMMU_READ), 0);
+	assert_int_equal(map(0x30000, 0, PG), 0);
+	assert_string_equal(describe(0x10008), "[0x10000-0x10fff] rw, 0x8 into this mapping");
+	assert_string_equal(describe(0x21000), "nearest: [0x20000-0x20fff] r-, ends just below; "
+					       "[0x30000-0x30fff] rw, 0xf000 above");
+	assert_int_equal(unmap(0x10000, 0x18000), 2);
+	assert_string_equal(describe(0x20000), "nearest: [0x30000-0x30fff] rw, 0x10000 above; "
+					       "[0x10000-0x20fff] was unmapped a while ago");
+	assert_non_null(strstr(describe(va(8)), "the memory there is mapped at IOVA 0x30008"));
+}
+
 #ifdef UVFIO_IOMMUFD_TEST
 /* Every failure leaves things as they were. */
 static void sweep(int (*step)(void))
@@ -409,6 +433,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_stubborn_pins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cutting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_describing, setup, teardown),
 #ifdef UVFIO_IOMMUFD_TEST
 		cmocka_unit_test_setup_teardown(test_failures, setup, teardown),
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Threads that map, copy, unmap, pin, read, and attach domains, all on the same two IO page tables, and one
- * that revokes nothing but asks for everything. What each answers depends on the others; that nothing is lost
- * shows in the end, and what races, under TSan.
+ * Threads that map, copy, unmap, pin, read, and attach domains, all on the same two IO page tables; and
+ * threads that make, use and destroy IOASes by their ids, without asking who else does. What each call
+ * answers depends on the others; that nothing is lost shows in the end, and what races, under TSan.
  */
+#include "file/fdtable.h"
 #include "iommufd/test_iopt.h"
 
 #include <fcntl.h>
@@ -170,6 +171,110 @@ static void *work(void *arg)
 	return NULL;
 }
 
+/* ---- by ids */
+
+#define IDS 4
+
+static struct file *file;
+static _Atomic uint32_t ids[IDS];
+
+static long call(uint32_t cmd, void *arg)
+{
+	return file_ioctl(file, &self_caller, cmd, (uintptr_t)arg);
+}
+
+static uint32_t any_id(struct worker *w)
+{
+	return atomic_load(&ids[rnd(w, IDS)]);
+}
+
+static int make_id(struct worker *w)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct iommu_destroy destroy = { .size = sizeof(destroy) };
+
+	if (call(IOMMU_IOAS_ALLOC, &alloc))
+		return -1;
+	destroy.id = atomic_exchange(&ids[rnd(w, IDS)], alloc.out_ioas_id);
+	while (destroy.id && call(IOMMU_DESTROY, &destroy) == -EBUSY)
+		; /* a call is under way in it */
+	return 0;
+}
+
+static int map_id(struct worker *w)
+{
+	struct iommu_ioas_map cmd = { .size = sizeof(cmd),
+				      .flags = IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE,
+				      .ioas_id = any_id(w),
+				      .user_va = (uintptr_t)memory + rnd(w, PAGES) * PG,
+				      .length = PG };
+
+	return (int)call(IOMMU_IOAS_MAP, &cmd);
+}
+
+static int copy_id(struct worker *w)
+{
+	struct iommu_ioas_copy cmd = { .size = sizeof(cmd),
+				       .flags = IOMMU_IOAS_MAP_READABLE,
+				       .dst_ioas_id = any_id(w),
+				       .src_ioas_id = any_id(w),
+				       .length = PG,
+				       .src_iova = PG };
+
+	return (int)call(IOMMU_IOAS_COPY, &cmd);
+}
+
+static int unmap_id(struct worker *w)
+{
+	struct iommu_ioas_unmap cmd = { .size = sizeof(cmd), .ioas_id = any_id(w), .iova = PG, .length = PG };
+
+	return (int)call(IOMMU_IOAS_UNMAP, &cmd);
+}
+
+static int change_process(struct worker *w)
+{
+	struct iommu_ioas_change_process cmd = { .size = sizeof(cmd) };
+
+	(void)w;
+	return (int)call(IOMMU_IOAS_CHANGE_PROCESS, &cmd);
+}
+
+static void *work_by_id(void *arg)
+{
+	static int (*const steps[])(struct worker * w) = { make_id,  map_id,   map_id,
+							   map_id,   copy_id,  copy_id,
+							   unmap_id, unmap_id, change_process };
+	struct worker *w = arg;
+
+	for (int i = 0; i < STEPS; i++)
+		w->done += !steps[rnd(w, ARRAY_SIZE(steps))](w);
+	return NULL;
+}
+
+static void test_ids(void **state)
+{
+	struct worker workers[WORKERS];
+
+	(void)state;
+	if (!self_caller.mm)
+		self_caller.mm = mm_self();
+	iommu_params_default(&params);
+	assert_int_equal(iommufd_open(&params, false, O_RDWR, &file), 0);
+	memory = test_memory(PAGES);
+	for (uint64_t i = 0; i < WORKERS; i++) {
+		workers[i] = (struct worker){ .seed = 88172645463325252u * (i + 3) };
+		pthread_create(&workers[i].thread, NULL, work_by_id, &workers[i]);
+	}
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		pthread_join(workers[i].thread, NULL);
+		assert_true(workers[i].done > STEPS / 10);
+	}
+	file_put(file);
+	munmap(memory, PAGES * PG);
+}
+
+/* ---- */
+
 static void start(struct worker *w, uint64_t n)
 {
 	uint32_t id;
@@ -183,7 +288,6 @@ static void start(struct worker *w, uint64_t n)
 static void test_threads(void **state)
 {
 	struct worker workers[WORKERS];
-	struct file *file;
 
 	(void)state;
 	iommu_params_default(&params);
@@ -214,6 +318,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
