@@ -3,9 +3,10 @@
  * libuvfio: Linux device assignment (VFIO) as a library.
  *
  * A machine is a set of emulated PCI devices behind an emulated IOMMU, with the device nodes that Linux would
- * have for them: /dev/vfio/vfio and one /dev/vfio/N for each IOMMU group. A program opens nodes, and uses
- * them, through the calls below with the ioctl requests and structures of <linux/vfio.h>; what they do, their
- * arguments and their errors are those of the Linux kernel's VFIO.
+ * have for them: /dev/vfio/vfio, one /dev/vfio/N for each IOMMU group, /dev/iommu, and one
+ * /dev/vfio/devices/vfioN for each device. A program opens nodes, and uses them, through the calls below with
+ * the ioctl requests and structures of <linux/vfio.h> and <linux/iommufd.h>; what they do, their arguments and
+ * their errors are those of the Linux kernel's VFIO and IOMMUFD.
  *
  *     struct uvfio_machine *m = uvfio_machine_new("device nvme,size=64M\n", err, sizeof(err));
  *     int container = uvfio_open(m, "/dev/vfio/vfio", O_RDWR);
@@ -49,7 +50,8 @@ struct uvfio_machine;
 /**
  * uvfio_machine_new() - make a machine.
  * @description: lines "device MODEL[,key=value...]" and "iommu key=value[,key=value...]", with the words of
- *   `uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`). Empty lines and lines that begin
+ *   `uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`), and "vfio key=value", with
+ *   nodes=legacy or iommufd for `--legacy-only` and `--iommufd-only`, and container=iommufd. Empty lines and lines that begin
  *   with # do not count. Relative paths are relative to the working directory. NULL: one NVMe controller
  *   with 256 MiB of RAM behind it at 0000:00:01.0, in group 1.
  * @err: where to write one line, without a line break, that says what is wrong and what would be right. May
@@ -75,18 +77,19 @@ UVFIO_PUBLIC void uvfio_machine_free(struct uvfio_machine *machine);
  * uvfio_open() - open a device node.
  * @machine: the machine.
  * @path: "/dev/vfio/vfio" for a container, "/dev/vfio/N" for group N, "/dev/vfio/noiommu-N" for a group of
- *   devices with noiommu=on.
+ *   devices with noiommu=on, "/dev/iommu" for an IOMMUFD, "/dev/vfio/devices/vfioN" for a device: N counts the
+ *   devices of the description, from 0.
  * @flags: as for open(2): O_RDWR, O_CLOEXEC, ...
  *
  * Return: a descriptor (0 or greater), or
  *   -ENOENT	the machine has no such node
- *   -EBUSY	the group is open already
+ *   -EBUSY	the group is open already, or a device of it by its own node
  *   -EMFILE, -ENFILE, -ENOMEM	as open(2)
  */
 UVFIO_PUBLIC int uvfio_open(struct uvfio_machine *machine, const char *path, int flags);
 
 /**
- * uvfio_ioctl() - an ioctl of <linux/vfio.h>.
+ * uvfio_ioctl() - an ioctl of <linux/vfio.h> or <linux/iommufd.h>.
  * @fd: a descriptor from uvfio_open(), or from VFIO_GROUP_GET_DEVICE_FD.
  * @request: VFIO_GET_API_VERSION, VFIO_IOMMU_MAP_DMA, ...
  * @arg: the third argument of ioctl(2): a structure, or a number cast to a pointer.

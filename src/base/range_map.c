@@ -102,7 +102,8 @@ void range_map_each(struct range_map *map, uint64_t start, uint64_t last,
 				return;
 			cursor_get(&cur, i, &range);
 			more = fn(arg, &range);
-			leaf->value[i] = range.value;
+			if (range.value != leaf->value[i]) /* who only looks may share the map */
+				leaf->value[i] = range.value;
 			if (!more)
 				return;
 		}

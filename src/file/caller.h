@@ -25,6 +25,9 @@ struct caller_ops {
 	/* Give the caller a descriptor for file; consumes the reference also on failure. oflags: O_CLOEXEC..
 	 * -EMFILE. */
 	int (*install)(const struct caller *caller, struct file *file, int oflags);
+	/* The same for an ioctl that does not return the number: it is written, 32 bits, to at in the
+	 * caller's memory. 0, or also -EFAULT. The last that the ioctl does. */
+	int (*install_at)(const struct caller *caller, struct file *file, int oflags, uint64_t at);
 };
 
 struct caller {

@@ -254,12 +254,26 @@ static int self_install(const struct caller *caller, struct file *file, int ofla
 	return fdtable_install(file, oflags);
 }
 
+static int self_install_at(const struct caller *caller, struct file *file, int oflags, uint64_t at)
+{
+	int fd = fdtable_install(file, oflags);
+
+	if (fd < 0)
+		return fd;
+	if (!self_copy_out(caller, at, &fd, sizeof(fd)))
+		return 0;
+	fdtable_close(fd);
+	close(fd);
+	return -EFAULT;
+}
+
 static const struct caller_ops self_ops = {
 	.copy_in = self_copy_in,
 	.copy_out = self_copy_out,
 	.dup_fd = self_dup_fd,
 	.get_file = self_get_file,
 	.install = self_install,
+	.install_at = self_install_at,
 };
 
 struct caller self_caller = { .ops = &self_ops };

@@ -139,6 +139,8 @@ static int open_probe(const struct file *file, int fd)
 	probe = private_fd(open(path, O_RDWR | O_CLOEXEC));
 	if (probe < 0)
 		return -errno;
+	if (file->ops->descriptor) /* a pipe has no room for it: only what is inherited is shared */
+		return probe;
 	record = *address;
 	record.dev = file->dev;
 	record.ino = file->ino;

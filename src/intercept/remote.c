@@ -136,6 +136,22 @@ static int take_new_file(struct owner *owner)
 	return fd;
 }
 
+/* The same, where the number is to stand in memory: what the ioctl returns. */
+static long place_new_file(struct owner *owner, const struct caller *caller)
+{
+	uint64_t at = owner_answer.msg.fd_at;
+	long result = owner_answer.msg.result;
+	int fd = take_new_file(owner);
+
+	if (fd < 0 || !at)
+		return fd;
+	if (!copy_out(caller, at, &fd, sizeof(fd)))
+		return result;
+	fdtable_close(fd);
+	close(fd);
+	return -EFAULT;
+}
+
 static long remote_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {
 	struct wire_msg msg = { .kind = WIRE_IOCTL, .cmd = cmd, .arg = arg };
@@ -146,8 +162,9 @@ static long remote_ioctl(struct file *file, const struct caller *caller, uint32_
 	own_ioctls++;
 	rc = request_on(file, &msg, NULL, 0);
 	if (!rc)
-		rc = owner_answer.msg.new_file ? take_new_file(((struct remote_file *)file->priv)->owner)
-					       : owner_answer.msg.result;
+		rc = owner_answer.msg.new_file
+			     ? place_new_file(((struct remote_file *)file->priv)->owner, caller)
+			     : owner_answer.msg.result;
 	else if (rc == 1)
 		rc = INT64_MIN;
 	owners_unlock(&saved);

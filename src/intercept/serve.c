@@ -26,6 +26,7 @@ struct peer {
 	int sock;
 	int new_fd;            /* made by the request under way, for the peer; -1 */
 	struct file *new_file; /* its file, with a reference */
+	uint64_t new_fd_at;    /* where the peer wants its number; 0: as the result */
 	struct cds_list_head node;
 	struct wire_packet packet; /* the request */
 	struct wire_packet answer; /* to a question */
@@ -138,12 +139,19 @@ static int peer_install(const struct caller *caller, struct file *file, int ofla
 	return 0;
 }
 
+static int peer_install_at(const struct caller *caller, struct file *file, int oflags, uint64_t at)
+{
+	peer_of(caller)->new_fd_at = at;
+	return peer_install(caller, file, oflags);
+}
+
 static const struct caller_ops peer_ops = {
 	.copy_in = peer_copy_in,
 	.copy_out = peer_copy_out,
 	.dup_fd = peer_dup_fd,
 	.get_file = peer_get_file,
 	.install = peer_install,
+	.install_at = peer_install_at,
 };
 
 static long open_node(struct peer *peer)
@@ -265,6 +273,7 @@ static int serve_one(struct peer *peer)
 	int rc;
 
 	peer->new_fd = -1;
+	peer->new_fd_at = 0;
 	answer->len = 0;
 	answer->nr_fds = 0;
 	done.result = run_request(peer, &done);
@@ -276,6 +285,7 @@ static int serve_one(struct peer *peer)
 		describe_file(&done, peer->new_file);
 		done.oflags = peer->new_file->oflags | (peer->packet.msg.oflags & O_CLOEXEC);
 		done.new_file = true;
+		done.fd_at = peer->new_fd_at;
 		answer->fds[answer->nr_fds++] = peer->new_fd;
 	}
 	if (peer->new_fd < 0)

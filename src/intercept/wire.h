@@ -43,7 +43,8 @@ struct wire_msg {
 	uint64_t dev, ino;
 	uint64_t cmd, arg, len, off;
 	bool write;
-	bool new_file; /* an answer: the descriptor is a new file's, with path, oflags, dev and ino */
+	bool new_file;  /* an answer: the descriptor is a new file's, with path, oflags, dev and ino */
+	uint64_t fd_at; /* and its number is to stand there in the peer's memory; 0: it is the result */
 	char path[64];
 };
 

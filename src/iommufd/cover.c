@@ -22,7 +22,8 @@ static uint32_t count_at(const struct cover *cover, uint64_t index)
 {
 	struct range point;
 
-	if (!range_map_find(cover->points, index, &point) && !range_map_before(cover->points, index, &point))
+	if (!range_map_find(&cover->points->map, index, &point) &&
+	    !range_map_before(&cover->points->map, index, &point))
 		return 0;
 	return (uint32_t)point_value(&point);
 }
@@ -45,10 +46,10 @@ static int get_point(struct cover *cover, uint64_t at)
 {
 	struct range point;
 
-	if (!range_map_find(cover->points, at, &point))
-		return range_map_insert(cover->points, at, at,
+	if (!range_map_find(&cover->points->map, at, &point))
+		return range_map_insert(&cover->points->map, at, at,
 					(void *)(uintptr_t)(END | count_at(cover, at)));
-	range_map_each(cover->points, at, at, add_end, NULL);
+	range_map_each(&cover->points->map, at, at, add_end, NULL);
 	return 0;
 }
 
@@ -56,9 +57,9 @@ static void put_point(struct cover *cover, uint64_t at)
 {
 	uint64_t value = 0;
 
-	range_map_each(cover->points, at, at, remove_end, &value);
+	range_map_each(&cover->points->map, at, at, remove_end, &value);
 	if (value < END)
-		range_map_remove(cover->points, at);
+		range_map_remove(&cover->points->map, at);
 }
 
 struct bump {
@@ -85,7 +86,7 @@ static uint64_t bump(struct cover *cover, uint64_t first, uint64_t last, bool up
 {
 	struct bump bump = { .up = up };
 
-	range_map_each(cover->points, first, last, bump_point, &bump);
+	range_map_each(&cover->points->map, first, last, bump_point, &bump);
 	if (bump.turned)
 		bump.pages += last + 1 - bump.at;
 	return bump.pages;
@@ -102,14 +103,15 @@ int cover_add(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fres
 	int ret;
 
 	if (is_whole(cover, first, last)) {
-		*fresh = cover->whole++ ? 0 : cover->size - cover->in_points;
+		*fresh = cover->size - cover_count(cover);
+		cover->whole++;
 		return 0;
 	}
 	if (!cover->points) {
 		cover->points = iommufd_zalloc(sizeof(*cover->points));
 		if (!cover->points)
 			return -ENOMEM;
-		range_map_init(cover->points);
+		range_map_init(&cover->points->map);
 	}
 	ret = get_point(cover, first);
 	if (ret)
@@ -120,7 +122,7 @@ int cover_add(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fres
 		return ret;
 	}
 	pages = bump(cover, first, last, true);
-	cover->in_points += pages;
+	cover->points->covered += pages;
 	*fresh = cover->whole ? 0 : pages;
 	return 0;
 }
@@ -129,12 +131,14 @@ uint64_t cover_remove(struct cover *cover, uint64_t first, uint64_t last)
 {
 	uint64_t pages;
 
-	if (is_whole(cover, first, last))
-		return --cover->whole ? 0 : cover->size - cover->in_points;
+	if (is_whole(cover, first, last)) {
+		cover->whole--;
+		return cover->size - cover_count(cover);
+	}
 	pages = bump(cover, first, last, false);
 	put_point(cover, first);
 	put_point(cover, last + 1);
-	cover->in_points -= pages;
+	cover->points->covered -= pages;
 	return cover->whole ? 0 : pages;
 }
 
@@ -147,6 +151,6 @@ void cover_destroy(struct cover *cover)
 {
 	if (!cover->points)
 		return;
-	range_map_destroy(cover->points);
+	range_map_destroy(&cover->points->map);
 	free(cover->points);
 }

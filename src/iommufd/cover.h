@@ -9,10 +9,14 @@
 #include "base/range_map.h"
 
 struct cover {
-	uint64_t size;            /* pages 0 .. size - 1 */
-	uint64_t in_points;       /* covered by what points has */
-	struct range_map *points; /* cover.c; NULL: never needed so far */
-	uint32_t whole;           /* stretches that are all of it: they cost nothing */
+	uint64_t size;               /* pages 0 .. size - 1 */
+	struct cover_points *points; /* NULL: never needed so far */
+	uint32_t whole;              /* stretches that are all of it: they cost nothing */
+};
+
+struct cover_points {
+	struct range_map map; /* cover.c */
+	uint64_t covered;     /* pages, by what is there */
 };
 
 static inline void cover_init(struct cover *cover, uint64_t size)
@@ -28,7 +32,7 @@ uint64_t cover_remove(struct cover *cover, uint64_t first, uint64_t last);
 
 static inline uint64_t cover_count(const struct cover *cover)
 {
-	return cover->whole ? cover->size : cover->in_points;
+	return cover->whole ? cover->size : cover->points ? cover->points->covered : 0;
 }
 bool cover_has(const struct cover *cover, uint64_t index);
 

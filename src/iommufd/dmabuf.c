@@ -99,27 +99,26 @@ int iopt_pages_dmabuf(struct iommufd_ctx *ctx, struct file *file, uint64_t start
 		mm_put(self);
 		return WHY(-EINVAL, "the buffer has 0x%llx bytes", (unsigned long long)dmabuf->size);
 	}
-	pages = iopt_pages_alloc(ctx, self, self, start_byte, len, writable);
+	pages = iopt_pages_alloc(ctx, IOPT_PAGES_DMABUF, self, self, start_byte, len, writable);
 	mm_put(self);
 	if (!pages)
 		return -ENOMEM;
-	pages->origin = start - start_byte;
-	pages->va = (uint64_t)(uintptr_t)dmabuf->memory + pages->origin;
+	pages->ext->origin = start - start_byte;
+	pages->va = (uint64_t)(uintptr_t)dmabuf->memory + pages->ext->origin;
 	ret = attach(dmabuf, pages);
 	if (ret) {
 		iopt_pages_put(pages);
 		return ret;
 	}
 	atomic_fetch_add(&dmabuf->refs, 1);
-	pages->type = IOPT_PAGES_DMABUF;
-	pages->dmabuf = dmabuf;
+	pages->ext->dmabuf = dmabuf;
 	*out = pages;
 	return 0;
 }
 
 void iommufd_dmabuf_detach(struct iopt_pages *pages)
 {
-	struct iommufd_dmabuf *dmabuf = pages->dmabuf;
+	struct iommufd_dmabuf *dmabuf = pages->ext->dmabuf;
 	struct attached *attached;
 
 	pthread_mutex_lock(&dmabuf->lock);

@@ -102,9 +102,7 @@ void iommufd_eventq_forked(struct iommufd_eventq *eventq)
 	pthread_mutex_init(&eventq->lock, NULL);
 }
 
-/* Once a descriptor is the caller's it cannot be taken back: first be sure that the answer can be written. */
-int iommufd_eventq_respond(struct iommufd_eventq *eventq, struct iommufd_ucmd *ucmd, uint32_t *out_fd,
-			   size_t len)
+int iommufd_eventq_respond(struct iommufd_eventq *eventq, struct iommufd_ucmd *ucmd, size_t fd_at, size_t len)
 {
 	int rc = iommufd_ucmd_respond(ucmd, len);
 
@@ -112,12 +110,7 @@ int iommufd_eventq_respond(struct iommufd_eventq *eventq, struct iommufd_ucmd *u
 		file_put(eventq->file);
 		return rc;
 	}
-	rc = ucmd->caller->ops->install(ucmd->caller, eventq->file, O_CLOEXEC);
-	if (rc < 0)
-		return rc;
-	*out_fd = (uint32_t)rc;
-	(void)iommufd_ucmd_respond(ucmd, len);
-	return 0;
+	return ucmd->caller->ops->install_at(ucmd->caller, eventq->file, O_CLOEXEC, ucmd->uptr + fd_at);
 }
 
 void iommufd_eventq_ring(struct iommufd_eventq *eventq)

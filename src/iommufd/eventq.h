@@ -17,10 +17,10 @@ void iommufd_eventq_release(struct file *file);
 void iommufd_eventq_forked(struct iommufd_eventq *eventq);
 
 /*
- * The end of the handler that made it: give the caller a descriptor, in *out_fd of ucmd->arg, and the other
- * len bytes there. On failure the file is gone.
+ * The end of the handler that made it: answer with the first len bytes of ucmd->arg, and a descriptor at
+ * offset fd_at in them. On failure the file is gone.
  */
-int iommufd_eventq_respond(struct iommufd_eventq *eventq, struct iommufd_ucmd *ucmd, uint32_t *out_fd,
+int iommufd_eventq_respond(struct iommufd_eventq *eventq, struct iommufd_ucmd *ucmd, size_t fd_at,
 			   size_t len);
 
 /* An event has come; there is none any more. eventq->lock is held. */

@@ -384,5 +384,6 @@ int iommufd_fault_alloc(struct iommufd_ucmd *ucmd)
 	if (rc)
 		return rc;
 	cmd->out_fault_id = fault->common.obj.id;
-	return iommufd_eventq_respond(&fault->common, ucmd, &cmd->out_fault_fd, sizeof(*cmd));
+	return iommufd_eventq_respond(&fault->common, ucmd, offsetof(struct iommu_fault_alloc, out_fault_fd),
+				      sizeof(*cmd));
 }

@@ -199,6 +199,15 @@ int iommufd_hwpt_paging_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas *ioas
 void iommufd_hw_pagetable_put(struct iommufd_ctx *ctx, struct iommufd_hw_pagetable *hwpt);
 void iommufd_hwpt_paging_destroy(struct iommufd_object *obj);
 void iommufd_hwpt_paging_abort(struct iommufd_object *obj);
+void iommufd_hwpt_fini(struct iommufd_hw_pagetable *hwpt); /* its domain, and its use of a fault queue */
+void iommufd_hwpt_set_domain(struct iommufd_hw_pagetable *hwpt, struct iommufd_domain *domain,
+			     const struct iommufd_hw_dev_ops *owner);
+/* Nested ones, on parent or on a vIOMMU. Not yet finalized. */
+int iommufd_hwpt_nested_alloc(struct iommufd_device *idev, struct iommufd_hwpt_paging *parent, uint32_t flags,
+			      const struct iommufd_user_data *data, struct iommufd_hw_pagetable **hwpt);
+int iommufd_viommu_alloc_hwpt_nested(struct iommufd_viommu *viommu, struct iommufd_device *idev,
+				     uint32_t flags, const struct iommufd_user_data *data,
+				     struct iommufd_hw_pagetable **hwpt);
 void iommufd_hwpt_nested_destroy(struct iommufd_object *obj);
 void iommufd_hwpt_nested_abort(struct iommufd_object *obj);
 int iommufd_hwpt_alloc(struct iommufd_ucmd *ucmd);
@@ -241,6 +250,9 @@ int iommufd_get_hw_info(struct iommufd_ucmd *ucmd);
 /* Attach idev (the first of its group really), take a user reference of hwpt. */
 int iommufd_hw_pagetable_attach(struct iommufd_hw_pagetable *hwpt, struct iommufd_device *idev,
 				uint32_t pasid);
+/* Of the whole group, or nothing changes. *old: what was replaced, when it was another; a user reference. */
+int iommufd_hw_pagetable_replace(struct iommufd_hw_pagetable *hwpt, struct iommufd_device *idev,
+				 uint32_t pasid, struct iommufd_hw_pagetable **old);
 /* NULL: was not attached. The caller's user reference has been given back. */
 struct iommufd_hw_pagetable *iommufd_hw_pagetable_detach(struct iommufd_device *idev, uint32_t pasid);
 /* What the device's group is attached to with pasid, or NULL. igroup->lock is held. For the mock, and faults.

@@ -148,7 +148,7 @@ static int find_place(struct io_pagetable *iopt, const struct iopt_area *area, u
 		return WHY(-EINVAL, "length 0x%llx is not aligned to 0x%llx", (unsigned long long)len,
 			   (unsigned long long)iopt->iova_alignment);
 	if (flags & IOPT_ALLOC_IOVA)
-		return iopt_alloc_iova(iopt, iova, area->pages->origin + area->start_byte, len);
+		return iopt_alloc_iova(iopt, iova, iopt_pages_origin(area->pages) + area->start_byte, len);
 	return iopt_check_iova(iopt, *iova, len);
 }
 

@@ -37,7 +37,7 @@ static bool count_pages(void *arg, struct range *range)
 	struct iopt_pages *pages = ((struct iopt_area *)range->value)->pages;
 	struct change *change = arg;
 
-	if (pages->charged == change->mm || pages->moving)
+	if (pages->ext->charged == change->mm || pages->moving)
 		return true;
 	pages->moving = true;
 	change->params = pages->params;
@@ -60,10 +60,9 @@ static bool move(void *arg, struct range *range)
 	if (!pages->moving)
 		return true;
 	pages->moving = false;
-	iopt_uncharge(pages->charged, pages->params, pages->account_mode, cover_count(&pages->cover));
-	if (pages->charged != pages->mm)
-		mm_put(pages->charged);
-	pages->charged = change->mm == pages->mm ? pages->mm : mm_get(change->mm);
+	iopt_uncharge(pages->ext->charged, pages->params, pages->account_mode, cover_count(&pages->cover));
+	mm_put(pages->ext->charged);
+	pages->ext->charged = mm_get(change->mm);
 	return true;
 }
 

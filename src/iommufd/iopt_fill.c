@@ -2,13 +2,19 @@
 /* Areas in domains: all of an area is in every domain, or none of it in any. */
 #include "iommufd/iopt_private.h"
 
+#include "base/why.h"
+
 static unsigned int domain_prot(const struct iopt_area *area)
 {
 	return area->prot | (area->pages->io ? IOMMU_MMIO : 0);
 }
 
+/* What is copied in several parts is aligned as a whole only. */
 int iopt_area_map(struct iommufd_domain *domain, const struct iopt_area *area)
 {
+	if (unlikely((area->iova | area_size(area) | area_va(area)) & (domain->pgsize - 1)))
+		return WHY(-EINVAL, "the part 0x%llx-0x%llx is not aligned for the IOMMU",
+			   (unsigned long long)area->iova, (unsigned long long)area->last);
 	return domain->ops->map(domain, area->iova, area_size(area), area->pages->mm, area_va(area),
 				domain_prot(area));
 }

@@ -29,12 +29,22 @@ struct iopt_area {
 	uint32_t num_accesses; /* and num_locks: under the pages' lock, and iopt->lock held for reading */
 	uint32_t num_locks;
 	bool prevent_access;
-	bool revoked;           /* is in no domain, though there are: its device has taken the memory back */
-	struct iopt_area *next; /* in a list of those that go */
+	bool revoked; /* is in no domain, though there are: its device has taken the memory back */
 };
 
 enum iopt_pages_type { IOPT_PAGES_USER, IOPT_PAGES_FILE, IOPT_PAGES_DMABUF };
 
+/* What pages of the program's own memory do without. */
+struct iopt_pages_ext {
+	struct mm *charged; /* with a reference of its own */
+	uint64_t origin;    /* of page 0 in the file, or the buffer */
+	union {
+		struct iopt_file *file; /* NULL: one that cannot be pinned */
+		struct iommufd_dmabuf *dmabuf;
+	};
+};
+
+/* There may be a million of these: with what malloc() adds, two lines of cache. */
 struct iopt_pages {
 	_Atomic uint32_t refs; /* of areas, and of copies under way */
 	uint8_t type;
@@ -45,22 +55,27 @@ struct iopt_pages {
 	_Atomic bool revoked; /* DMABUF: the device has taken it back */
 	struct mm *mm;
 	uint64_t va;                       /* of page 0 in mm */
-	uint64_t origin;                   /* of page 0 in the file, or the buffer; USER: va */
-	struct mm *charged;                /* with a reference of its own unless it is mm */
 	const struct iommu_params *params; /* NULL: memory is not limited */
-	union {
-		struct iopt_file *file; /* NULL: one that cannot be pinned */
-		struct iommufd_dmabuf *dmabuf;
-	};
-	struct cover cover; /* under the lock */
+	struct cover cover;                /* under the lock */
 	struct iopt_area first;
+	struct iopt_pages_ext ext[]; /* FILE, DMABUF: one; else none */
 };
+
+static inline struct mm *iopt_pages_charged(const struct iopt_pages *pages)
+{
+	return pages->type == IOPT_PAGES_USER ? pages->mm : pages->ext->charged;
+}
+
+static inline uint64_t iopt_pages_origin(const struct iopt_pages *pages)
+{
+	return pages->type == IOPT_PAGES_USER ? pages->va : pages->ext->origin;
+}
 
 /* ---- pages.c */
 
 /* One reference; the lengths have been checked. */
-struct iopt_pages *iopt_pages_alloc(struct iommufd_ctx *ctx, struct mm *mm, struct mm *charged,
-				    uint64_t start_byte, uint64_t len, bool writable);
+struct iopt_pages *iopt_pages_alloc(struct iommufd_ctx *ctx, enum iopt_pages_type type, struct mm *mm,
+				    struct mm *charged, uint64_t start_byte, uint64_t len, bool writable);
 int iopt_pages_user(struct iommufd_ctx *ctx, struct mm *mm, uint64_t uptr, uint64_t len, bool writable,
 		    struct iopt_pages **pages);
 static inline void iopt_pages_get(struct iopt_pages *pages)

@@ -102,7 +102,7 @@ static bool has_page(const struct iopt_pages *pages, struct mm *mm, uint64_t va)
 		return pages->mm == mm && va >= pages->va && index < pages->cover.size &&
 		       cover_has(&pages->cover, index);
 	}
-	if (pages->type != IOPT_PAGES_FILE || !pages->file)
+	if (pages->type != IOPT_PAGES_FILE || !pages->ext->file)
 		return false;
 	for (uint64_t i = 0; i < pages->cover.size; i++)
 		if (cover_has(&pages->cover, i) &&

@@ -15,8 +15,7 @@
 
 struct removal {
 	struct io_pagetable *iopt;
-	uint64_t start, next; /* adjacent areas, not yet cleared in the domains */
-	struct iopt_area *areas;
+	struct iopt_area *areas[BATCH];
 	unsigned int nr;
 	struct iopt_release release;
 	uint64_t bytes;
@@ -29,70 +28,68 @@ static void count_unmapped(uint64_t n, uint64_t bytes)
 	stat_sub(STAT_MAPPED_BYTES, bytes);
 }
 
-static void clear_run(struct removal *removal)
+/* Clear the areas of the batch in the domains, adjacent ones in one go. */
+static void clear_domains(struct removal *removal)
 {
-	if (removal->next != removal->start)
-		iopt_unmap_domains(removal->iopt, removal->start, removal->next - removal->start);
-	removal->start = removal->next = 0;
+	uint64_t start = 0, next = 0;
+
+	iopt_unmap_begin(removal->iopt);
+	for (unsigned int i = 0; i < removal->nr; i++) {
+		const struct iopt_area *area = removal->areas[i];
+
+		if (area->revoked)
+			continue;
+		if (area->iova != next || next == start) {
+			if (next != start)
+				iopt_unmap_domains(removal->iopt, start, next - start);
+			start = area->iova;
+		}
+		next = area->last + 1;
+	}
+	if (next != start)
+		iopt_unmap_domains(removal->iopt, start, next - start);
+	iopt_unmap_end(removal->iopt);
 }
 
-/* No device uses the areas any more: let them go. */
-static void release(struct removal *removal)
+/* Let the areas of the batch go, once no device uses them any more. */
+static void finish(struct removal *removal)
 {
-	struct iopt_area *area = removal->areas, *next;
+	bool filled = removal->iopt->nr_domains;
 
-	clear_run(removal);
-	iopt_unmap_end(removal->iopt);
-	for (; area; area = next) {
-		next = area->next;
-		iopt_release_area(&removal->release, area, !area->revoked);
-	}
-	removal->areas = NULL;
+	if (filled)
+		clear_domains(removal);
+	for (unsigned int i = 0; i < removal->nr; i++)
+		iopt_release_area(&removal->release, removal->areas[i],
+				  filled && !removal->areas[i]->revoked);
 	removal->nr = 0;
 }
 
-static void remove_filled(void *arg, const struct range *range)
+/* By the time that the batch is full, the first areas have come from memory. */
+static void remove_area(void *arg, const struct range *range)
 {
 	struct removal *removal = arg;
 	struct iopt_area *area = range->value;
 
-	if (removal->nr++ == BATCH) {
-		release(removal);
-		iopt_unmap_begin(removal->iopt);
-	}
-	removal->bytes += area_size(area);
-	area->next = removal->areas;
-	removal->areas = area;
-	if (area->revoked)
-		return;
-	if (area->iova != removal->next || removal->next == removal->start) {
-		clear_run(removal);
-		removal->start = area->iova;
-	}
-	removal->next = area->last + 1;
-}
-
-static void remove_unfilled(void *arg, const struct range *range)
-{
-	struct removal *removal = arg;
-
+	if (removal->nr == BATCH)
+		finish(removal);
+	for (size_t at = 0; at < sizeof(struct iopt_pages); at += 64)
+		__builtin_prefetch((char *)container_of(area, struct iopt_pages, first) + at, 1);
 	removal->bytes += range->last - range->start + 1;
-	iopt_release_area(&removal->release, range->value, false);
+	removal->areas[removal->nr++] = area;
 }
 
 /* All areas that start in [start, last]: none is pinned. */
 static uint64_t remove_all(struct io_pagetable *iopt, uint64_t start, uint64_t last)
 {
-	struct removal removal = { .iopt = iopt };
+	struct removal removal;
 	uint64_t n;
 
-	if (iopt->nr_domains) {
-		iopt_unmap_begin(iopt);
-		n = range_map_remove_starts(&iopt->areas, start, last, remove_filled, &removal);
-		release(&removal);
-	} else {
-		n = range_map_remove_starts(&iopt->areas, start, last, remove_unfilled, &removal);
-	}
+	removal.iopt = iopt;
+	removal.nr = 0;
+	removal.release = (struct iopt_release){ 0 };
+	removal.bytes = 0;
+	n = range_map_remove_starts(&iopt->areas, start, last, remove_area, &removal);
+	finish(&removal);
 	iopt_release_end(&removal.release);
 	count_unmapped(n, removal.bytes);
 	return removal.bytes;

@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+_Static_assert(sizeof(struct iopt_pages) <= 120, "two lines of cache with what malloc() adds");
+
 #define NR_LOCKS 64
 
 static pthread_mutex_t locks[NR_LOCKS] = { [0 ... NR_LOCKS - 1] = PTHREAD_MUTEX_INITIALIZER };
@@ -35,20 +37,23 @@ static bool is_limited(const struct iommu_params *params)
 	return params->memlock_rlimit || params->memlock_pages != UINT64_MAX;
 }
 
-struct iopt_pages *iopt_pages_alloc(struct iommufd_ctx *ctx, struct mm *mm, struct mm *charged,
-				    uint64_t start_byte, uint64_t len, bool writable)
+struct iopt_pages *iopt_pages_alloc(struct iommufd_ctx *ctx, enum iopt_pages_type type, struct mm *mm,
+				    struct mm *charged, uint64_t start_byte, uint64_t len, bool writable)
 {
-	struct iopt_pages *pages = iommufd_zalloc(sizeof(*pages));
+	bool has_ext = type != IOPT_PAGES_USER;
+	struct iopt_pages *pages = iommufd_zalloc(sizeof(*pages) + has_ext * sizeof(pages->ext[0]));
 
 	if (!pages)
 		return NULL;
 	pages->refs = 1;
+	pages->type = (uint8_t)type;
 	pages->writable = writable;
 	pages->account_mode = IOPT_ACCOUNT_USER;
 	if (ctx->account_mode == IOPT_ACCOUNT_MM)
 		pages->account_mode = mm_may_lock_all(charged) ? IOPT_ACCOUNT_NONE : IOPT_ACCOUNT_MM;
 	pages->mm = mm_get(mm);
-	pages->charged = charged == mm ? mm : mm_get(charged);
+	if (has_ext)
+		pages->ext->charged = mm_get(charged);
 	if (is_limited(ctx->params))
 		pages->params = ctx->params;
 	cover_init(&pages->cover,
@@ -65,10 +70,10 @@ int iopt_pages_user(struct iommufd_ctx *ctx, struct mm *mm, uint64_t uptr, uint6
 		return WHY(-EOVERFLOW, "user_va + length goes beyond 64 bits");
 	if (!len || len > UINT64_MAX - UVFIO_PAGE_SIZE)
 		return WHY(-EINVAL, "length is %s", len ? "too large" : "0");
-	*pages = iopt_pages_alloc(ctx, mm, mm, start_byte, len, writable);
+	*pages = iopt_pages_alloc(ctx, IOPT_PAGES_USER, mm, mm, start_byte, len, writable);
 	if (!*pages)
 		return -ENOMEM;
-	(*pages)->va = (*pages)->origin = uptr - start_byte;
+	(*pages)->va = uptr - start_byte;
 	return 0;
 }
 
@@ -78,12 +83,12 @@ void iopt_pages_put(struct iopt_pages *pages)
 	    atomic_fetch_sub_explicit(&pages->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	cover_destroy(&pages->cover);
-	if (pages->type == IOPT_PAGES_FILE && pages->file)
-		iopt_file_put(pages->file);
-	if (pages->type == IOPT_PAGES_DMABUF)
+	if (pages->type == IOPT_PAGES_FILE && pages->ext->file)
+		iopt_file_put(pages->ext->file);
+	if (pages->type == IOPT_PAGES_DMABUF && pages->ext->dmabuf)
 		iommufd_dmabuf_detach(pages);
-	if (pages->charged != pages->mm)
-		mm_put(pages->charged);
+	if (pages->type != IOPT_PAGES_USER)
+		mm_put(pages->ext->charged);
 	mm_put(pages->mm);
 	free(pages);
 }
@@ -148,7 +153,7 @@ int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	if (!ret && iommufd_should_fail())
 		ret = -ENOMEM;
 	if (!ret && pages->type != IOPT_PAGES_DMABUF)
-		ret = iopt_charge(pages->charged, pages->params, pages->account_mode, fresh);
+		ret = iopt_charge(iopt_pages_charged(pages), pages->params, pages->account_mode, fresh);
 	if (ret)
 		cover_remove(&pages->cover, first, last);
 	return ret;
@@ -159,7 +164,7 @@ void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	uint64_t gone = cover_remove(&pages->cover, first, last);
 
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
-		iopt_uncharge(pages->charged, pages->params, pages->account_mode, gone);
+		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
 }
 
 void iopt_release_end(struct iopt_release *release)

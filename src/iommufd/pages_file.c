@@ -171,16 +171,16 @@ static int pages_of_fd(struct iommufd_ctx *ctx, const struct caller *caller, int
 		ret = get_file(fd, first, end, &file);
 	if (ret == -EINVAL) /* there cannot be such pages of it */
 		ret = 0;
-	pages = ret ? NULL : iopt_pages_alloc(ctx, self, caller->mm, start - first, len, writable);
+	pages = ret ? NULL
+		    : iopt_pages_alloc(ctx, IOPT_PAGES_FILE, self, caller->mm, start - first, len, writable);
 	mm_put(self);
 	if (!pages) {
 		if (file)
 			iopt_file_put(file);
 		return ret ? ret : -ENOMEM;
 	}
-	pages->type = IOPT_PAGES_FILE;
-	pages->file = file;
-	pages->origin = first;
+	pages->ext->file = file;
+	pages->ext->origin = first;
 	pages->va = file ? file->va + (first - file->start) : 0;
 	*out = pages;
 	return 0;
@@ -212,7 +212,7 @@ int iopt_file_check(const struct iopt_pages *pages, uint64_t first, uint64_t las
 	uint64_t va = pages->va + last * UVFIO_PAGE_SIZE;
 
 	(void)first;
-	if (!pages->file)
+	if (!pages->ext->file)
 		return WHY(-EINVAL, "the file is no memfd, and not on tmpfs or hugetlbfs");
 	if (syscall(SYS_madvise, va, UVFIO_PAGE_SIZE, MADV_POPULATE_READ) && errno == EFAULT)
 		return WHY(-EINVAL, "the file ends before the mapping");

@@ -85,7 +85,7 @@ static void test_random(void **state)
 	while (nr_held)
 		take_back(&cover);
 	assert_int_equal(cover_count(&cover), 0);
-	assert_int_equal(cover.points->count, 0);
+	assert_int_equal(cover.points->map.count, 0);
 	cover_destroy(&cover);
 }
 

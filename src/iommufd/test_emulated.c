@@ -5,6 +5,7 @@
 #include "iommu/dma.h"
 
 #include <pthread.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BASE ((uint64_t)0x40000000)
@@ -149,6 +150,49 @@ static void test_replace_under_dma(void **state)
 	atomic_store(&r.stop, true);
 	pthread_join(thread, NULL);
 	assert_int_equal(r.wrong, 0);
+}
+
+/* ---- fork */
+
+/* In the child, where who held the locks is not there. */
+static bool works_in_child(struct emulated *e, uint32_t ioas, uint32_t other)
+{
+	uint32_t pt = other;
+
+	dma_forked();
+	iommufd_forked(e->b->file);
+	if (unmap(e->b, ioas, BASE, PG) || map(e->b, other, BASE, 1) ||
+	    iommufd_device_replace(e->idev, IOMMU_NO_PASID, &pt))
+		return false;
+	iommufd_device_detach(e->idev, IOMMU_NO_PASID);
+	return !destroy(e->b, other) && iommufd_ctx_has_group(e->b->ctx, &e->b->groups[0]);
+}
+
+static void test_fork(void **state)
+{
+	struct emulated *e = *state;
+	struct bench *b = e->b;
+	uint32_t ioas = ioas_new(b), other = ioas_new(b);
+	struct iommufd_ioas *locked;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(map(b, ioas, BASE, 1), 0);
+	attach_to(e, ioas);
+	locked = iommufd_get_ioas(b->ctx, ioas); /* a call under way */
+	pthread_mutex_lock(&locked->mutex);
+	pthread_mutex_lock(&e->idev->igroup->lock);
+	pthread_mutex_lock(&b->ctx->groups_lock);
+	pid = fork();
+	if (!pid)
+		_exit(works_in_child(e, ioas, other) ? 7 : 1);
+	pthread_mutex_unlock(&b->ctx->groups_lock);
+	pthread_mutex_unlock(&e->idev->igroup->lock);
+	pthread_mutex_unlock(&locked->mutex);
+	iommufd_put_object(b->ctx, &locked->obj);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
 }
 
 /* ---- HWPTs */
@@ -331,8 +375,8 @@ static void test_dirty_huge(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		E(test_dma),     E(test_windows), E(test_replace_under_dma), E(test_hwpt),
-		E(test_hw_info), E(test_dirty),   E(test_dirty_huge),        E(test_no_tracking),
+		E(test_dma),   E(test_windows),    E(test_replace_under_dma), E(test_hwpt), E(test_hw_info),
+		E(test_dirty), E(test_dirty_huge), E(test_no_tracking),       E(test_fork),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -246,7 +246,9 @@ static int new_veventq(struct iommufd_ucmd *ucmd, struct iommufd_viommu *viommu)
 				 "anon_inode:[iommufd-viommu-event]");
 	cmd->out_veventq_id = veventq->common.obj.id;
 	if (!rc)
-		rc = iommufd_eventq_respond(&veventq->common, ucmd, &cmd->out_veventq_fd, sizeof(*cmd));
+		rc = iommufd_eventq_respond(&veventq->common, ucmd,
+					    offsetof(struct iommu_veventq_alloc, out_veventq_fd),
+					    sizeof(*cmd));
 	if (rc)
 		iommufd_object_abort_and_destroy(ucmd->ctx, &veventq->common.obj);
 	else

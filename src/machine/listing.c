@@ -48,6 +48,8 @@ static void list_group(const struct uvfio_machine *machine, unsigned int first, 
 		fputs("closed, ", out);
 	if (info.container)
 		fprintf(out, "container %d.%u, ", (int)getpid(), info.container);
+	else if (info.iommufd)
+		fputs("an IOMMUFD, ", out);
 	for (unsigned int i = first; i < config->nr_devices; i++) {
 		if (config->devices[i].group != id)
 			continue;

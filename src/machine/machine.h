@@ -54,8 +54,8 @@ void machine_take_over(struct uvfio_machine *machine);
 /* ---- hot plug (hotplug.c). Any thread. Errors: -errno, and one line without newline in err. */
 
 /*
- * Add the device of a line "device MODEL,key=value,..." ("device@INSTANCE:MINOR:INDEX ..." as machine_device_line()
- * has it). line: NULL, or where to put its complete description, allocated.
+ * Add the device of a line "device MODEL,key=value,..." ("device@INSTANCE:MINOR:INDEX ..." as
+ * machine_device_line() has it). line: NULL, or where to put its complete description, allocated.
  */
 int machine_add_device(struct uvfio_machine *machine, const char *text, char **line, char *err,
 		       size_t err_len);

@@ -115,6 +115,34 @@ static void test_nodes(void **state)
 	assert_int_equal(errno, 0);
 }
 
+#ifndef VFIO_DEVICE_BIND_IOMMUFD
+#define VFIO_DEVICE_BIND_IOMMUFD _IO(VFIO_TYPE, VFIO_BASE + 18)
+#endif
+
+static void test_cdev(void **state)
+{
+	struct uvfio_machine *m = make("device nvme,size=1M\nvfio nodes=iommufd\n");
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	int iommufd = uvfio_open(m, "/dev/iommu", O_RDWR),
+	    device = uvfio_open(m, "/dev/vfio/devices/vfio0", O_RDWR);
+	uint32_t bind[4] = { sizeof(bind), 0, (uint32_t)iommufd, 0 };
+
+	(void)state;
+	assert_true(iommufd >= 0 && device >= 0);
+	assert_int_equal(uvfio_open(m, "/dev/vfio/vfio", O_RDWR), -ENOENT);
+	assert_int_equal(uvfio_open(m, "/dev/vfio/1", O_RDWR), -ENOENT);
+	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info), -EINVAL);
+	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, bind), 0);
+	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info), 0);
+	assert_int_equal(uvfio_close(iommufd), 0);
+	assert_int_equal(uvfio_close(device), 0);
+	uvfio_machine_free(m);
+	m = make("device nvme,size=1M\nvfio nodes=legacy\n");
+	assert_int_equal(uvfio_open(m, "/dev/iommu", O_RDWR), -ENOENT);
+	assert_int_equal(uvfio_open(m, "/dev/vfio/devices/vfio0", O_RDWR), -ENOENT);
+	uvfio_machine_free(m);
+}
+
 static void test_foreign_descriptors(void **state)
 {
 	int fd = eventfd(0, 0);
@@ -273,6 +301,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_machines),
 		cmocka_unit_test(test_nodes),
+		cmocka_unit_test(test_cdev),
 		cmocka_unit_test(test_foreign_descriptors),
 		cmocka_unit_test(test_regions),
 		cmocka_unit_test(test_dma),

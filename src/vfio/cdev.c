@@ -41,65 +41,103 @@ static int check_bind(const struct bind *bind, const struct vfio_device_file *df
 	return 0;
 }
 
-static int check_token(struct vfio_device *vdev, const struct caller *caller, const struct bind *bind)
-{
-	bool given = bind->flags & VFIO_DEVICE_BIND_FLAG_TOKEN;
-	uint8_t uuid[16];
-
-	if (!vdev->ops->match_token_uuid)
-		return given ? WHY(-EINVAL, "the device takes no token") : 0;
-	if (given && copy_in(caller, uuid, bind->token_uuid_ptr, sizeof(uuid)))
-		return WHY(-EFAULT, "the token is not readable memory");
-	return vdev->ops->match_token_uuid(vdev, given ? uuid : NULL);
-}
+/* What BIND refers to, fetched before the device is locked; the order in which mistakes count is another. */
+struct bind_args {
+	bool has_token;
+	uint8_t token[16];
+	int token_rc;
+	struct iommufd_ctx *ctx; /* a reference, or NULL */
+	int ctx_rc;
+};
 
 static int get_iommufd(const struct caller *caller, int32_t fd, struct iommufd_ctx **ctx)
 {
 	struct file *file;
 	int rc = caller->ops->get_file(caller, fd, &file);
 
-	if (rc == -EBADF)
-		return WHY(rc, "%d is no open descriptor", fd);
 	*ctx = rc ? NULL : iommufd_ctx_from_file(file);
 	if (!rc)
 		file_put(file);
-	return *ctx ? 0 : WHY(-EBADFD, "descriptor %d is no IOMMUFD (/dev/iommu)", fd);
+	if (rc == -EBADF)
+		return rc;
+	return *ctx ? 0 : -EBADFD;
 }
 
-/* Open the device and tell its id. It is locked. */
-static int open_bound(struct ioctl_call *call, struct vfio_device_file *df, uint32_t *devid)
+static void fetch_args(const struct ioctl_call *call, const struct bind *bind, struct bind_args *args)
 {
-	const uint64_t to = call->arg + offsetof(struct bind, out_devid);
-	int rc = vfio_df_open(df, df->iommufd, devid);
+	*args = (struct bind_args){ .has_token = bind->flags & VFIO_DEVICE_BIND_FLAG_TOKEN };
+	if (args->has_token && copy_in(call->caller, args->token, bind->token_uuid_ptr, sizeof(args->token)))
+		args->token_rc = -EFAULT;
+	args->ctx_rc = get_iommufd(call->caller, bind->iommufd, &args->ctx);
+}
 
-	if (!rc && copy_out(call->caller, to, devid, sizeof(*devid))) {
-		vfio_df_close(df);
-		rc = -EFAULT;
-	}
-	return rc;
+static int check_token(struct vfio_device *vdev, const struct bind_args *args)
+{
+	if (!vdev->ops->match_token_uuid)
+		return args->has_token ? WHY(-EINVAL, "the device takes no token") : 0;
+	if (args->token_rc)
+		return WHY(args->token_rc, "the token is not readable memory");
+	return vdev->ops->match_token_uuid(vdev, args->has_token ? args->token : NULL);
 }
 
 /* The device is locked. */
-static int bind_locked(struct ioctl_call *call, struct vfio_device_file *df, struct bind *bind)
+static int open_bound(struct vfio_device_file *df, const struct bind_args *args, struct bind *bind)
 {
 	int rc;
 
 	if (atomic_load(&df->access_granted))
 		return WHY(-EINVAL, "this descriptor is bound already");
-	rc = check_token(df->vdev, call->caller, bind);
-	if (!rc)
-		rc = get_iommufd(call->caller, bind->iommufd, &df->iommufd);
+	rc = check_token(df->vdev, args);
 	if (rc)
 		return rc;
-	rc = open_bound(call, df, &bind->out_devid);
+	if (args->ctx_rc == -EBADF)
+		return WHY(-EBADF, "%d is no open descriptor", bind->iommufd);
+	if (args->ctx_rc)
+		return WHY(args->ctx_rc, "descriptor %d is no IOMMUFD (/dev/iommu)", bind->iommufd);
+	return vfio_df_open(df, args->ctx, &bind->out_devid);
+}
+
+static int tell_devid(const struct ioctl_call *call, const struct bind *bind)
+{
+	return copy_out(call->caller, call->arg + offsetof(struct bind, out_devid), &bind->out_devid,
+			sizeof(bind->out_devid))
+		       ? WHY(-EFAULT, "the argument at 0x%llx is not writable memory",
+			     (unsigned long long)call->arg)
+		       : 0;
+}
+
+/* The device is open for df, which nobody else knows yet. Consumes the reference of ctx on success. */
+static int grant_access(const struct ioctl_call *call, struct vfio_device_file *df, struct iommufd_ctx *ctx,
+			const struct bind *bind)
+{
+	int rc = tell_devid(call, bind);
+
+	vfio_device_lock(df->vdev);
 	if (rc) {
-		iommufd_ctx_put(df->iommufd);
-		df->iommufd = NULL;
-		return rc;
+		vfio_df_close(df);
+	} else {
+		df->iommufd = ctx;
+		atomic_store(&df->vdev->cdev_opened, true);
+		atomic_store_explicit(&df->access_granted, true, memory_order_release);
 	}
-	atomic_store(&df->vdev->cdev_opened, true);
-	atomic_store_explicit(&df->access_granted, true, memory_order_release);
-	return 0;
+	vfio_device_unlock(df->vdev);
+	return rc;
+}
+
+static int bind_device(struct ioctl_call *call, struct vfio_device_file *df, struct bind *bind)
+{
+	struct bind_args args;
+	int rc;
+
+	fetch_args(call, bind, &args);
+	vfio_device_lock(df->vdev);
+	rc = open_bound(df, &args, bind);
+	vfio_device_unlock(df->vdev);
+	if (!rc)
+		rc = grant_access(call, df, args.ctx, bind);
+	if (rc && args.ctx)
+		iommufd_ctx_put(args.ctx);
+	return rc;
 }
 
 static long ioctl_bind(struct ioctl_call *call, void *arg)
@@ -111,9 +149,7 @@ static long ioctl_bind(struct ioctl_call *call, void *arg)
 		rc = vfio_device_block_group(df->vdev);
 	if (rc)
 		return rc;
-	vfio_device_lock(df->vdev);
-	rc = bind_locked(call, df, arg);
-	vfio_device_unlock(df->vdev);
+	rc = bind_device(call, df, arg);
 	if (rc)
 		vfio_device_unblock_group(df->vdev);
 	return rc;
@@ -161,12 +197,13 @@ static long ioctl_attach(struct ioctl_call *call, void *arg)
 	vfio_device_lock(df->vdev);
 	rc = pasid ? vfio_iommufd_pasid_attach(df->vdev, attach->pasid, &attach->pt_id)
 		   : vfio_iommufd_attach(df->vdev, &attach->pt_id);
-	if (!rc && copy_out(call->caller, call->arg + pt_id, &attach->pt_id, sizeof(attach->pt_id))) {
-		vfio_iommufd_detach(df->vdev);
-		rc = -EFAULT;
-	}
 	vfio_device_unlock(df->vdev);
-	return rc;
+	if (rc || !copy_out(call->caller, call->arg + pt_id, &attach->pt_id, sizeof(attach->pt_id)))
+		return rc;
+	vfio_device_lock(df->vdev);
+	vfio_iommufd_detach(df->vdev);
+	vfio_device_unlock(df->vdev);
+	return WHY(-EFAULT, "the argument at 0x%llx is not writable memory", (unsigned long long)call->arg);
 }
 
 static long ioctl_detach(struct ioctl_call *call, void *arg)

@@ -120,6 +120,12 @@ struct file *vfio_df_file(struct vfio_device_file *df, int oflags, const char *p
 int vfio_df_open(struct vfio_device_file *df, struct iommufd_ctx *iommufd, uint32_t *devid);
 void vfio_df_close(struct vfio_device_file *df);
 
+/* ---- group_device.c */
+
+struct ioctl_call;
+long vfio_group_ioctl_get_device_fd(struct ioctl_call *call, void *arg);
+void vfio_group_describe_device_fd(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+
 /* ---- group.c */
 
 /* Nothing of vdev may be touched after the last put: who waits to remove it is let go. */

@@ -42,6 +42,7 @@ bool vfio_group_state(struct vfio *vfio, unsigned int id, struct vfio_group_info
 			.noiommu = group->noiommu,
 			.opened = group->opened,
 			.container = group->container ? group->container->id : 0,
+			.iommufd = group->iommufd,
 		};
 		pthread_mutex_unlock(&group->lock);
 		found = true;

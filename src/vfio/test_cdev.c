@@ -3,8 +3,6 @@
 #include "vfio/test_util.h"
 
 #include "base/base.h"
-#include "file/fdtable.h"
-#include "iommufd/iommufd.h"
 #include "uapi/iommufd.h"
 
 #include <fcntl.h>
@@ -12,59 +10,6 @@
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-
-static int open_iommufd(struct bench *b)
-{
-	struct file *file;
-	int rc = iommufd_open(&b->params, false, O_RDWR, &file);
-
-	return rc ? rc : fdtable_install(file, O_CLOEXEC);
-}
-
-static int open_index(struct bench *b, unsigned int index)
-{
-	struct file *file;
-	int rc = vfio_cdev_open(b->vfio, index, O_RDWR, &file);
-
-	return rc ? rc : fdtable_install(file, O_CLOEXEC);
-}
-
-static int open_cdev(struct bench *b, int fake)
-{
-	return open_index(b, b->fake[fake].vdev.index);
-}
-
-static long bind_to(int cdev, int iommufd)
-{
-	struct {
-		uint32_t argsz, flags;
-		int32_t iommufd;
-		uint32_t devid;
-	} arg = { sizeof(arg), 0, iommufd, 0 };
-
-	return call_ptr(cdev, VFIO_DEVICE_BIND_IOMMUFD, &arg);
-}
-
-static uint32_t ioas_alloc(int iommufd)
-{
-	struct iommu_ioas_alloc arg = { .size = sizeof(arg) };
-
-	return call_ptr(iommufd, IOMMU_IOAS_ALLOC, &arg) ? 0 : arg.out_ioas_id;
-}
-
-static long attach(int cdev, uint32_t pt_id)
-{
-	struct vfio_device_attach_iommufd_pt arg = { .argsz = 12, .pt_id = pt_id };
-
-	return call_ptr(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
-}
-
-static long detach(int cdev)
-{
-	struct vfio_device_detach_iommufd_pt arg = { .argsz = 8 };
-
-	return call_ptr(cdev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
-}
 
 static void add(struct bench *b, int fake, unsigned int group, unsigned int index)
 {

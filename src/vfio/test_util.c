@@ -2,6 +2,8 @@
 #include "vfio/test_util.h"
 
 #include "file/fdtable.h"
+#include "iommufd/iommufd.h"
+#include "uapi/iommufd.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -187,6 +189,59 @@ void open_all(struct bench *b, unsigned int id, uint64_t type, int *container, i
 	assert_true(*group >= 0);
 	assert_int_equal(call_ptr(*group, VFIO_GROUP_SET_CONTAINER, container), 0);
 	assert_int_equal(call(*container, VFIO_SET_IOMMU, type), 0);
+}
+
+int open_iommufd(struct bench *b)
+{
+	struct file *file;
+	int rc = iommufd_open(&b->params, false, O_RDWR, &file);
+
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
+}
+
+int open_index(struct bench *b, unsigned int index)
+{
+	struct file *file;
+	int rc = vfio_cdev_open(b->vfio, index, O_RDWR, &file);
+
+	return rc ? rc : fdtable_install(file, O_CLOEXEC);
+}
+
+int open_cdev(struct bench *b, int fake)
+{
+	return open_index(b, b->fake[fake].vdev.index);
+}
+
+long bind_to(int cdev, int iommufd)
+{
+	struct {
+		uint32_t argsz, flags;
+		int32_t iommufd;
+		uint32_t devid;
+	} arg = { sizeof(arg), 0, iommufd, 0 };
+
+	return call_ptr(cdev, VFIO_DEVICE_BIND_IOMMUFD, &arg);
+}
+
+uint32_t ioas_alloc(int iommufd)
+{
+	struct iommu_ioas_alloc arg = { .size = sizeof(arg) };
+
+	return call_ptr(iommufd, IOMMU_IOAS_ALLOC, &arg) ? 0 : arg.out_ioas_id;
+}
+
+long attach(int cdev, uint32_t pt_id)
+{
+	struct vfio_device_attach_iommufd_pt arg = { .argsz = 12, .pt_id = pt_id };
+
+	return call_ptr(cdev, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &arg);
+}
+
+long detach(int cdev)
+{
+	struct vfio_device_detach_iommufd_pt arg = { .argsz = 8 };
+
+	return call_ptr(cdev, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg);
 }
 
 struct iommu_domain *domain_of(struct bench *b, int fake)

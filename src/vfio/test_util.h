@@ -50,6 +50,15 @@ long unmap(int container, uint64_t iova, uint64_t *size, uint32_t flags);
 /* A container with group id in it, and type set. */
 void open_all(struct bench *b, unsigned int id, uint64_t type, int *container, int *group);
 
+/* The same for cdevs and IOMMUFDs. */
+int open_iommufd(struct bench *b);
+int open_index(struct bench *b, unsigned int index);
+int open_cdev(struct bench *b, int fake);
+long bind_to(int cdev, int iommufd);
+uint32_t ioas_alloc(int iommufd); /* 0: no memory */
+long attach(int cdev, uint32_t pt_id);
+long detach(int cdev);
+
 /* The domain that a fake device is translated by. */
 struct iommu_domain *domain_of(struct bench *b, int fake);
 

@@ -62,8 +62,9 @@ void *failing_realloc(void *p, size_t size)
 }
 #endif
 
-/* 0 when all went well, -ENOMEM when one thing did not; anything else is a mistake of ours. */
-static long live(struct bench *b)
+/* Each: 0 when all went well, -ENOMEM when one thing did not; anything else is a mistake of ours. */
+
+static long live_in_container(struct bench *b)
 {
 	int c = open_container(b), g = open_group(b, 1), d = -1;
 	long rc = c < 0 ? c : g;
@@ -85,9 +86,59 @@ static long live(struct bench *b)
 	return rc < 0 ? rc : 0;
 }
 
-static void test_every_allocation(void **state)
+static long live_on_iommufd(struct bench *b)
 {
-	struct bench *b = *state;
+	int f = open_iommufd(b), g = open_group(b, 1), d = -1, second = -1;
+	long rc = f < 0 ? f : g;
+
+	if (rc >= 0)
+		rc = call_ptr(g, VFIO_GROUP_SET_CONTAINER, &f);
+	if (!rc)
+		rc = call(f, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
+	if (!rc)
+		rc = map(f, 0, page, sizeof(page), RW);
+	if (!rc)
+		rc = d = get_device(g, NAME_A);
+	if (rc >= 0)
+		rc = second = get_device(g, NAME_B);
+	if (g >= 0)
+		close_fd(g);
+	if (f >= 0)
+		close_fd(f);
+	if (d >= 0)
+		close_fd(d);
+	if (second >= 0)
+		close_fd(second);
+	return rc < 0 ? rc : 0;
+}
+
+static long live_by_cdev(struct bench *b)
+{
+	int f = open_iommufd(b), d = open_cdev(b, 0), second = open_cdev(b, 1);
+	long rc = f < 0 ? f : d < 0 ? d : MIN(second, 0);
+	uint32_t ioas = rc ? 0 : ioas_alloc(f);
+
+	if (!rc && !ioas)
+		rc = -ENOMEM;
+	if (!rc)
+		rc = bind_to(d, f);
+	if (!rc)
+		rc = attach(d, ioas);
+	if (!rc)
+		rc = bind_to(second, f);
+	if (!rc)
+		rc = attach(second, ioas);
+	if (second >= 0)
+		close_fd(second);
+	if (f >= 0)
+		close_fd(f);
+	if (d >= 0)
+		close_fd(d);
+	return rc;
+}
+
+static void every_allocation(struct bench *b, long (*live)(struct bench *b))
+{
 	unsigned int nth = 0;
 	long rc;
 
@@ -105,6 +156,21 @@ static void test_every_allocation(void **state)
 	} while (failed);
 	if (CAN_FAIL)
 		assert_true(nth > 4);
+}
+
+static void test_in_container(void **state)
+{
+	every_allocation(*state, live_in_container);
+}
+
+static void test_on_iommufd(void **state)
+{
+	every_allocation(*state, live_on_iommufd);
+}
+
+static void test_by_cdev(void **state)
+{
+	every_allocation(*state, live_by_cdev);
 }
 
 static void test_registration(void **state)
@@ -131,7 +197,9 @@ static void test_registration(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_every_allocation),
+		TEST(test_in_container),
+		TEST(test_on_iommufd),
+		TEST(test_by_cdev),
 		TEST(test_registration),
 	};
 

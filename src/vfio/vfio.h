@@ -176,6 +176,7 @@ struct vfio_group_info {
 	bool noiommu;
 	bool opened;
 	unsigned int container; /* its id; 0: none */
+	bool iommufd;           /* an IOMMUFD is in the container's place */
 };
 
 /* How many files has the device, and is it on its way out? False: there is no such device. */

@@ -128,6 +128,18 @@ static void test_anonymous_memory(struct client *c)
 	expect(c, R, NULL, 1, -EFAULT);
 }
 
+/* The processor has no such pages: type1 looks at permissions, an IOMMUFD at what is there. */
+static void test_write_only_memory(struct client *c)
+{
+	uint8_t *p = pages(1, PROT_READ | PROT_WRITE);
+
+	*p = 1;
+	mprotect(p, PG, PROT_WRITE);
+	expect(c, R, p, 1, c->mode->compat || c->mode->native ? 0 : -EFAULT);
+	expect(c, RW, p, 1, 0);
+	munmap(p, PG);
+}
+
 static void test_shared_memory(struct client *c)
 {
 	int fd = memfd_create("test", MFD_CLOEXEC);
@@ -181,6 +193,7 @@ int main(void)
 		T_TYPE1(test_order_of_checks),
 		T_ALL(test_overlaps),
 		T_ALL(test_anonymous_memory),
+		T_ALL(test_write_only_memory),
 		T_ALL(test_shared_memory),
 		T_ALL(test_reserved_terabyte),
 		T_ALL(test_memory_goes_away_under_a_mapping),

@@ -326,6 +326,26 @@ static void test_mmap(struct client *c)
 	assert_int_equal(map_error(c, PG, MAP_SHARED, REGION(200)), -EINVAL);
 }
 
+/* A device that reaches another's registers: type1 lets it, an IOMMUFD takes memory only. */
+static void test_bar_for_dma(struct client *c)
+{
+	struct vfio_region_info info = { .argsz = sizeof(info) };
+	const uint64_t iova = 0x1000000;
+	uint64_t size = PG;
+	void *bar;
+
+	assert_int_equal(do_ioctl(c->device, VFIO_DEVICE_GET_REGION_INFO, &info), 0);
+	bar = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, c->device, (off_t)info.offset);
+	assert_ptr_not_equal(bar, MAP_FAILED);
+	if (c->mode->compat || c->mode->native) {
+		assert_int_equal(map(c, RW, bar, iova, PG), -EFAULT);
+	} else {
+		assert_int_equal(map(c, RW, bar, iova, PG), 0);
+		assert_int_equal(unmap(c, 0, iova, &size), 0);
+	}
+	munmap(bar, PG);
+}
+
 static void test_mapped_registers(struct client *c)
 {
 	volatile uint32_t *regs = mmap(NULL, PG, PROT_READ | PROT_WRITE, MAP_SHARED, c->device, 0);
@@ -576,6 +596,7 @@ int main(void)
 		T_ALL(test_bar_access),
 		T_ALL(test_msix_table),
 		T_ALL(test_mmap),
+		T_ALL(test_bar_for_dma),
 		T_ALL(test_mapped_registers),
 		T_ALL(test_set_irqs_arguments),
 		T_ALL(test_single_eventfds),

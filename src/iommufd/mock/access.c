@@ -96,21 +96,17 @@ static struct file *new_file(bool pins)
 	return file;
 }
 
-/* Respond before the descriptor is given out, when it can still be taken back, and after. */
 static int install(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd, struct file *file)
 {
+	uint64_t at = ucmd->uptr + offsetof(struct iommu_test_cmd, create_access.out_access_fd);
 	int rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
 
 	if (rc) {
 		file_put(file);
 		return rc;
 	}
-	rc = ucmd->caller->ops->install(ucmd->caller, file, O_CLOEXEC);
-	if (rc < 0)
-		return -ENOMEM;
-	cmd->create_access.out_access_fd = (uint32_t)rc;
-	(void)iommufd_ucmd_respond(ucmd, sizeof(*cmd));
-	return 0;
+	rc = ucmd->caller->ops->install_at(ucmd->caller, file, O_CLOEXEC, at);
+	return rc == -EMFILE ? -ENOMEM : rc;
 }
 
 int mock_test_create_access(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd)

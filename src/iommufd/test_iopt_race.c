@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Threads that map, copy, unmap, pin, read, and attach domains, all on the same two IO page tables, and one
+ * that revokes nothing but asks for everything. What each answers depends on the others; that nothing is lost
+ * shows in the end, and what races, under TSan.
+ */
+#include "iommufd/test_iopt.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+
+#define TABLES  2
+#define WORKERS 4
+#define STEPS   5000
+#define PAGES   64
+
+static struct iommu_params params;
+static struct iommufd_ctx *ctx;
+static struct mm *mm;
+static char *memory;
+static struct iommufd_ioas *ioas[TABLES];
+
+struct worker {
+	pthread_t thread;
+	uint64_t seed;
+	struct iommufd_access *access;
+	pthread_mutex_t lock; /* of the pin; taken by who unmaps, too */
+	uint64_t pinned_at, pinned_len;
+	unsigned int done; /* what succeeded */
+};
+
+static uint64_t rnd(struct worker *w, uint64_t below)
+{
+	w->seed ^= w->seed << 13;
+	w->seed ^= w->seed >> 7;
+	w->seed ^= w->seed << 17;
+	return w->seed % below;
+}
+
+static struct io_pagetable *any_table(struct worker *w)
+{
+	return &ioas[rnd(w, TABLES)]->iopt;
+}
+
+static uint64_t any_iova(struct worker *w)
+{
+	return (1 + rnd(w, PAGES)) * PG;
+}
+
+static int map(struct worker *w)
+{
+	uint64_t iova = any_iova(w), len = (1 + rnd(w, 4)) * PG;
+
+	return iopt_map_user_pages(ctx, any_table(w), mm, &iova,
+				   (uint64_t)(uintptr_t)memory + rnd(w, PAGES - 4) * PG, len, RW,
+				   rnd(w, 2) ? IOPT_ALLOC_IOVA : 0);
+}
+
+static int copy(struct worker *w)
+{
+	uint64_t iova = any_iova(w);
+
+	return iopt_copy(any_table(w), &iova, any_table(w), any_iova(w), PG, IOMMU_READ,
+			 rnd(w, 2) ? IOPT_ALLOC_IOVA : 0);
+}
+
+static int unmap(struct worker *w)
+{
+	uint64_t unmapped;
+
+	if (!rnd(w, 20))
+		return iopt_unmap_all(any_table(w), &unmapped);
+	return iopt_unmap_iova(any_table(w), any_iova(w), (1 + rnd(w, 8)) * PG, &unmapped);
+}
+
+static int attach(struct worker *w)
+{
+	struct io_pagetable *iopt = any_table(w);
+	struct test_domain domain;
+	int ret;
+
+	test_domain_init(&domain, PG);
+	ret = iopt_table_add_domain(iopt, &domain.base);
+	if (!ret) {
+		map(w);
+		iopt_table_remove_domain(iopt, &domain.base);
+	}
+	assert_int_equal(domain.maps.count, 0);
+	range_map_destroy(&domain.maps);
+	return ret;
+}
+
+/* Under w->lock. */
+static void unpin(struct worker *w)
+{
+	if (w->pinned_len)
+		iommufd_access_unpin_pages(w->access, w->pinned_at, w->pinned_len);
+	w->pinned_len = 0;
+}
+
+static int pin(struct worker *w)
+{
+	uint64_t iova = any_iova(w), len = (1 + rnd(w, 2)) * PG;
+	struct iommufd_page pages[2];
+	int ret;
+
+	pthread_mutex_lock(&w->lock);
+	unpin(w);
+	ret = iommufd_access_pin_pages(w->access, iova, len, pages, 0);
+	if (!ret) {
+		w->pinned_at = iova;
+		w->pinned_len = len;
+	}
+	pthread_mutex_unlock(&w->lock);
+	return ret;
+}
+
+static void told(void *data, uint64_t iova, uint64_t length)
+{
+	struct worker *w = data;
+
+	pthread_mutex_lock(&w->lock);
+	if (w->pinned_at <= iova + (length - 1) && w->pinned_at + w->pinned_len > iova)
+		unpin(w);
+	pthread_mutex_unlock(&w->lock);
+}
+
+static const struct iommufd_access_ops access_ops = { .needs_pin_pages = true, .unmap = told };
+
+static int move(struct worker *w)
+{
+	return iommufd_access_replace(w->access, ioas[rnd(w, TABLES)]->obj.id);
+}
+
+static int rw(struct worker *w)
+{
+	char buf[2 * PG];
+
+	return iommufd_access_rw(w->access, any_iova(w) + rnd(w, PG), buf, 1 + rnd(w, sizeof(buf) - 1), 0);
+}
+
+static void count_range(void *arg, uint64_t start, uint64_t last)
+{
+	*(unsigned int *)arg += start <= last;
+}
+
+static int ask(struct worker *w)
+{
+	struct io_pagetable *iopt = any_table(w);
+	unsigned int ranges = 0;
+	char text[200];
+
+	iopt_iova_ranges(iopt, count_range, &ranges);
+	iopt_describe(iopt, any_iova(w), text, sizeof(text));
+	assert_true(ranges && text[0]);
+#ifdef UVFIO_IOMMUFD_TEST
+	iopt_test_pins(mm, (uint64_t)(uintptr_t)memory);
+#endif
+	return 0;
+}
+
+static void *work(void *arg)
+{
+	static int (*const steps[])(struct worker * w) = { map,    map, map, copy, copy, unmap, unmap,
+							   attach, pin, pin, rw,   ask,  move };
+	struct worker *w = arg;
+
+	for (int i = 0; i < STEPS; i++)
+		w->done += !steps[rnd(w, ARRAY_SIZE(steps))](w);
+	return NULL;
+}
+
+static void start(struct worker *w, uint64_t n)
+{
+	uint32_t id;
+
+	*w = (struct worker){ .seed = 88172645463325252u * (n + 1) };
+	pthread_mutex_init(&w->lock, NULL);
+	assert_int_equal(iommufd_access_create(ctx, &access_ops, w, &w->access, &id), 0);
+	assert_int_equal(iommufd_access_attach(w->access, ioas[0]->obj.id), 0);
+}
+
+static void test_threads(void **state)
+{
+	struct worker workers[WORKERS];
+	struct file *file;
+
+	(void)state;
+	iommu_params_default(&params);
+	assert_int_equal(iommufd_open(&params, false, O_RDWR, &file), 0);
+	ctx = file->priv;
+	mm = mm_self();
+	memory = test_memory(PAGES);
+	for (unsigned int i = 0; i < TABLES; i++) {
+		assert_int_equal(iommufd_ioas_alloc(ctx, &ioas[i]), 0);
+		iommufd_object_finalize(ctx, &ioas[i]->obj);
+	}
+	for (uint64_t i = 0; i < WORKERS; i++)
+		start(&workers[i], i);
+	for (unsigned int i = 0; i < WORKERS; i++)
+		pthread_create(&workers[i].thread, NULL, work, &workers[i]);
+	for (unsigned int i = 0; i < WORKERS; i++) {
+		pthread_join(workers[i].thread, NULL);
+		assert_true(workers[i].done > STEPS / 10);
+	}
+	for (unsigned int i = 0; i < WORKERS; i++)
+		iommufd_access_destroy(workers[i].access); /* tells it to let go of its pin */
+	assert_int_equal(mm->pinned_pages, 0);
+	file_put(file);
+	mm_put(mm);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_threads),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
