@@ -127,6 +127,8 @@ static void test_unknown_requests(void **state)
 	assert_int_equal(call(*state, _IO(IOMMUFD_TYPE, 0xff), &cmd), -ENOTTY);
 	assert_int_equal(call(*state, _IOWR(IOMMUFD_TYPE, IOMMUFD_CMD_DESTROY, cmd), &cmd), -ENOTTY);
 	assert_int_equal(call(*state, _IO('k', IOMMUFD_CMD_DESTROY), &cmd), -ENOTTY);
+	assert_int_equal(call(*state, _IO('k', IOMMUFD_CMD_DESTROY), NULL), -EFAULT);
+	assert_int_equal(call(*state, VFIO_DEVICE_GET_INFO, NULL), -ENOTTY);
 	assert_int_equal(call(*state, VFIO_DEVICE_GET_INFO, &cmd), -ENOTTY);
 	assert_int_equal(call(*state, VFIO_GET_API_VERSION, NULL), VFIO_API_VERSION);
 }
