@@ -273,7 +273,6 @@ void iommufd_emulated_dev_init(struct iommufd_emulated_dev *dev, struct iommu_de
 			.name = iommu_dev->name,
 			.dirty_tracking = params->dirty_tracking,
 			.enforce_coherency = params->coherent,
-			.pci = true,
 		},
 		.iommu_dev = iommu_dev,
 		.params = params,

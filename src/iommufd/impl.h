@@ -210,7 +210,6 @@ int iommufd_viommu_alloc_hwpt_nested(struct iommufd_viommu *viommu, struct iommu
 				     uint32_t flags, const struct iommufd_user_data *data,
 				     struct iommufd_hw_pagetable **hwpt);
 void iommufd_hwpt_nested_destroy(struct iommufd_object *obj);
-void iommufd_hwpt_nested_abort(struct iommufd_object *obj);
 int iommufd_hwpt_alloc(struct iommufd_ucmd *ucmd);
 int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd);
 int iommufd_hwpt_get_dirty_bitmap(struct iommufd_ucmd *ucmd);
