@@ -147,5 +147,8 @@ struct iommufd_emulated_dev {
 };
 void iommufd_emulated_dev_init(struct iommufd_emulated_dev *dev, struct iommu_dev *iommu_dev,
 			       struct iommu_group *group, const struct iommu_params *params);
+/* The registers that say what the emulated IOMMU can do. */
+uint64_t iommufd_emulated_cap(const struct iommu_params *params);
+uint64_t iommufd_emulated_ecap(const struct iommu_params *params);
 
 #endif
