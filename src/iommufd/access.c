@@ -179,7 +179,7 @@ static struct iommufd_access *lock_access(struct io_pagetable *iopt, uint32_t *l
 	pthread_mutex_lock(&iopt->accesses_lock);
 	for (; *list_id < iopt->max_accesses; ++*list_id) {
 		access = iopt->accesses[*list_id];
-		if (access && !is_internal(access) && iommufd_lock_obj(&access->obj))
+		if (access && !is_internal(access) && iommufd_lock_listed_obj(access->ctx, &access->obj))
 			break;
 		access = NULL;
 	}

@@ -75,10 +75,10 @@ static int set_device(struct iommufd_device *idev, uint32_t pasid, struct iommuf
 	const struct iommufd_hw_dev *dev = idev->dev;
 	int rc;
 
-	if (!concerned(idev, pasid))
-		return 0;
 	if (hwpt && hwpt->domain->owner != dev->ops)
 		return WHY(-EINVAL, "HWPT %u was made for other hardware than %s", hwpt->obj.id, dev->name);
+	if (!concerned(idev, pasid))
+		return 0;
 	if (hwpt && pasid && pasid >> dev->max_pasid_log2)
 		return WHY(-EINVAL, "PASID %u: %s has %u bits of them", pasid, dev->name,
 			   dev->max_pasid_log2);

@@ -39,7 +39,7 @@ static int change_to_existing(struct iommufd_device *idev, uint32_t pasid, struc
 		struct iommufd_object *obj = &paging->common.obj;
 		int rc;
 
-		if (!paging->auto_domain || !iommufd_lock_obj(obj))
+		if (!paging->auto_domain || !iommufd_lock_listed_obj(idev->ctx, obj))
 			continue;
 		rc = change(idev, pasid, &paging->common, old);
 		if (!rc) {

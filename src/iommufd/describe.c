@@ -213,7 +213,8 @@ static void fault_queue_alloc(struct text *t, const void *arg)
 {
 	const struct iommu_fault_alloc *cmd = arg;
 
-	say_flags(t, cmd->flags, NULL, 0);
+	if (cmd->flags)
+		say(t, "flags=0x%x ", cmd->flags);
 	say(t, "-> fault=%u fd=%d", cmd->out_fault_id, (int)cmd->out_fault_fd);
 }
 

@@ -58,10 +58,6 @@ void iommufd_object_forked(void *arg, struct iommufd_object *obj)
 	case IOMMUFD_OBJ_ACCESS:
 		pthread_mutex_init(&((struct iommufd_access *)obj)->ioas_lock, NULL);
 		break;
-	case IOMMUFD_OBJ_HW_QUEUE:
-		if (((struct iommufd_hw_queue *)obj)->access)
-			pthread_mutex_init(&((struct iommufd_hw_queue *)obj)->access->ioas_lock, NULL);
-		break;
 	case IOMMUFD_OBJ_FAULT:
 		pthread_mutex_init(&((struct iommufd_fault *)obj)->mutex, NULL);
 		iommufd_eventq_forked((struct iommufd_eventq *)obj);

@@ -44,8 +44,8 @@ struct iommufd_user_data {
 };
 /*
  * Copy a structure of size bytes that the driver knows as type; min_len: up to its last member of the first
- * version. As the kernel's iommu_copy_struct_from_user(): -EINVAL other type or too short, -E2BIG bytes
- * behind it that are not zero, -EFAULT.
+ * version. As the kernel's iommu_copy_struct_from_user(): -EINVAL another type, too short, or longer than
+ * size; -EFAULT. What the caller's lacks is zero.
  */
 int iommufd_copy_user_data(void *dst, const struct iommufd_user_data *data, uint32_t type, size_t size,
 			   size_t min_len);
@@ -135,7 +135,6 @@ struct iommufd_hw_dev {
 	const char *name;       /* for traces */
 	bool dirty_tracking;    /* IOMMU_HW_CAP_DIRTY_TRACKING, IOMMU_HWPT_ALLOC_DIRTY_TRACKING is legal */
 	bool enforce_coherency; /* IOMMU_CAP_ENFORCE_CACHE_COHERENCY */
-	bool pci;               /* PASIDs are announced for PCI devices */
 	bool ats;               /* else IOMMU_HW_CAP_PCI_ATS_NOT_SUPPORTED is reported */
 	unsigned int max_pasid_log2; /* 0: no PASID */
 };
@@ -148,5 +147,8 @@ struct iommufd_emulated_dev {
 };
 void iommufd_emulated_dev_init(struct iommufd_emulated_dev *dev, struct iommu_dev *iommu_dev,
 			       struct iommu_group *group, const struct iommu_params *params);
+/* The registers that say what the emulated IOMMU can do. */
+uint64_t iommufd_emulated_cap(const struct iommu_params *params);
+uint64_t iommufd_emulated_ecap(const struct iommu_params *params);
 
 #endif

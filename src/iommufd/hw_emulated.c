@@ -211,7 +211,7 @@ static unsigned int emulated_reserved(struct iommufd_hw_dev *hw, struct iommu_ra
 }
 
 /* The capability register: what it says of address width, page sizes, and how it flushes. */
-static uint64_t vtd_cap(const struct iommu_params *params)
+uint64_t iommufd_emulated_cap(const struct iommu_params *params)
 {
 	uint64_t cap = 6 /* 64K domains */ | BIT64(22) /* zero length reads */ |
 		       (uint64_t)0x20 << 24 /* fault record */ | BIT64(39) /* flushes of pages */ |
@@ -229,7 +229,7 @@ static uint64_t vtd_cap(const struct iommu_params *params)
 }
 
 /* The extended one. Marks for dirty pages exist in scalable mode only, with second-stage tables. */
-static uint64_t vtd_ecap(const struct iommu_params *params)
+uint64_t iommufd_emulated_ecap(const struct iommu_params *params)
 {
 	uint64_t ecap = BIT64(0) /* coherent walks */ | BIT64(1) /* queued invalidation */ |
 			(uint64_t)0x50 << 8 /* IOTLB registers */;
@@ -245,7 +245,8 @@ static uint64_t vtd_ecap(const struct iommu_params *params)
 static int emulated_hw_info(struct iommufd_hw_dev *hw, uint32_t *type, void *buf, size_t *len)
 {
 	const struct iommu_params *params = to_dev(hw)->params;
-	struct iommu_hw_info_vtd info = { .cap_reg = vtd_cap(params), .ecap_reg = vtd_ecap(params) };
+	struct iommu_hw_info_vtd info = { .cap_reg = iommufd_emulated_cap(params),
+					  .ecap_reg = iommufd_emulated_ecap(params) };
 
 	if (*type != IOMMU_HW_INFO_TYPE_DEFAULT && *type != IOMMU_HW_INFO_TYPE_INTEL_VTD)
 		return WHY(-EOPNOTSUPP, "data of type %u: the emulated IOMMU is an Intel VT-d", *type);
@@ -273,7 +274,6 @@ void iommufd_emulated_dev_init(struct iommufd_emulated_dev *dev, struct iommu_de
 			.name = iommu_dev->name,
 			.dirty_tracking = params->dirty_tracking,
 			.enforce_coherency = params->coherent,
-			.pci = true,
 		},
 		.iommu_dev = iommu_dev,
 		.params = params,

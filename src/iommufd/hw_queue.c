@@ -217,7 +217,7 @@ static int plan_mapping(struct iommufd_ctx *ctx, struct mmap_plan *plan)
 	immap = range.value;
 	if (immap->offset != plan->offset || immap->length != plan->length)
 		return -ENXIO;
-	if (!iommufd_lock_obj(&immap->owner->obj)) /* is going */
+	if (!iommufd_lock_listed_obj(ctx, &immap->owner->obj)) /* is going */
 		return -ENXIO;
 	plan->holder = new_holder(immap->owner);
 	iommufd_put_object(ctx, &immap->owner->obj);

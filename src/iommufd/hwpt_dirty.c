@@ -3,8 +3,9 @@
  * Dirty pages of a HWPT, as a bitmap in the caller's memory.
  *
  * Bit n stands for the page_size bytes at iova + n * page_size. Bits are set, never cleared: the caller
- * collects. Its bitmap may be huge and mostly clean, so only words with a bit to set are touched, a window
- * of them at a time.
+ * collects. Its bitmap may be huge and mostly clean, and it may end anywhere: a page of it at a time is
+ * looked at, when that has a bit to set, and no byte is written before the first one that gets a bit, or
+ * behind the last.
  */
 #include "iommufd/impl.h"
 
@@ -12,59 +13,72 @@
 
 #include <string.h>
 
-#define WINDOW_WORDS 512
-
 struct dirty_bitmap {
 	const struct caller *caller;
 	uint64_t iova;
-	unsigned int shift;           /* of a bit's bytes */
-	uint64_t uptr;                /* of bit 0 */
-	uint64_t last_word;           /* of the whole bitmap */
-	uint64_t first, nr;           /* the window: words */
-	uint64_t words[WINDOW_WORDS]; /* what it has */
+	unsigned int shift; /* of a bit's bytes */
+	uint64_t uptr;      /* of bit 0 */
+	uint64_t last_byte; /* of the whole bitmap */
 	int error;
+	/* The window: nr bytes from first on, of which those in [from, end) are to be written. */
+	uint64_t first, nr, from, end;
+	unsigned char bytes[UVFIO_PAGE_SIZE];
 };
 
 static void write_window(struct dirty_bitmap *bitmap)
 {
-	if (bitmap->nr && !bitmap->error)
-		bitmap->error = copy_out(bitmap->caller, bitmap->uptr + bitmap->first * 8, bitmap->words,
-					 bitmap->nr * 8);
+	if (bitmap->from < bitmap->end && !bitmap->error)
+		bitmap->error = copy_out(bitmap->caller, bitmap->uptr + bitmap->first + bitmap->from,
+					 bitmap->bytes + bitmap->from, bitmap->end - bitmap->from);
 	bitmap->nr = 0;
 }
 
-/* The last window is no longer than the bitmap: what follows is not the caller's to give. */
-static void read_window(struct dirty_bitmap *bitmap, uint64_t word)
+/* From that byte to the end of its page, or of the bitmap. */
+static void read_window(struct dirty_bitmap *bitmap, uint64_t byte)
 {
-	uint64_t nr = MIN(bitmap->last_word - word, (uint64_t)WINDOW_WORDS - 1) + 1;
+	uint64_t room = UVFIO_PAGE_SIZE - (bitmap->uptr + byte) % UVFIO_PAGE_SIZE;
+	uint64_t nr = MIN(bitmap->last_byte - byte, room - 1) + 1;
 
 	write_window(bitmap);
-	if (bitmap->error)
-		return;
-	bitmap->error = copy_in(bitmap->caller, bitmap->words, bitmap->uptr + word * 8, nr * 8);
-	bitmap->first = word;
-	bitmap->nr = bitmap->error ? 0 : nr;
+	if (!bitmap->error)
+		bitmap->error = copy_in(bitmap->caller, bitmap->bytes, bitmap->uptr + byte, nr);
+	bitmap->first = byte;
+	bitmap->nr = nr;
+	bitmap->from = nr;
+	bitmap->end = 0;
 }
 
-/* Set bits [from, to] of the word. */
-static void set_word(uint64_t *word, unsigned int from, unsigned int to)
+/* Set the window's bits [from, last]. */
+static void set_bits(struct dirty_bitmap *bitmap, uint64_t from, uint64_t last)
 {
-	*word |= UINT64_MAX << from & UINT64_MAX >> (63 - to);
+	unsigned char *byte = &bitmap->bytes[from / 8], *last_byte = &bitmap->bytes[last / 8];
+	unsigned char upper = (unsigned char)(0xff << from % 8),
+		      lower = (unsigned char)(0xff >> (7 - last % 8));
+
+	if (byte == last_byte) {
+		*byte |= upper & lower;
+	} else {
+		*byte |= upper;
+		memset(byte + 1, 0xff, (size_t)(last_byte - byte) - 1);
+		*last_byte |= lower;
+	}
+	bitmap->from = MIN(bitmap->from, from / 8);
+	bitmap->end = MAX(bitmap->end, last / 8 + 1);
 }
 
 static void set_dirty(void *arg, uint64_t iova, uint64_t size)
 {
 	struct dirty_bitmap *bitmap = arg;
 	uint64_t bit = (iova - bitmap->iova) >> bitmap->shift;
-	uint64_t last = (iova - bitmap->iova + (size - 1)) >> bitmap->shift;
+	uint64_t last = (iova - bitmap->iova + (size - 1)) >> bitmap->shift, end;
 
-	for (uint64_t word = bit / 64; word <= last / 64 && !bitmap->error; word++) {
-		if (!bitmap->nr || word < bitmap->first || word - bitmap->first >= bitmap->nr)
-			read_window(bitmap, word);
-		if (!bitmap->error)
-			set_word(&bitmap->words[word - bitmap->first],
-				 word == bit / 64 ? (unsigned int)bit % 64 : 0,
-				 word == last / 64 ? (unsigned int)last % 64 : 63);
+	for (; bit <= last; bit = end + 1) {
+		if (!bitmap->nr || bit / 8 < bitmap->first || bit / 8 - bitmap->first >= bitmap->nr)
+			read_window(bitmap, bit / 8);
+		if (bitmap->error)
+			return;
+		end = MIN(last, (bitmap->first + bitmap->nr) * 8 - 1);
+		set_bits(bitmap, bit - bitmap->first * 8, end - bitmap->first * 8);
 	}
 }
 
@@ -123,7 +137,7 @@ static int get_bitmap(struct iommufd_ucmd *ucmd, struct iommufd_hwpt_paging *pag
 	};
 	int rc;
 
-	bitmap.last_word = ((cmd->length - 1) >> bitmap.shift) / 64;
+	bitmap.last_byte = ((cmd->length - 1) >> bitmap.shift) / 8;
 	rc = iopt_read_dirty(&paging->ioas->iopt, paging->common.domain, cmd->iova, cmd->length,
 			     cmd->page_size, cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, set_dirty,
 			     &bitmap);

@@ -19,11 +19,6 @@ void iommufd_hwpt_nested_destroy(struct iommufd_object *obj)
 	iommufd_object_unuse(nested->viommu ? &nested->viommu->obj : &nested->parent->common.obj);
 }
 
-void iommufd_hwpt_nested_abort(struct iommufd_object *obj)
-{
-	iommufd_hwpt_nested_destroy(obj);
-}
-
 static int check_nested_flags(uint32_t flags, const struct iommufd_user_data *data)
 {
 	if (flags & ~(uint32_t)(IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID))

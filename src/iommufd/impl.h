@@ -111,7 +111,8 @@ void iommufd_object_abort_and_destroy(struct iommufd_ctx *ctx, struct iommufd_ob
 void *iommufd_get_object(struct iommufd_ctx *ctx, uint32_t id, enum iommufd_object_type type);
 void iommufd_put_object(struct iommufd_ctx *ctx, struct iommufd_object *obj);
 /* The same for one that is known to be there: in a list whose lock is held. False: it is going. */
-bool iommufd_lock_obj(struct iommufd_object *obj);
+bool iommufd_lock_listed_obj(struct iommufd_ctx *ctx, struct iommufd_object *obj);
+bool iommufd_lock_obj(struct iommufd_object *obj); /* the lock of ids is held */
 /* One more user; obj is kept by something. */
 static inline void iommufd_object_use(struct iommufd_object *obj)
 {
@@ -209,7 +210,6 @@ int iommufd_viommu_alloc_hwpt_nested(struct iommufd_viommu *viommu, struct iommu
 				     uint32_t flags, const struct iommufd_user_data *data,
 				     struct iommufd_hw_pagetable **hwpt);
 void iommufd_hwpt_nested_destroy(struct iommufd_object *obj);
-void iommufd_hwpt_nested_abort(struct iommufd_object *obj);
 int iommufd_hwpt_alloc(struct iommufd_ucmd *ucmd);
 int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd);
 int iommufd_hwpt_get_dirty_bitmap(struct iommufd_ucmd *ucmd);

@@ -3,6 +3,7 @@
  * /dev/iommu: an open of it is a context; here are its life, the table of its ioctls, and that of the types
  * of its objects. The context lives as long as its file; who needs it keeps the file open.
  */
+#include "base/trace.h"
 #include "base/why.h"
 #include "iommufd/describe.h"
 #include "iommufd/impl.h"
@@ -97,6 +98,26 @@ static const struct ioctl_row rows[] = {
 #endif
 };
 
+static bool is_known(uint32_t cmd)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (rows[i].cmd == cmd)
+			return true;
+	return false;
+}
+
+/* Every structure begins with its size, which is read before the request is looked up. */
+static long unknown(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
+{
+	uint64_t start = trace_on(TRACE_IOCTL) ? trace_now() : 0;
+	uint32_t size;
+	long rc = copy_in(caller, &size, arg, sizeof(size)) ? -EFAULT : -ENOTTY;
+
+	if (start)
+		ioctl_trace_foreign(file, cmd, start, rc, NULL);
+	return rc;
+}
+
 /* What is not in the range of the numbers is VFIO's, whatever its type. */
 static long iommufd_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {
@@ -104,6 +125,8 @@ static long iommufd_ioctl(struct file *file, const struct caller *caller, uint32
 
 	if (nr < IOMMUFD_CMD_BASE || nr > LAST_CMD)
 		return iommufd_vfio_ioctl(file->priv, file, caller, cmd, arg);
+	if (!is_known(cmd))
+		return unknown(file, caller, cmd, arg);
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
 
@@ -114,8 +137,7 @@ const struct iommufd_object_ops iommufd_object_ops[IOMMUFD_OBJ_MAX] = {
 				 .destroy = iommufd_device_destroy },
 	[IOMMUFD_OBJ_HWPT_PAGING] = { .destroy = iommufd_hwpt_paging_destroy,
 				      .abort = iommufd_hwpt_paging_abort },
-	[IOMMUFD_OBJ_HWPT_NESTED] = { .destroy = iommufd_hwpt_nested_destroy,
-				      .abort = iommufd_hwpt_nested_abort },
+	[IOMMUFD_OBJ_HWPT_NESTED] = { .destroy = iommufd_hwpt_nested_destroy },
 	[IOMMUFD_OBJ_IOAS] = { .destroy = iommufd_ioas_destroy },
 	[IOMMUFD_OBJ_ACCESS] = { .destroy = iommufd_access_destroy_object },
 	[IOMMUFD_OBJ_FAULT] = { .destroy = iommufd_fault_destroy },

@@ -219,6 +219,7 @@ static bool inc_not_zero(_Atomic uint32_t *count)
 	return false;
 }
 
+/* Under the lock: who waits for the end of calls must not find a user that only looks. */
 bool iommufd_lock_obj(struct iommufd_object *obj)
 {
 	if (!inc_not_zero(&obj->users))
@@ -227,6 +228,16 @@ bool iommufd_lock_obj(struct iommufd_object *obj)
 		return true;
 	atomic_fetch_sub(&obj->users, 1);
 	return false;
+}
+
+bool iommufd_lock_listed_obj(struct iommufd_ctx *ctx, struct iommufd_object *obj)
+{
+	bool locked;
+
+	pthread_mutex_lock(&ctx->ids->lock);
+	locked = iommufd_lock_obj(obj);
+	pthread_mutex_unlock(&ctx->ids->lock);
+	return locked;
 }
 
 void *iommufd_get_object(struct iommufd_ctx *ctx, uint32_t id, enum iommufd_object_type type)

@@ -42,7 +42,9 @@ static int rlimit_mode(struct iommufd_ucmd *ucmd)
 		return WHY(-EOPNOTSUPP, "RLIMIT_MODE is of the whole file: object_id is 0");
 	switch (cmd->op) {
 	case IOMMU_OPTION_OP_GET:
+		pthread_rwlock_rdlock(&ucmd->ctx->ioas_creation_lock);
 		cmd->val64 = ucmd->ctx->account_mode == IOPT_ACCOUNT_MM;
+		pthread_rwlock_unlock(&ucmd->ctx->ioas_creation_lock);
 		return 0;
 	case IOMMU_OPTION_OP_SET:
 		if (!may_choose_limit(ucmd))

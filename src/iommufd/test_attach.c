@@ -396,6 +396,9 @@ static void test_pasid_of_none(void **state)
 	tagged = (uint32_t)hwpt_new(b, A, ioas, IOMMU_HWPT_ALLOC_PASID);
 	assert_int_equal(attach_pasid(b, A, 1, tagged), tagged);
 	assert_int_equal(translated_by_pasid(b, A, 1), 0);
+	bind_dev(b, C);
+	assert_int_equal(attach_pasid(b, C, 1, tagged), -EINVAL); /* other hardware, all the same */
+	unbind_dev(b, C);
 	assert_int_equal(destroy(b, tagged), -EBUSY);
 	detach_pasid(b, A, 1);
 	unbind_dev(b, A);

@@ -238,7 +238,6 @@ int bench_setup(void **state)
 			.group = &b->groups[i == A || i == B ? 0 : i - 1],
 			.name = names[i],
 			.dirty_tracking = i != C,
-			.pci = true,
 			.max_pasid_log2 = i == D ? PASID_BITS : 0,
 		};
 	assert_int_equal(iommufd_open(&b->params, false, O_RDWR, &b->file), 0);

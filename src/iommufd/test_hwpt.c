@@ -403,6 +403,29 @@ static void test_dirty_large(void **state)
 	untrack(b);
 }
 
+/* Only what has a bit to set is touched: what is around it may be no memory, or somebody else's. */
+static void test_dirty_edges(void **state)
+{
+	struct bench *b = *state;
+	uint32_t ioas = ioas_new(b), hwpt;
+	unsigned char *page = mmap(NULL, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	unsigned char *last = page + PG - 1;
+
+	assert_int_equal(map(b, ioas, BASE, MEM_PAGES), 0);
+	hwpt = tracked(b, ioas);
+	mprotect(page + PG, PG, PROT_NONE);
+	set_dirty(b, BASE + 3 * PG, PG); /* eight pages: a byte */
+	assert_int_equal(bitmap(b, hwpt, BASE, 8 * PG, PG, 0, last), 0);
+	assert_int_equal(*last, 8);
+	set_dirty(b, BASE, PG); /* the rest of the bitmap is clean */
+	assert_int_equal(bitmap(b, hwpt, BASE, MEM_PAGES * PG, PG, 0, last), 0);
+	assert_int_equal(*last, 9);
+	set_dirty(b, BASE, 9 * PG);
+	assert_int_equal(bitmap(b, hwpt, BASE, MEM_PAGES * PG, PG, 0, last), -EFAULT);
+	munmap(page, 2 * PG);
+	untrack(b);
+}
+
 /* ---- failures everywhere */
 
 #ifdef UVFIO_IOMMUFD_TEST
@@ -445,7 +468,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_alloc_errors), T(test_alloc_fault), T(test_nested),       T(test_nested_window),
 		T(test_invalidate),   T(test_hw_info),     T(test_dirty_errors), T(test_dirty_bits),
-		T(test_dirty_keep),   T(test_dirty_start), T(test_dirty_large),
+		T(test_dirty_keep),   T(test_dirty_start), T(test_dirty_large),  T(test_dirty_edges),
 #ifdef UVFIO_IOMMUFD_TEST
 		T(test_failpoints),
 #endif

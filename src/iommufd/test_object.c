@@ -52,7 +52,10 @@ static void ioas_destroy(struct iommufd_object *obj)
 	destroyed++;
 }
 
+static void listed_destroy(struct iommufd_object *obj);
+
 const struct iommufd_object_ops iommufd_object_ops[IOMMUFD_OBJ_MAX] = {
+	[IOMMUFD_OBJ_ACCESS] = { .destroy = listed_destroy },
 	[IOMMUFD_OBJ_DEVICE] = { .pre_destroy = thing_pre_destroy, .destroy = thing_destroy },
 	[IOMMUFD_OBJ_VDEVICE] = { .destroy = thing_destroy, .abort = thing_abort },
 	[IOMMUFD_OBJ_IOAS] = { .destroy = ioas_destroy },
@@ -373,6 +376,66 @@ static void test_lookup_races_destroy(void **state)
 	assert_true(iommufd_ids_empty(race.ctx));
 }
 
+/* A list of things that is not the table, as an IOAS has one of its accesses. */
+static struct {
+	pthread_mutex_t lock;
+	struct thing *thing;
+} list = { PTHREAD_MUTEX_INITIALIZER, NULL };
+
+static void list_set(struct thing *thing)
+{
+	pthread_mutex_lock(&list.lock);
+	list.thing = thing;
+	pthread_mutex_unlock(&list.lock);
+}
+
+static void listed_destroy(struct iommufd_object *obj)
+{
+	(void)obj;
+	list_set(NULL);
+	destroyed++;
+}
+
+static void *use_what_is_listed(void *arg)
+{
+	struct race *race = arg;
+	struct thing *thing;
+
+	while (!race->stop) {
+		pthread_mutex_lock(&list.lock);
+		thing = list.thing;
+		if (thing && !iommufd_lock_listed_obj(race->ctx, &thing->obj))
+			thing = NULL;
+		pthread_mutex_unlock(&list.lock);
+		if (!thing)
+			continue;
+		race->held++;
+		iommufd_put_object(race->ctx, &thing->obj);
+	}
+	return NULL;
+}
+
+/* Who only finds out that an object is going does not keep it. */
+static void test_destroy_of_listed(void **state)
+{
+	struct race race = { .ctx = *state };
+	struct thing *thing;
+	pthread_t thread;
+	int made = 0;
+
+	assert_int_equal(pthread_create(&thread, NULL, use_what_is_listed, &race), 0);
+	while (destroyed == made && (made < 20000 || race.held < 100)) {
+		thing = make(race.ctx, IOMMUFD_OBJ_ACCESS);
+		iommufd_object_use(&thing->obj);
+		list_set(thing);
+		iommufd_object_destroy_user(race.ctx, &thing->obj);
+		made++;
+	}
+	race.stop = true;
+	pthread_join(thread, NULL);
+	assert_int_equal(destroyed, made);
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 
 int main(void)
@@ -391,6 +454,7 @@ int main(void)
 #endif
 		TEST(test_destroy_waits_for_calls),
 		TEST(test_lookup_races_destroy),
+		TEST(test_destroy_of_listed),
 	};
 
 	return cmocka_run_group_tests_name("iommufd_object", tests, NULL, NULL);

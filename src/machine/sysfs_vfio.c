@@ -48,15 +48,15 @@ void erase_group(const struct machine_group *group, struct tree *tree)
 	tree_erase(tree, path);
 }
 
-/* An Intel IOMMU; bits 21:16 of cap hold the IOVA width less one (MGAW), which some clients look at. */
+/* An Intel IOMMU. */
 static void write_iommu(const struct uvfio_machine *machine, struct tree *tree)
 {
 	static const char dir[] = "sys/devices/virtual/iommu/dmar0";
 
-	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/cap", 0444, "%x",
-		  (machine->config.iommu.width - 1) << 16);
-	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/ecap", 0444, "%x",
-		  machine->config.iommu.coherent ? 1u : 0u);
+	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/cap", 0444, "%llx",
+		  (unsigned long long)iommufd_emulated_cap(&machine->config.iommu));
+	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/ecap", 0444, "%llx",
+		  (unsigned long long)iommufd_emulated_ecap(&machine->config.iommu));
 	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/version", 0444, "1:0");
 	tree_text(tree, "sys/devices/virtual/iommu/dmar0/intel-iommu/address", 0444, "fed90000");
 	tree_link(tree, "sys/class/iommu/dmar0", dir);

@@ -521,7 +521,8 @@ static void test_tree_groups(void **state)
 		    "MAJOR=10\nMINOR=196\nDEVNAME=vfio/vfio\nDEVMODE=0666\n");
 	assert_text("sys/module/vfio/parameters/enable_unsafe_noiommu_mode", "N\n");
 	assert_text("sys/module/vfio_iommu_type1/parameters/dma_entry_limit", "65535\n");
-	assert_text("sys/devices/virtual/iommu/dmar0/intel-iommu/cap", "260000\n");
+	assert_text("sys/devices/virtual/iommu/dmar0/intel-iommu/cap", "c9008c20660206\n");
+	assert_text("sys/devices/virtual/iommu/dmar0/intel-iommu/ecap", "68000000501b\n");
 	assert_mode("dev/vfio/vfio", S_IFSOCK | 0666);
 	assert_mode("dev/vfio/9", S_IFSOCK | 0600);
 	assert_link("dev/char/10:196", "../vfio/vfio");
