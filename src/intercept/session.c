@@ -9,6 +9,7 @@
  * calls nothing of the program's.
  */
 #include "base/crash.h"
+#include "base/failpoint.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -220,6 +221,7 @@ static void in_child(void)
 	const struct wire_address *address;
 
 	owner = getpid();
+	failpoint_set(0);
 	pthread_mutex_init(&making, NULL);
 	self_caller.pid = owner;
 	fault_forked();
