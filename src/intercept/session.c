@@ -149,6 +149,7 @@ struct uvfio_machine *intercept_machine_if_made(void)
 
 void intercept_forget_machine(void)
 {
+	claims_forget();
 	atomic_store(&the_machine, NULL);
 }
 
