@@ -48,6 +48,10 @@ int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len);
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 /* The same; *io tells whether any of it is a BAR noted MM_IO. */
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
+/* The same; *bar tells whether any of it is a BAR, a trapped one or one of plain memory. */
+int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar);
+/* The name of the memfds that plain memory of BARs is in: by it a mapping of them is recognized. */
+#define MM_BAR_MEMFD "uvfio-bar"
 
 /*
  * The interposed memory calls report what they did to this process, after the fact:
