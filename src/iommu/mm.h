@@ -24,6 +24,18 @@ struct mm {
 		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
 };
 
+/* A page that is pinned: where it is in the memory of a process. */
+struct mm_page {
+	struct mm *mm; /* valid while pinned */
+	uint64_t va;
+	void *host; /* the page itself when it is this process's memory; NULL: use mm_read and mm_write */
+};
+
+static inline struct mm_page mm_page_at(struct mm *mm, uint64_t va)
+{
+	return (struct mm_page){ mm, va, mm->self ? (void *)(uintptr_t)va : NULL };
+}
+
 struct mm *mm_self(void); /* with a reference */
 /* 0; -ESRCH; -ENOMEM. The calling process's own id gives mm_self(). */
 int mm_of_pid(pid_t pid, struct mm **mm);

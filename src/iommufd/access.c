@@ -211,7 +211,7 @@ static int check_range(uint64_t iova, uint64_t length)
 }
 
 int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
-			     struct iommufd_page *pages, unsigned int flags)
+			     struct mm_page *pages, unsigned int flags)
 {
 	int rc;
 

@@ -33,7 +33,7 @@ void iommufd_hw_queue_destroy(struct iommufd_object *obj)
 		iommufd_object_unuse(&queue->viommu->obj);
 }
 
-static bool contiguous(const struct iommufd_page *pages, uint64_t nr)
+static bool contiguous(const struct mm_page *pages, uint64_t nr)
 {
 	for (uint64_t i = 1; i < nr; i++)
 		if (pages[i].mm != pages[0].mm || pages[i].va != pages[0].va + i * UVFIO_PAGE_SIZE)
@@ -42,10 +42,9 @@ static bool contiguous(const struct iommufd_page *pages, uint64_t nr)
 }
 
 /* Pin [first, +length), whose pages follow each other in memory: *base, where it begins. */
-static int pin_queue(struct iommufd_access *access, uint64_t first, uint64_t length,
-		     struct iommufd_page *base)
+static int pin_queue(struct iommufd_access *access, uint64_t first, uint64_t length, struct mm_page *base)
 {
-	struct iommufd_page *pages = iommufd_calloc(length / UVFIO_PAGE_SIZE, sizeof(*pages));
+	struct mm_page *pages = iommufd_calloc(length / UVFIO_PAGE_SIZE, sizeof(*pages));
 	int rc;
 
 	if (!pages)
@@ -61,7 +60,7 @@ static int pin_queue(struct iommufd_access *access, uint64_t first, uint64_t len
 }
 
 static int queue_access(struct iommufd_viommu *viommu, const struct iommu_hw_queue_alloc *cmd,
-			struct iommufd_access **access, struct iommufd_page *base)
+			struct iommufd_access **access, struct mm_page *base)
 {
 	uint64_t first = align_down(cmd->nesting_parent_iova, UVFIO_PAGE_SIZE), length;
 	uint64_t offset = cmd->nesting_parent_iova - first;
@@ -86,7 +85,7 @@ static int new_queue(struct iommufd_ucmd *ucmd, struct iommufd_viommu *viommu)
 {
 	struct iommu_hw_queue_alloc *cmd = ucmd->arg;
 	struct iommufd_hw_queue *queue;
-	struct iommufd_page base = { 0 };
+	struct mm_page base = { 0 };
 	struct iommufd_access *access;
 	size_t size;
 	int rc;

@@ -364,7 +364,7 @@ struct iommufd_viommu_ops {
 	size_t vdevice_size; /* 0: a plain struct iommufd_vdevice */
 	int (*vdevice_init)(struct iommufd_vdevice *vdev);
 	size_t (*get_hw_queue_size)(struct iommufd_viommu *viommu, uint32_t type);
-	int (*hw_queue_init)(struct iommufd_hw_queue *queue, uint32_t index, const struct iommufd_page *base);
+	int (*hw_queue_init)(struct iommufd_hw_queue *queue, uint32_t index, const struct mm_page *base);
 };
 
 static inline struct iommufd_viommu *iommufd_get_viommu(struct iommufd_ctx *ctx, uint32_t id)

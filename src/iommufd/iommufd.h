@@ -10,6 +10,7 @@
 #define UVFIO_IOMMUFD_IOMMUFD_H
 
 #include "file/file.h"
+#include "iommu/mm.h"
 #include "iommufd/hw.h"
 
 struct iommufd_ctx;
@@ -55,11 +56,6 @@ struct iommufd_access_ops {
 	/* [iova, iova+length) is to be unmapped: unpin everything there. No lock is held. */
 	void (*unmap)(void *data, uint64_t iova, uint64_t length);
 };
-/* A page that is pinned: where it is in the memory of a process. */
-struct iommufd_page {
-	struct mm *mm; /* valid while pinned */
-	uint64_t va;
-};
 #define IOMMUFD_ACCESS_RW_READ      0u
 #define IOMMUFD_ACCESS_RW_WRITE     1u
 #define IOMMUFD_ACCESS_RW_SLOW_PATH 4u /* for tests */
@@ -72,7 +68,7 @@ int iommufd_access_replace(struct iommufd_access *access, uint32_t ioas_id);
 void iommufd_access_detach(struct iommufd_access *access);
 /* Pin each page of the range. pages: NULL or room for one per page. -ENOENT hole, -EPERM, -EFAULT, -ENOMEM */
 int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
-			     struct iommufd_page *pages, unsigned int flags);
+			     struct mm_page *pages, unsigned int flags);
 void iommufd_access_unpin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length);
 int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, size_t len,
 		      unsigned int flags);

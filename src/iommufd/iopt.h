@@ -88,7 +88,7 @@ int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, ui
 		    uint32_t *list_id);
 void iopt_remove_access(struct io_pagetable *iopt, uint32_t list_id);
 /* lock_area: the area cannot be unmapped by notification alone until unpinned (internal accesses). */
-int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct iommufd_page *pages,
+int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct mm_page *pages,
 		    unsigned int flags, bool lock_area);
 void iopt_access_unpin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, bool unlock_area);
 int iopt_access_rw(struct io_pagetable *iopt, uint64_t iova, void *data, size_t len, unsigned int flags);

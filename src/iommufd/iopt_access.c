@@ -137,16 +137,15 @@ static void unpin_range(struct io_pagetable *iopt, uint64_t iova, uint64_t last,
 		unpin_part(iopt, walk.area, part_of(&walk), unlock_area);
 }
 
-static struct iommufd_page *list_pages(const struct iopt_pages *pages, struct part part,
-				       struct iommufd_page *out)
+static struct mm_page *list_pages(const struct iopt_pages *pages, struct part part, struct mm_page *out)
 {
 	for (uint64_t i = part.first; i <= part.last; i++)
-		*out++ = (struct iommufd_page){ pages->mm, pages->va + i * UVFIO_PAGE_SIZE };
+		*out++ = mm_page_at(pages->mm, pages->va + i * UVFIO_PAGE_SIZE);
 	return out;
 }
 
 static int pin_range(struct io_pagetable *iopt, struct iopt_walk *walk, uint64_t iova, uint64_t last,
-		     struct iommufd_page *pages, unsigned int flags, bool lock_area)
+		     struct mm_page *pages, unsigned int flags, bool lock_area)
 {
 	for (bool more = iopt_walk_first(walk, iopt, iova, last); more; more = iopt_walk_next(walk, iopt)) {
 		int ret;
@@ -165,7 +164,7 @@ static int pin_range(struct io_pagetable *iopt, struct iopt_walk *walk, uint64_t
 	return walk->done ? 0 : WHY(-ENOENT, "nothing is mapped at 0x%llx", (unsigned long long)walk->at);
 }
 
-int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct iommufd_page *pages,
+int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct mm_page *pages,
 		    unsigned int flags, bool lock_area)
 {
 	struct iopt_walk walk;

@@ -40,7 +40,7 @@ static void user_new(struct bench *b, struct user *user, const struct iommufd_ac
 	assert_int_not_equal(user->id, 0);
 }
 
-static long pin(struct user *user, uint64_t iova, uint64_t pages, struct iommufd_page *out)
+static long pin(struct user *user, uint64_t iova, uint64_t pages, struct mm_page *out)
 {
 	int rc = iommufd_access_pin_pages(user->access, iova, pages * PG, out, IOMMUFD_ACCESS_RW_WRITE);
 
@@ -131,7 +131,7 @@ static void test_pin(void **state)
 {
 	struct bench *b = *state;
 	uint32_t ioas = ioas_new(b);
-	struct iommufd_page pages[4];
+	struct mm_page pages[4];
 	struct user user;
 
 	assert_int_equal(map(b, ioas, BASE, 4), 0);
@@ -333,7 +333,7 @@ static long sweep_replace(struct bench *b)
 
 static long sweep_pin(struct bench *b)
 {
-	struct iommufd_page pages[4];
+	struct mm_page pages[4];
 	long rc = iommufd_access_pin_pages(sweep_user.access, BASE, 4 * PG, pages, 0);
 
 	(void)b;

@@ -223,7 +223,7 @@ static void test_copy_cannot_write_more(void **state)
 
 static void test_pinning_and_copying(void **state)
 {
-	struct iommufd_page pages[3];
+	struct mm_page pages[3];
 	uint64_t word = 0x1122334455667788;
 
 	(void)state;

@@ -102,7 +102,7 @@ static void unpin(struct worker *w)
 static int pin(struct worker *w)
 {
 	uint64_t iova = any_iova(w), len = (1 + rnd(w, 2)) * PG;
-	struct iommufd_page pages[2];
+	struct mm_page pages[2];
 	int ret;
 
 	pthread_mutex_lock(&w->lock);

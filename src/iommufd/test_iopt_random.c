@@ -284,7 +284,7 @@ static void do_pin(unsigned int n)
 {
 	struct m_table *t = &m_tables[n];
 	uint64_t iova = align_down(random_iova(t), PG), len = 1 + rnd(6 * PG);
-	struct iommufd_page pages[8];
+	struct mm_page pages[8];
 	bool write = rnd(2);
 	int got;
 

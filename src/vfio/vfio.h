@@ -59,6 +59,11 @@ struct vfio_device_ops {
 	int (*match_token_uuid)(struct vfio_device *vdev, const uint8_t *uuid);
 	/* The device is to be removed: ask its user to let go (REQ interrupt). count: how often asked. */
 	void (*request)(struct vfio_device *vdev, unsigned int count);
+	/*
+	 * [iova, iova+length) is about to be unmapped, or all of it taken away: unpin whatever is pinned
+	 * there. No lock of the core is held that pinning or unpinning needs. NULL: the device cannot pin.
+	 */
+	void (*dma_unmap)(struct vfio_device *vdev, uint64_t iova, uint64_t length);
 };
 
 struct vfio_device {
@@ -73,8 +78,9 @@ struct vfio_device {
 	pthread_mutex_t lock;
 	unsigned int open_count;               /* device files, cdevs once they are bound; under lock */
 	struct iommufd_device *iommufd_device; /* NULL: not bound; under lock */
-	bool iommufd_attached;                 /* without a PASID; under lock */
-	uint32_t *pasids;                      /* attached with those, too; under lock */
+	struct vfio_pins *pins; /* pin.c: while it is open and without an IOMMU of its own; under lock */
+	bool iommufd_attached;  /* without a PASID; under lock */
+	uint32_t *pasids;       /* attached with those, too; under lock */
 	unsigned int nr_pasids;
 	struct vfio_noiommu *noiommu; /* while it is open by a group on an IOMMUFD; under lock */
 	_Atomic bool cdev_opened;     /* changed under lock */
@@ -101,6 +107,13 @@ void vfio_forked(struct vfio *vfio);
 #define VFIO_ANY_INDEX UINT32_MAX
 int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu,
 			 unsigned int index);
+/*
+ * The same for a device that does no DMA by itself (a mediated device): its group has no IOMMU behind it and
+ * goes into containers and IOMMUFDs all the same, beside others. iommu_dev is NULL. -EINVAL also: the group
+ * has a device of another kind.
+ */
+int vfio_register_emulated_iommu_dev(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id,
+				     unsigned int index);
 /* Ask the user to let go, then wait until the last file is closed, as the kernel does. */
 void vfio_unregister_device(struct vfio_device *vdev);
 
@@ -115,6 +128,37 @@ void vfio_device_put(struct vfio_device *vdev);
 void vfio_device_set_leaving(struct vfio_device *vdev, bool leaving);
 /* Groups without an IOMMU are allowed from now on. */
 void vfio_allow_noiommu(struct vfio *vfio);
+
+/*
+ * ---- memory for devices that were registered by vfio_register_emulated_iommu_dev() (pin.c)
+ *
+ * From open_device to the end of close_device, in any thread, with no lock held that dma_unmap takes. What a
+ * device has not unpinned when close_device returns, or when it is detached, is unpinned for it.
+ */
+
+#define VFIO_PIN_PAGES_MAX_ENTRIES 512u
+
+/*
+ * Pin the npage pages from iova on (its offset in the page does not matter), for prot IOMMU_READ,
+ * IOMMU_WRITE: pages[i] says where page i is, until it is unpinned as often as it was pinned. Returns npage,
+ * or, with nothing pinned: -EINVAL: npage is 0, no dma_unmap, the device is not open or not attached, nothing
+ * is mapped somewhere (IOMMUFD: -ENOENT), or it is no memory; -E2BIG: too many pages; -EOVERFLOW; -EACCES:
+ * TYPE1_IOMMU (v1); -EPERM: not mapped for prot; -EFAULT: the memory is not there; -ENOMEM: also locked
+ * memory; -EBUSY: mappings are without a virtual address.
+ */
+int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
+		   struct mm_page *pages);
+/*
+ * Undo that, for pages that this device has pinned, by the same or by other calls. 0, or, with nothing done:
+ * -EINVAL: some of them it has not pinned, or npage is none; -E2BIG; -EOVERFLOW.
+ */
+int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage);
+/*
+ * Copy from (write: to) memory without pinning it. 0, or -EINVAL: len is 0, not open, not attached, nothing
+ * is mapped somewhere (IOMMUFD: -ENOENT); -EPERM: not mapped so; -EFAULT; -EBUSY. A part may have been
+ * copied.
+ */
+int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len, bool write);
 
 /* ---- opening the nodes: what the machine's /dev offers. *file has one reference. */
 

@@ -150,7 +150,7 @@ int mock_test_replace_ioas(struct iommufd_ucmd *ucmd, struct iommu_test_cmd *cmd
 /* ---- ACCESS_PAGES */
 
 /* Are the pages those of the caller's memory from va on? */
-static int check_pages(struct iommufd_ucmd *ucmd, uint64_t va, const struct iommufd_page *pages, uint64_t nr)
+static int check_pages(struct iommufd_ucmd *ucmd, uint64_t va, const struct mm_page *pages, uint64_t nr)
 {
 	struct mm *mm = ucmd->caller->mm;
 	struct mock_vma a = { 0 }, b = { 0 };
@@ -184,7 +184,7 @@ static int add_item(struct iommufd_ucmd *ucmd, struct mock_access *mock, uint64_
 	return rc;
 }
 
-static int pin(struct iommufd_ucmd *ucmd, struct mock_access *mock, uint64_t iova, struct iommufd_page *pages,
+static int pin(struct iommufd_ucmd *ucmd, struct mock_access *mock, uint64_t iova, struct mm_page *pages,
 	       uint64_t nr)
 {
 	struct iommu_test_cmd *cmd = ucmd->arg;
@@ -210,7 +210,7 @@ static int access_pages(struct iommufd_ucmd *ucmd, struct mock_access *mock)
 {
 	struct iommu_test_cmd *cmd = ucmd->arg;
 	uint64_t iova = cmd->access_pages.iova;
-	struct iommufd_page *pages;
+	struct mm_page *pages;
 	uint64_t nr;
 	int rc;
 

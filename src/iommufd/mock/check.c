@@ -35,7 +35,7 @@ static int check_map(struct iommufd_ucmd *ucmd, struct mock_domain *mock, uint64
 	uint64_t length = cmd->check_map.length;
 	struct mm *mm = ucmd->caller->mm;
 	struct mock_vma a = { 0 }, b = { 0 };
-	struct iommufd_page page;
+	struct mm_page page;
 
 	if (!is_aligned(iova | length | va, pgsize) || add_overflows(va, length, &end))
 		return -EINVAL;

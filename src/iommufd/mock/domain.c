@@ -335,14 +335,14 @@ struct mock_domain *to_mock_domain(struct iommufd_domain *domain)
 	return is ? mock_of(domain) : NULL;
 }
 
-int mock_domain_translate(struct mock_domain *mock, uint64_t iova, struct iommufd_page *out)
+int mock_domain_translate(struct mock_domain *mock, uint64_t iova, struct mm_page *out)
 {
 	const struct mock_page *page;
 
 	pthread_mutex_lock(&mock->lock);
 	page = find_page(mock, iova);
 	if (page)
-		*out = (struct iommufd_page){ .mm = page->mm, .va = page->va + iova % MOCK_PAGE_SIZE };
+		*out = (struct mm_page){ .mm = page->mm, .va = page->va + iova % MOCK_PAGE_SIZE };
 	pthread_mutex_unlock(&mock->lock);
 	return page ? 0 : -ENOENT;
 }

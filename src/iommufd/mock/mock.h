@@ -22,7 +22,7 @@ int mock_domain_alloc(uint32_t flags, const struct iommufd_user_data *data, bool
 /* NULL: it is no paging domain of the mock. */
 struct mock_domain *to_mock_domain(struct iommufd_domain *domain);
 /* Where iova leads. -ENOENT. */
-int mock_domain_translate(struct mock_domain *domain, uint64_t iova, struct iommufd_page *page);
+int mock_domain_translate(struct mock_domain *domain, uint64_t iova, struct mm_page *page);
 bool mock_domain_tracks_dirty(struct mock_domain *domain);
 void mock_domain_set_dirty(struct mock_domain *domain, uint64_t iova);
 
@@ -97,7 +97,7 @@ struct mock_vma {
 	uint64_t dev, inode;
 };
 /* Are the bytes at two addresses one and the same? a, b: what was found out about either. */
-bool mock_same_byte(const struct iommufd_page *page, struct mock_vma *a, struct mm *mm, uint64_t va,
+bool mock_same_byte(const struct mm_page *page, struct mock_vma *a, struct mm *mm, uint64_t va,
 		    struct mock_vma *b);
 
 /* ---- dma-bufs (dmabuf.c) */

@@ -44,7 +44,7 @@ static bool find_vma(struct mm *mm, uint64_t va, struct mock_vma *vma)
 	return found;
 }
 
-bool mock_same_byte(const struct iommufd_page *page, struct mock_vma *a, struct mm *mm, uint64_t va,
+bool mock_same_byte(const struct mm_page *page, struct mock_vma *a, struct mm *mm, uint64_t va,
 		    struct mock_vma *b)
 {
 	if (page->mm == mm && page->va == va)

@@ -134,10 +134,10 @@ static void mock_hw_queue_destroy(struct iommufd_hw_queue *core)
 }
 
 /* Under core.vdevs_lock. */
-static int place_queue(struct mock_viommu *mock, struct mock_hw_queue *queue, const struct iommufd_page *base)
+static int place_queue(struct mock_viommu *mock, struct mock_hw_queue *queue, const struct mm_page *base)
 {
 	uint32_t index = queue->index;
-	struct iommufd_page page;
+	struct mm_page page;
 
 	if (mock->queues[index])
 		return -EEXIST;
@@ -155,7 +155,7 @@ static int place_queue(struct mock_viommu *mock, struct mock_hw_queue *queue, co
 	return 0;
 }
 
-static int mock_hw_queue_init(struct iommufd_hw_queue *core, uint32_t index, const struct iommufd_page *base)
+static int mock_hw_queue_init(struct iommufd_hw_queue *core, uint32_t index, const struct mm_page *base)
 {
 	struct mock_hw_queue *queue = container_of(core, struct mock_hw_queue, core);
 	int rc;
