@@ -102,6 +102,11 @@ static bool is_gone(const struct mm *mm)
 	return syscall(SYS_poll, &pfd, 1, 0) != 0;
 }
 
+bool mm_is_gone(struct mm *mm)
+{
+	return !mm->self && is_gone(mm);
+}
+
 /* Under mm_lock. */
 static struct mm *find_by_pid(pid_t pid)
 {

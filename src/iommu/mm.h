@@ -41,6 +41,8 @@ struct mm *mm_self(void); /* with a reference */
 int mm_of_pid(pid_t pid, struct mm **mm);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
+/* Another process that has exited. */
+bool mm_is_gone(struct mm *mm);
 void mm_put_many(struct mm *mm, uint32_t n);
 /* In the child of a fork, first of all: what was known of the parent's descriptors is not the child's. */
 void mm_forked(void);

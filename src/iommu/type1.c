@@ -13,6 +13,17 @@
 
 #include <stdlib.h>
 
+static void init_locks(struct type1 *iommu)
+{
+	pthread_condattr_t attr;
+
+	pthread_mutex_init(&iommu->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&iommu->let_go, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
 struct type1 *type1_new(const struct iommu_params *params, bool v2)
 {
 	struct type1 *iommu = calloc(1, sizeof(*iommu));
@@ -26,8 +37,11 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	iommu->nr_ranges = MIN(iommu_usable_ranges(params, iommu->ranges, ARRAY_SIZE(iommu->ranges)),
 			       (unsigned int)ARRAY_SIZE(iommu->ranges));
 	iommu->avail = params->dma_entries;
-	pthread_mutex_init(&iommu->lock, NULL);
+	iommu->backed = true;
+	init_locks(iommu);
 	range_map_init(&iommu->mappings);
+	pin_table_init(&iommu->pins);
+	CDS_INIT_LIST_HEAD(&iommu->pinners);
 	return iommu;
 }
 
@@ -50,18 +64,22 @@ void type1_free(struct type1 *iommu)
 	pthread_mutex_lock(&iommu->lock);
 	drop_all(iommu);
 	pthread_mutex_unlock(&iommu->lock);
+	pin_table_destroy(&iommu->pins);
+	pthread_cond_destroy(&iommu->let_go);
 	pthread_mutex_destroy(&iommu->lock);
 	free(iommu);
 }
 
 void type1_forked(struct type1 *iommu)
 {
-	pthread_mutex_init(&iommu->lock, NULL);
+	init_locks(iommu);
+	type1_pinners_forked(iommu);
 	if (iommu->domain)
 		iommu_domain_forked(iommu->domain);
 }
 
 struct replay {
+	struct type1 *iommu;
 	struct iommu_domain *domain;
 	int ret;
 };
@@ -79,7 +97,7 @@ static bool replay_mapping(void *arg, struct range *range)
 /* The domain of the first group, with what is mapped already. */
 static int make_domain(struct type1 *iommu)
 {
-	struct replay replay = { iommu_domain_alloc(iommu->params), 0 };
+	struct replay replay = { iommu, iommu_domain_alloc(iommu->params), 0 };
 
 	if (!replay.domain)
 		return -ENOMEM;
@@ -92,30 +110,102 @@ static int make_domain(struct type1 *iommu)
 	return 0;
 }
 
+static bool in_ranges(const struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
+		if (iova >= iommu->ranges[i].start && last <= iommu->ranges[i].last)
+			return true;
+	return false;
+}
+
+/* Why no range holds [iova, last]. */
+static int outside(const struct type1 *iommu, uint64_t iova, uint64_t last)
+{
+	const struct iommu_params *params = iommu->params;
+
+	for (unsigned int i = 0; i < params->nr_reserved; i++)
+		if (iova <= params->reserved[i].last && last >= params->reserved[i].start)
+			return WHY(-EINVAL, "0x%llx-0x%llx touches the reserved window 0x%llx-0x%llx (%s)",
+				   (unsigned long long)iova, (unsigned long long)last,
+				   (unsigned long long)params->reserved[i].start,
+				   (unsigned long long)params->reserved[i].last, params->reserved_type[i]);
+	return WHY(-EINVAL, "0x%llx-0x%llx is outside of the aperture, which has %u bits",
+		   (unsigned long long)iova, (unsigned long long)last, params->width);
+}
+
+static bool fits_ranges(void *arg, struct range *range)
+{
+	struct replay *replay = arg;
+
+	if (!in_ranges(replay->iommu, range->start, range->last))
+		replay->ret = outside(replay->iommu, range->start, range->last);
+	return !replay->ret;
+}
+
+/* The first group with an IOMMU joins. */
+static int make_backed(struct type1 *iommu)
+{
+	struct replay replay = { .iommu = iommu };
+	int ret;
+
+	if (!iommu->backed)
+		range_map_each(&iommu->mappings, 0, UINT64_MAX, fits_ranges, &replay);
+	ret = replay.ret;
+	if (!ret && !iommu->backed)
+		ret = type1_charge_all(iommu);
+	if (ret)
+		return ret;
+	ret = make_domain(iommu);
+	if (!ret)
+		iommu->backed = true;
+	else if (!iommu->backed)
+		type1_uncharge_all(iommu);
+	return ret;
+}
+
+static int check_attach(const struct type1 *iommu)
+{
+	if (!iommu->vaddr_invalid)
+		return 0;
+	return WHY(-EBUSY, "%llu mappings have no virtual address: give them one first",
+		   (unsigned long long)iommu->vaddr_invalid);
+}
+
 int type1_attach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr)
 {
 	bool first = false;
-	int ret = 0;
+	int ret;
 
 	pthread_mutex_lock(&iommu->lock);
-	if (iommu->vaddr_invalid) {
-		ret = WHY(-EBUSY, "%llu mappings have no virtual address: give them one first",
-			  (unsigned long long)iommu->vaddr_invalid);
+	ret = check_attach(iommu);
+	if (ret)
 		goto unlock;
-	}
 	first = !iommu->domain;
 	if (first)
-		ret = make_domain(iommu);
+		ret = make_backed(iommu);
 	if (ret)
 		goto unlock;
 	for (unsigned int i = 0; i < nr; i++)
 		iommu_dev_attach(devs[i], iommu->domain);
 	iommu->groups++;
 unlock:
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (!ret && first)
 		iommu_domain_set_describe(iommu->domain, type1_describe, iommu);
 	return ret;
+}
+
+/* The last group with an IOMMU leaves: to those without one everything stays mapped. */
+static void end_backed(struct type1 *iommu)
+{
+	if (!iommu->emulated) {
+		drop_all(iommu);
+	} else {
+		type1_uncharge_all(iommu);
+		iommu->backed = false;
+	}
+	iommu->domain = NULL;
 }
 
 void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr)
@@ -129,32 +219,48 @@ void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned i
 	for (unsigned int i = 0; i < nr; i++)
 		iommu_dev_attach(devs[i], NULL);
 	iommu->groups--;
-	if (final) {
-		drop_all(iommu);
-		iommu->domain = NULL;
-	}
+	if (final)
+		end_backed(iommu);
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (final)
 		iommu_domain_free(domain);
 }
 
-static uint64_t charge_limit(const struct type1 *iommu, struct mm *mm)
+int type1_attach_emulated(struct type1 *iommu)
 {
-	if (iommu->params->memlock_pages != UINT64_MAX)
-		return iommu->params->memlock_pages;
-	return mm_memlock_limit(mm);
+	int ret;
+
+	pthread_mutex_lock(&iommu->lock);
+	ret = check_attach(iommu);
+	if (!ret) {
+		iommu->emulated++;
+		if (!iommu->domain && !iommu->mappings.count)
+			iommu->backed = false;
+	}
+	pthread_mutex_unlock(&iommu->lock);
+	return ret;
 }
 
-int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages)
+void type1_detach_emulated(struct type1 *iommu)
 {
-	return iommu->limited ? mm_charge(mm, pages, charge_limit(iommu, mm)) : 0;
+	pthread_mutex_lock(&iommu->lock);
+	if (!--iommu->emulated && !iommu->domain) {
+		drop_all(iommu);
+		iommu->backed = true;
+	}
+	type1_check_charge(iommu);
+	pthread_mutex_unlock(&iommu->lock);
 }
 
-static int no_room(const struct type1 *iommu, uint64_t pages, uint64_t room)
+bool type1_has_emulated(struct type1 *iommu)
 {
-	return WHY(-ENOMEM, "%llu KiB of locked memory, and %llu KiB are left of %s",
-		   (unsigned long long)pages * 4, (unsigned long long)room * 4,
-		   iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+	bool has;
+
+	pthread_mutex_lock(&iommu->lock);
+	has = iommu->emulated;
+	pthread_mutex_unlock(&iommu->lock);
+	return has;
 }
 
 /* Where the memory at va ends, or what it is that keeps it from being used. */
@@ -182,12 +288,12 @@ static void say_fault(struct mm *mm, uint64_t va, uint64_t size, bool write)
  */
 static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write, bool *io)
 {
-	uint64_t pages = size / UVFIO_PAGE_SIZE, room = mm_memlock_room(mm, charge_limit(iommu, mm));
+	uint64_t pages = size / UVFIO_PAGE_SIZE, room = type1_charge_room(iommu, mm);
 	int ret;
 
 	if (room < pages) {
 		ret = mm_check_io(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write, io);
-		return ret ? ret : no_room(iommu, pages, room);
+		return ret ? ret : type1_no_room(iommu, pages, room);
 	}
 	ret = mm_check_io(mm, va, size, write, io);
 	return ret ? ret : type1_charge(iommu, mm, pages);
@@ -207,27 +313,11 @@ int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, un
 	return ret;
 }
 
-static bool in_ranges(const struct type1 *iommu, uint64_t iova, uint64_t last)
+static int too_large_to_track(const struct type1 *iommu, uint64_t size)
 {
-	for (unsigned int i = 0; i < iommu->nr_ranges; i++)
-		if (iova >= iommu->ranges[i].start && last <= iommu->ranges[i].last)
-			return true;
-	return false;
-}
-
-/* Why no range holds [iova, last]. */
-static int outside(const struct type1 *iommu, uint64_t iova, uint64_t last)
-{
-	const struct iommu_params *params = iommu->params;
-
-	for (unsigned int i = 0; i < params->nr_reserved; i++)
-		if (iova <= params->reserved[i].last && last >= params->reserved[i].start)
-			return WHY(-EINVAL, "0x%llx-0x%llx touches the reserved window 0x%llx-0x%llx (%s)",
-				   (unsigned long long)iova, (unsigned long long)last,
-				   (unsigned long long)params->reserved[i].start,
-				   (unsigned long long)params->reserved[i].last, params->reserved_type[i]);
-	return WHY(-EINVAL, "0x%llx-0x%llx is outside of the aperture, which has %u bits",
-		   (unsigned long long)iova, (unsigned long long)last, params->width);
+	if (likely(!iommu->dirty_tracking) || size / UVFIO_PAGE_SIZE <= DIRTY_PAGES_MAX)
+		return 0;
+	return WHY(-EINVAL, "too large while dirty pages are tracked");
 }
 
 static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
@@ -239,17 +329,18 @@ static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_
 	if (!iommu->avail)
 		return WHY(-ENOSPC, "there are %llu mappings, as many as there can be (--iommu dma-entries=)",
 			   (unsigned long long)iommu->params->dma_entries);
+	if (unlikely(!iommu->backed))
+		return too_large_to_track(iommu, size);
 	if (!in_ranges(iommu, iova, iova + (size - 1)))
 		return outside(iommu, iova, iova + (size - 1));
 	ret = type1_pin(iommu, mm, va, size, prot, &io);
 	if (ret)
 		return ret;
-	if (iommu->dirty_tracking && size / UVFIO_PAGE_SIZE > DIRTY_PAGES_MAX)
-		ret = WHY(-EINVAL, "too large while dirty pages are tracked");
-	else if (iommu->domain)
+	ret = too_large_to_track(iommu, size);
+	if (!ret && iommu->domain)
 		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (io ? IOMMU_MMIO : 0));
-	if (ret && iommu->limited)
-		mm_uncharge(mm, size / UVFIO_PAGE_SIZE);
+	if (ret)
+		type1_uncharge(iommu, mm, size / UVFIO_PAGE_SIZE);
 	return ret;
 }
 
@@ -278,6 +369,8 @@ static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t v
 		range_map_remove(&iommu->mappings, iova);
 		return ret;
 	}
+	if (unlikely(iommu->limited))
+		iommu->mapped += size / UVFIO_PAGE_SIZE;
 	mm_get(mm);
 	iommu->avail--;
 	stat_add(STAT_MAPS, 1);
@@ -309,8 +402,7 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 		set->ret = type1_charge(set->iommu, set->mm, size / UVFIO_PAGE_SIZE);
 		if (set->ret)
 			return false;
-		if (set->iommu->limited)
-			mm_uncharge(old, size / UVFIO_PAGE_SIZE);
+		type1_uncharge(set->iommu, old, size / UVFIO_PAGE_SIZE);
 	}
 	word &= ~MAPPING_VADDR_INVALID;
 	if (present) {
@@ -405,5 +497,9 @@ void type1_get_info(struct type1 *iommu, struct type1_info *info)
 		info->ranges[i] = iommu->ranges[i];
 	pthread_mutex_lock(&iommu->lock);
 	info->avail = iommu->avail;
+	if (!iommu->backed) {
+		info->pgsizes = ~UVFIO_PAGE_MASK;
+		info->nr_ranges = 0;
+	}
 	pthread_mutex_unlock(&iommu->lock);
 }

@@ -29,6 +29,48 @@ int type1_attach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned in
 void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned int nr);
 
 /*
+ * A group without an IOMMU behind it joins and leaves (mediated devices). While there are only such groups
+ * nothing is pinned nor charged when it is mapped, and IOVAs have no limits. When the first group with an
+ * IOMMU joins, everything is; when the last one leaves, what drivers have pinned stays charged. 0; -EBUSY
+ * while vaddrs are invalid.
+ */
+int type1_attach_emulated(struct type1 *iommu);
+void type1_detach_emulated(struct type1 *iommu);
+bool type1_has_emulated(struct type1 *iommu);
+
+/*
+ * A user of the container's memory by page: a mediated device while it is open. unmap: [iova, iova+size) is
+ * going to be unmapped, unpin what is pinned there; called without the lock, never after
+ * type1_pinner_free() has returned, which waits for it. NULL: it cannot pin. name outlives it.
+ */
+struct type1_pinner;
+typedef void type1_pinner_unmap_fn(void *owner, uint64_t iova, uint64_t size);
+struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, type1_pinner_unmap_fn *unmap,
+				      void *owner); /* NULL: no memory */
+/* Unpins what is left. Returns how many pages that were. */
+uint64_t type1_pinner_free(struct type1_pinner *pinner);
+
+/*
+ * Pin npage pages from iova, which is a page's: see vfio_pin_pages(). 0; -EACCES; -EBUSY; -EINVAL: a hole, or
+ * no memory; -EPERM; -EFAULT; -ENODEV: whose memory it was has exited; -ENOMEM. On failure nothing is pinned.
+ */
+int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, unsigned int prot,
+		    struct mm_page *pages);
+/* -EINVAL: this pinner has not pinned all of them; nothing is done then. */
+int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage);
+/* 0, or -EBUSY, -EINVAL a hole, -EPERM, -EFAULT. */
+int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write);
+
+/* Pages, for those who look from outside. */
+struct type1_memory {
+	uint64_t mapped;
+	uint64_t pinned_by_domains; /* all that is mapped, or 0 */
+	uint64_t pinned_by_drivers; /* each page once */
+	uint64_t charged;
+};
+void type1_get_memory(struct type1 *iommu, struct type1_memory *memory);
+
+/*
  * VFIO_IOMMU_MAP_DMA after the size and flag checks: prot IOMMU_READ|IOMMU_WRITE. Errors in the kernel's
  * order: see docs/errno.md. set_vaddr: VFIO_DMA_MAP_FLAG_VADDR.
  */

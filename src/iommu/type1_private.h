@@ -11,9 +11,11 @@
 
 #include "base/range_map.h"
 #include "iommu/pgtable.h"
+#include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
 #include <pthread.h>
+#include <urcu/list.h>
 
 #define MAPPING_VADDR_INVALID ((uint64_t)4)
 
@@ -31,6 +33,14 @@ struct type1 {
 	struct range_map mappings;
 	struct iommu_domain *domain; /* while groups > 0; changed by attach and detach only, one at a time */
 	unsigned int groups;
+	unsigned int emulated; /* groups */
+	bool backed; /* mappings are pinned and charged whole: not while there are only emulated groups */
+	struct pin_table pins; /* of all pinners, together */
+	struct cds_list_head pinners;
+	unsigned int rounds;   /* of calls to pinners */
+	pthread_cond_t let_go; /* with lock: pages were unpinned, or a pinner's call has ended */
+	uint64_t charged;      /* pages, by this container; kept only when limited */
+	uint64_t mapped;       /* the same */
 	uint64_t avail;
 	uint64_t vaddr_invalid; /* mappings */
 	bool dirty_tracking;
@@ -62,6 +72,32 @@ static inline void type1_note_unmapped(struct type1 *iommu, uint64_t start, uint
 /* More pages than this in one mapping cannot be tracked. */
 #define DIRTY_PAGES_MAX ((uint64_t)INT32_MAX)
 
+/*
+ * The mappings that start in [iova, last] are to go: tell the pinners of the first one that has pins. 0: none
+ * has; 1: they were told and the lock was dropped, look again; -EBUSY: they do not let go. Under the lock.
+ */
+struct asking {
+	uint64_t start; /* the mapping that they were told about last */
+	unsigned int times;
+};
+void type1_pinners_forked(struct type1 *iommu);
+int type1_ask_pinners(struct type1 *iommu, uint64_t iova, uint64_t last, struct asking *asking);
+
+/* Charge or return pages of mm, when they are limited. Under the lock. */
+int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages);
+void type1_uncharge(struct type1 *iommu, struct mm *mm, uint64_t pages);
+/* Mappings of mm with so many pages are no more; drivers have pinned none of them. */
+void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages);
+uint64_t type1_charge_room(struct type1 *iommu, struct mm *mm);
+int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room);
+/* Builds with assertions: what is charged is what is mapped, or what is pinned. */
+void type1_check_charge(const struct type1 *iommu);
+
+/* Pin and charge all mappings, less what drivers have pinned: 0 or what failed, and nothing has changed.
+ * And back. Under the lock. */
+int type1_charge_all(struct type1 *iommu);
+void type1_uncharge_all(struct type1 *iommu);
+
 /* Remove the mappings that start in [start, last], under the lock. Returns the bytes. */
 uint64_t type1_remove(struct type1 *iommu, uint64_t start, uint64_t last);
 
@@ -78,7 +114,6 @@ int type1_bitmap_fill(struct type1 *iommu, uint64_t iova, uint64_t last, struct 
 
 /* Charge and check the memory of a mapping as pinning it page by page would. *io: some of it is a BAR. */
 int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io);
-int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages);
 
 void type1_describe(void *owner, uint64_t iova, char *buf, size_t len);
 

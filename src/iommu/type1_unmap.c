@@ -35,8 +35,7 @@ static void release(struct removal *rem)
 		iommu_domain_unmap_end(rem->iommu->domain);
 	if (!rem->nr)
 		return;
-	if (rem->iommu->limited)
-		mm_uncharge(rem->mm, rem->pages);
+	type1_note_gone(rem->iommu, rem->mm, rem->pages);
 	mm_put_many(rem->mm, rem->nr);
 	rem->nr = 0;
 	rem->pages = 0;
@@ -160,6 +159,8 @@ static int invalidate(struct type1 *iommu, uint64_t iova, uint64_t last, uint64_
 static int check_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		       const struct type1_bitmap *dirty, uint64_t *last)
 {
+	if (flags & TYPE1_UNMAP_VADDR && iommu->emulated)
+		return WHY(-EBUSY, "a mediated device is in the container: it needs the virtual addresses");
 	if (!is_aligned(iova, iommu->pgsize))
 		return type1_misaligned(iommu, "iova", iova);
 	if (flags & TYPE1_UNMAP_ALL) {
@@ -209,14 +210,14 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 	uint64_t word;
 	struct mm *mm;
 
-	if (!range_map_take(&iommu->mappings, iova, iova + (size - 1), &value))
+	if (unlikely(iommu->pins.pages) || !range_map_take(&iommu->mappings, iova, iova + (size - 1), &value))
 		return false;
 	word = (uint64_t)(uintptr_t)value;
 	mm = mapping_mm(word);
 	if (iommu->domain)
 		iommu_domain_unmap(iommu->domain, iova, size);
 	if (unlikely(iommu->limited))
-		mm_uncharge(mm, size / UVFIO_PAGE_SIZE);
+		type1_note_gone(iommu, mm, size / UVFIO_PAGE_SIZE);
 	mm_put(mm);
 	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
 	count_unmapped(iommu, 1, size);
@@ -235,6 +236,7 @@ static void trace_unmap(uint64_t iova, uint64_t last, unsigned int flags, uint64
 int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int flags,
 		struct type1_bitmap *dirty, uint64_t *unmapped)
 {
+	struct asking asking = { 0 };
 	uint64_t last = 0;
 	int ret;
 
@@ -253,9 +255,14 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 			trace_unmap(iova, iova + (size - 1), flags, size);
 		return 0;
 	}
-	ret = check_unmap(iommu, iova, size, flags, dirty, &last);
+	do {
+		ret = check_unmap(iommu, iova, size, flags, dirty, &last);
+		if (!ret && unlikely(iommu->pins.pages) && !(flags & (TYPE1_UNMAP_ASK | TYPE1_UNMAP_VADDR)))
+			ret = type1_ask_pinners(iommu, iova, last, &asking);
+	} while (ret > 0);
 	if (!ret)
 		ret = unmap_range(iommu, iova, last, flags, dirty, unmapped);
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (!ret && trace_on(TRACE_DMA))
 		trace_unmap(iova, last, flags, *unmapped);

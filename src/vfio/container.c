@@ -91,12 +91,17 @@ bool vfio_container_has_iommu(struct vfio_container *container)
 
 static int attach_group(struct vfio_group *group, const struct vfio_iommu_driver *driver, void *data)
 {
+	if (group->emulated)
+		return driver->attach_emulated ? driver->attach_emulated(data) : -EINVAL;
 	return driver->attach_group(data, group->iommu_devs, group->nr_devices);
 }
 
 static void detach_group(struct vfio_group *group, const struct vfio_iommu_driver *driver, void *data)
 {
-	driver->detach_group(data, group->iommu_devs, group->nr_devices);
+	if (group->emulated)
+		driver->detach_emulated(data);
+	else
+		driver->detach_group(data, group->iommu_devs, group->nr_devices);
 }
 
 static int attach_all(struct vfio_container *container, const struct vfio_iommu_driver *driver, void *data)
@@ -165,6 +170,13 @@ void vfio_group_detach_container(struct vfio_group *group)
 	}
 	pthread_rwlock_unlock(&container->lock);
 	vfio_container_put(container);
+}
+
+struct type1 *vfio_container_pinnable(struct vfio_container *container)
+{
+	const struct vfio_iommu_driver *driver = container->driver;
+
+	return driver->pinnable ? driver->pinnable(container->data) : NULL;
 }
 
 /* ---- the container's own ioctls */

@@ -350,8 +350,8 @@ static long type1_check_extension(struct vfio_container *container, void *data, 
 	case VFIO_TYPE1v2_IOMMU:
 	case VFIO_UNMAP_ALL:
 		return 1;
-	case VFIO_UPDATE_VADDR:
-		return data != NULL;
+	case VFIO_UPDATE_VADDR: /* a mediated device needs the addresses all the time */
+		return data && !type1_has_emulated(((struct type1_container *)data)->iommu);
 	case VFIO_DMA_CC_IOMMU:
 		return data && vfio_container_params(container)->coherent;
 	default:
@@ -408,6 +408,27 @@ static void type1_detach_group(void *data, struct iommu_dev *const *devs, unsign
 	type1_detach(tc->iommu, devs, nr);
 }
 
+static int type1_container_attach_emulated(void *data)
+{
+	struct type1_container *tc = data;
+
+	return type1_attach_emulated(tc->iommu);
+}
+
+static void type1_container_detach_emulated(void *data)
+{
+	struct type1_container *tc = data;
+
+	type1_detach_emulated(tc->iommu);
+}
+
+static struct type1 *type1_pinnable(void *data)
+{
+	struct type1_container *tc = data;
+
+	return tc->iommu;
+}
+
 static void add_mapping(void *arg, const struct type1_mapping *mapping)
 {
 	struct vfio_mapping_list *list = arg;
@@ -441,6 +462,9 @@ const struct vfio_iommu_driver vfio_type1_driver = {
 	.release = type1_release,
 	.attach_group = type1_attach_group,
 	.detach_group = type1_detach_group,
+	.attach_emulated = type1_container_attach_emulated,
+	.detach_emulated = type1_container_detach_emulated,
+	.pinnable = type1_pinnable,
 	.ioctl = type1_ioctl,
 	.forked = type1_container_forked,
 	.type = type1_type,

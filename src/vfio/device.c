@@ -90,15 +90,28 @@ static int device_mmio(struct file *file, uint64_t off, void *data, unsigned int
 
 /* ---- opening and closing. The device is locked. */
 
+static int bind_memory(struct vfio_device *vdev, struct iommufd_ctx *iommufd, uint32_t *devid)
+{
+	if (iommufd)
+		return vfio_iommufd_bind(vdev, iommufd, devid);
+	return vdev->group->emulated ? vfio_pins_open_container(vdev) : 0;
+}
+
+static void unbind_memory(struct vfio_device *vdev)
+{
+	vfio_iommufd_unbind(vdev);
+	vfio_pins_close(vdev);
+}
+
 static int first_open(struct vfio_device *vdev, struct iommufd_ctx *iommufd, uint32_t *devid)
 {
-	int rc = iommufd ? vfio_iommufd_bind(vdev, iommufd, devid) : 0;
+	int rc = bind_memory(vdev, iommufd, devid);
 
 	if (rc || !vdev->ops->open_device)
 		return rc;
 	rc = vdev->ops->open_device(vdev);
 	if (rc)
-		vfio_iommufd_unbind(vdev);
+		unbind_memory(vdev);
 	return rc;
 }
 
@@ -122,9 +135,10 @@ void vfio_df_close(struct vfio_device_file *df)
 
 	if (--vdev->open_count)
 		return;
+	vfio_pins_begin_close(vdev);
 	if (vdev->ops->close_device)
 		vdev->ops->close_device(vdev);
-	vfio_iommufd_unbind(vdev);
+	unbind_memory(vdev);
 }
 
 /* ---- the file */

@@ -38,6 +38,7 @@ struct vfio_group {
 	struct vfio *vfio;
 	unsigned int id;
 	bool noiommu;
+	bool emulated; /* its devices do no DMA by themselves: iommu_devs stays NULL */
 	_Atomic unsigned int refs;
 	struct iommu_group iommu;
 	struct cds_list_head node; /* under vfio->lock */
@@ -92,6 +93,8 @@ void vfio_container_put(struct vfio_container *container);
 int vfio_container_attach_group(struct vfio_container *container, struct vfio_group *group);
 void vfio_group_detach_container(struct vfio_group *group); /* no device file is open */
 bool vfio_container_has_iommu(struct vfio_container *container);
+/* What devices of a group in it pin pages of, while a device of it is open. NULL: nothing. */
+struct type1 *vfio_container_pinnable(struct vfio_container *container);
 /* The back end's data, for its ioctl handlers. */
 void *vfio_container_data(struct file *file);
 
@@ -154,6 +157,23 @@ int vfio_iommufd_pasid_attach(struct vfio_device *vdev, uint32_t pasid, uint32_t
 void vfio_iommufd_pasid_detach(struct vfio_device *vdev, uint32_t pasid);
 /* To the context's compat IOAS; a device without an IOMMU: to the memory of mm. */
 int vfio_iommufd_compat_attach(struct vfio_device *vdev, struct iommufd_ctx *ctx, struct mm *mm);
+
+/*
+ * ---- pin.c: what a device of an emulated group reaches memory by, from before open_device to behind
+ * close_device. The device is locked.
+ */
+
+int vfio_pins_open_container(struct vfio_device *vdev); /* its group's */
+int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_t *devid);
+/* Before close_device: dma_unmap is not called any more. */
+void vfio_pins_begin_close(struct vfio_device *vdev);
+/* close_device has returned: what is left is unpinned. */
+void vfio_pins_close(struct vfio_device *vdev);
+int vfio_pins_attach(struct vfio_device *vdev, uint32_t ioas_id); /* or replace */
+void vfio_pins_detach(struct vfio_device *vdev);
+struct iommufd_ctx *vfio_pins_ctx(const struct vfio_device *vdev); /* NULL: none */
+uint32_t vfio_pins_id(const struct vfio_device *vdev);             /* of its access */
+void vfio_pins_forked(struct vfio_device *vdev);
 
 /* container_noiommu.c: a domain that is the memory of mm, for devices without an IOMMU. NULL: no memory. */
 struct vfio_noiommu *vfio_noiommu_new(const struct iommu_params *params, struct mm *mm);

@@ -33,6 +33,8 @@ int vfio_iommufd_bind(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_
 
 	if (vdev->group->noiommu)
 		return 0;
+	if (vdev->group->emulated)
+		return vfio_pins_open_iommufd(vdev, ctx, devid);
 	rc = iommufd_device_bind(ctx, &vdev->hw.hw, &vdev->iommufd_device, devid);
 	if (rc)
 		vdev->iommufd_device = NULL;
@@ -60,13 +62,15 @@ void vfio_iommufd_unbind(struct vfio_device *vdev)
 
 struct iommufd_ctx *vfio_iommufd_device_ctx(struct vfio_device *vdev)
 {
+	if (vdev->pins)
+		return vfio_pins_ctx(vdev);
 	return vdev->iommufd_device ? iommufd_device_to_ctx(vdev->iommufd_device) : NULL;
 }
 
 int64_t vfio_iommufd_get_dev_id(struct vfio_device *vdev, struct iommufd_ctx *ctx)
 {
 	if (vfio_iommufd_device_ctx(vdev) == ctx)
-		return iommufd_device_to_id(vdev->iommufd_device);
+		return vdev->pins ? vfio_pins_id(vdev) : iommufd_device_to_id(vdev->iommufd_device);
 	return iommufd_ctx_has_group(ctx, &vdev->group->iommu) ? -ENOENT : -ENODEV;
 }
 
@@ -76,6 +80,8 @@ int vfio_iommufd_attach(struct vfio_device *vdev, uint32_t *pt_id)
 {
 	int rc;
 
+	if (vdev->pins)
+		return vfio_pins_attach(vdev, *pt_id);
 	if (vdev->iommufd_attached)
 		return iommufd_device_replace(vdev->iommufd_device, IOMMU_NO_PASID, pt_id);
 	rc = iommufd_device_attach(vdev->iommufd_device, IOMMU_NO_PASID, pt_id);
@@ -85,6 +91,8 @@ int vfio_iommufd_attach(struct vfio_device *vdev, uint32_t *pt_id)
 
 void vfio_iommufd_detach(struct vfio_device *vdev)
 {
+	if (vdev->pins)
+		vfio_pins_detach(vdev);
 	if (vdev->iommufd_attached)
 		iommufd_device_detach(vdev->iommufd_device, IOMMU_NO_PASID);
 	vdev->iommufd_attached = false;
@@ -105,6 +113,8 @@ int vfio_iommufd_pasid_attach(struct vfio_device *vdev, uint32_t pasid, uint32_t
 	uint32_t *pasids;
 	int rc;
 
+	if (vdev->pins)
+		return WHY(-EOPNOTSUPP, "a mediated device has no PASIDs");
 	if (find_pasid(vdev, pasid) < vdev->nr_pasids)
 		return iommufd_device_replace(vdev->iommufd_device, pasid, pt_id);
 	if (pasid > INT32_MAX)

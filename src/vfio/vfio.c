@@ -72,6 +72,7 @@ void vfio_forked(struct vfio *vfio)
 		init_locks(vdev);
 		if (vdev->noiommu)
 			vfio_noiommu_forked(vdev->noiommu);
+		vfio_pins_forked(vdev);
 	}
 	cds_list_for_each_entry (container, &vfio->containers, node)
 		vfio_container_forked(container);
@@ -92,7 +93,15 @@ void vfio_group_put(struct vfio_group *group)
 	free(group);
 }
 
-static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, bool noiommu)
+/* What is behind a group: all its devices are of one kind. */
+enum group_kind { KIND_IOMMU, KIND_NOIOMMU, KIND_EMULATED };
+
+static enum group_kind kind_of(const struct vfio_group *group)
+{
+	return group->noiommu ? KIND_NOIOMMU : group->emulated ? KIND_EMULATED : KIND_IOMMU;
+}
+
+static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, enum group_kind kind)
 {
 	struct vfio_group *group = calloc(1, sizeof(*group));
 
@@ -100,7 +109,8 @@ static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, bool noi
 		return NULL;
 	group->vfio = vfio;
 	group->id = id;
-	group->noiommu = noiommu;
+	group->noiommu = kind == KIND_NOIOMMU;
+	group->emulated = kind == KIND_EMULATED;
 	atomic_init(&group->refs, 1);
 	iommu_group_init(&group->iommu, id);
 	pthread_mutex_init(&group->lock, NULL);
@@ -227,20 +237,40 @@ static void join_domain(struct vfio_group *group, struct iommu_dev *dev)
 		iommu_dev_attach(dev, atomic_load(&group->iommu_devs[0]->domain));
 }
 
-static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
+/* The container is locked. */
+static int add_iommu_dev(struct vfio_group *group, struct iommu_dev *dev)
 {
-	struct iommu_dev **devs;
+	struct iommu_dev **devs = realloc(group->iommu_devs, (group->nr_devices + 1) * sizeof(*devs));
 
-	lock_container(group);
-	devs = realloc(group->iommu_devs, (group->nr_devices + 1) * sizeof(*devs));
-	if (devs) {
-		group->iommu_devs = devs;
-		join_domain(group, vdev->iommu_dev);
-		devs[group->nr_devices++] = vdev->iommu_dev;
-	}
-	unlock_container(group);
 	if (!devs)
 		return -ENOMEM;
+	group->iommu_devs = devs;
+	join_domain(group, dev);
+	devs[group->nr_devices] = dev;
+	return 0;
+}
+
+/* The container is locked. */
+static void remove_iommu_dev(struct vfio_group *group, struct iommu_dev *dev)
+{
+	for (unsigned int i = 0; i < group->nr_devices; i++)
+		if (group->iommu_devs[i] == dev)
+			group->iommu_devs[i] = group->iommu_devs[group->nr_devices - 1];
+	iommu_dev_attach(dev, NULL);
+}
+
+static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
+{
+	int rc = 0;
+
+	lock_container(group);
+	if (!group->emulated)
+		rc = add_iommu_dev(group, vdev->iommu_dev);
+	if (!rc)
+		group->nr_devices++;
+	unlock_container(group);
+	if (rc)
+		return rc;
 	cds_list_add_tail(&vdev->group_node, &group->devices);
 	vdev->group = group;
 	return 0;
@@ -252,11 +282,9 @@ static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev
 	if (group->container && group->nr_devices == 1)
 		vfio_group_detach_container(group);
 	lock_container(group);
-	for (unsigned int i = 0; i < group->nr_devices; i++)
-		if (group->iommu_devs[i] == vdev->iommu_dev)
-			group->iommu_devs[i] = group->iommu_devs[group->nr_devices - 1];
+	if (!group->emulated)
+		remove_iommu_dev(group, vdev->iommu_dev);
 	group->nr_devices--;
-	iommu_dev_attach(vdev->iommu_dev, NULL);
 	unlock_container(group);
 	cds_list_del(&vdev->group_node);
 }
@@ -268,6 +296,7 @@ static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 	vdev->vfio = vfio;
 	vdev->open_count = vdev->registrations = vdev->holds = 0;
 	vdev->iommufd_device = NULL;
+	vdev->pins = NULL;
 	vdev->iommufd_attached = false;
 	vdev->pasids = NULL;
 	vdev->nr_pasids = 0;
@@ -291,14 +320,12 @@ static int take_index(struct vfio *vfio, struct vfio_device *vdev, unsigned int 
 				       : id_reserve(&vfio->indexes, index);
 }
 
-int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu,
-			 unsigned int index)
+static int register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id,
+			   enum group_kind kind, unsigned int index)
 {
 	struct vfio_group *group, *made = NULL;
 	int rc = -EINVAL;
 
-	if (noiommu && !vfio->noiommu)
-		return -EINVAL;
 	init_device(vdev, vfio);
 	pthread_mutex_lock(&vfio->lock);
 	if (find_device(vfio, vdev->name)) {
@@ -306,11 +333,11 @@ int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned i
 		goto err;
 	}
 	group = find_group(vfio, group_id);
-	if (group && group->noiommu != noiommu)
+	if (group && kind_of(group) != kind)
 		goto err;
 	if (!group) {
 		rc = -ENOMEM;
-		group = made = group_new(vfio, group_id, noiommu);
+		group = made = group_new(vfio, group_id, kind);
 		if (!group)
 			goto err;
 	}
@@ -338,6 +365,21 @@ err:
 	pthread_mutex_unlock(&vfio->lock);
 	fini_device(vdev);
 	return rc;
+}
+
+int vfio_register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id, bool noiommu,
+			 unsigned int index)
+{
+	if (noiommu && !vfio->noiommu)
+		return -EINVAL;
+	return register_device(vfio, vdev, group_id, noiommu ? KIND_NOIOMMU : KIND_IOMMU, index);
+}
+
+int vfio_register_emulated_iommu_dev(struct vfio *vfio, struct vfio_device *vdev, unsigned int group_id,
+				     unsigned int index)
+{
+	vdev->iommu_dev = NULL;
+	return register_device(vfio, vdev, group_id, KIND_EMULATED, index);
 }
 
 /* Wait for the last file of vdev, and remind its user now and then. The group's lock is held; it is dropped

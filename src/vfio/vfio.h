@@ -31,6 +31,7 @@ struct vfio;
 struct vfio_device;
 struct vfio_group;
 struct vfio_container;
+struct type1;
 struct iommufd_ctx;
 struct iommufd_device;
 
@@ -247,6 +248,11 @@ struct vfio_iommu_driver {
 	/* The devices of one group join and leave. Leaving cannot fail. */
 	int (*attach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
 	void (*detach_group)(void *data, struct iommu_dev *const *devs, unsigned int nr);
+	/* The same for a group without an IOMMU behind it. NULL: -EINVAL. */
+	int (*attach_emulated)(void *data);
+	void (*detach_emulated)(void *data);
+	/* What devices of such groups pin pages of. */
+	struct type1 *(*pinnable)(void *data);
 	/* Everything but the container's own three. file is the container's. */
 	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
 	void (*forked)(void *data); /* this is the child of a fork */

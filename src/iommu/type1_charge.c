@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a container charges to the address spaces that mapped.
+ *
+ * iommu->backed: every page that is mapped, once for each mapping; else every page that drivers have pinned,
+ * once however often. Only when locked memory is limited: else nobody can tell.
+ */
+#include "iommu/type1_private.h"
+
+#include "base/why.h"
+
+#include <assert.h>
+
+static uint64_t charge_limit(const struct type1 *iommu, struct mm *mm)
+{
+	if (iommu->params->memlock_pages != UINT64_MAX)
+		return iommu->params->memlock_pages;
+	return mm_memlock_limit(mm);
+}
+
+uint64_t type1_charge_room(struct type1 *iommu, struct mm *mm)
+{
+	return mm_memlock_room(mm, charge_limit(iommu, mm));
+}
+
+int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages)
+{
+	int ret;
+
+	if (likely(!iommu->limited) || !pages)
+		return 0;
+	ret = mm_charge(mm, pages, charge_limit(iommu, mm));
+	if (!ret)
+		iommu->charged += pages;
+	return ret;
+}
+
+void type1_uncharge(struct type1 *iommu, struct mm *mm, uint64_t pages)
+{
+	if (likely(!iommu->limited))
+		return;
+	mm_uncharge(mm, pages);
+	iommu->charged -= pages;
+}
+
+void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages)
+{
+	if (likely(!iommu->limited))
+		return;
+	iommu->mapped -= pages;
+	if (iommu->backed)
+		type1_uncharge(iommu, mm, pages);
+}
+
+int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room)
+{
+	return WHY(-ENOMEM, "%llu KiB of locked memory, and %llu KiB are left of %s",
+		   (unsigned long long)pages * 4, (unsigned long long)room * 4,
+		   iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+}
+
+void type1_check_charge(const struct type1 *iommu)
+{
+	assert(!iommu->limited || iommu->charged == (iommu->backed ? iommu->mapped : iommu->pins.pages));
+	(void)iommu;
+}
+
+/* ---- all mappings, when the first group with an IOMMU joins, and when the last one leaves */
+
+struct recharge {
+	struct type1 *iommu;
+	uint64_t stop; /* where the mapping starts that failed */
+	int ret;
+};
+
+static uint64_t pages_pinned(struct type1 *iommu, const struct range *range)
+{
+	return pin_table_count(&iommu->pins, range->start / UVFIO_PAGE_SIZE, range->last / UVFIO_PAGE_SIZE);
+}
+
+/* How many pages of a mapping can be pinned with room for so many that drivers have not pinned already? */
+static uint64_t pages_in_room(struct type1 *iommu, const struct range *range, uint64_t room)
+{
+	uint64_t good = 0, bad = range_size(range) / UVFIO_PAGE_SIZE, first = range->start / UVFIO_PAGE_SIZE;
+
+	while (bad - good > 1) {
+		uint64_t n = good + (bad - good) / 2;
+
+		if (n - pin_table_count(&iommu->pins, first, first + n - 1) > room)
+			bad = n;
+		else
+			good = n;
+	}
+	return good;
+}
+
+/* As type1_pin() for a new mapping, but what drivers have pinned is charged already. */
+static int charge_mapping(struct type1 *iommu, const struct range *range)
+{
+	uint64_t word = mapping_word(range), size = range_size(range), need, room;
+	bool write = word & IOMMU_WRITE;
+	struct mm *mm = mapping_mm(word);
+	int ret;
+
+	need = size / UVFIO_PAGE_SIZE - pages_pinned(iommu, range);
+	room = iommu->limited ? type1_charge_room(iommu, mm) : UINT64_MAX;
+	if (room < need) {
+		uint64_t pages = pages_in_room(iommu, range, room) + 1;
+
+		ret = mm_check(mm, word & PTE_ADDR, pages * UVFIO_PAGE_SIZE, write);
+		return ret ? ret : type1_no_room(iommu, need, room);
+	}
+	ret = mm_check(mm, word & PTE_ADDR, size, write);
+	return ret ? ret : type1_charge(iommu, mm, need);
+}
+
+static bool charge_one(void *arg, struct range *range)
+{
+	struct recharge *re = arg;
+
+	re->ret = charge_mapping(re->iommu, range);
+	re->stop = range->start;
+	return !re->ret;
+}
+
+static bool uncharge_one(void *arg, struct range *range)
+{
+	struct recharge *re = arg;
+
+	if (re->ret && range->start == re->stop)
+		return false;
+	type1_uncharge(re->iommu, mapping_mm(mapping_word(range)),
+		       range_size(range) / UVFIO_PAGE_SIZE - pages_pinned(re->iommu, range));
+	return true;
+}
+
+int type1_charge_all(struct type1 *iommu)
+{
+	struct recharge re = { .iommu = iommu };
+
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, charge_one, &re);
+	if (re.ret)
+		range_map_each(&iommu->mappings, 0, UINT64_MAX, uncharge_one, &re);
+	return re.ret;
+}
+
+void type1_uncharge_all(struct type1 *iommu)
+{
+	struct recharge re = { .iommu = iommu };
+
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, uncharge_one, &re);
+}
+
+static bool add_size(void *arg, struct range *range)
+{
+	*(uint64_t *)arg += range_size(range) / UVFIO_PAGE_SIZE;
+	return true;
+}
+
+void type1_get_memory(struct type1 *iommu, struct type1_memory *memory)
+{
+	*memory = (struct type1_memory){ 0 };
+	pthread_mutex_lock(&iommu->lock);
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, add_size, &memory->mapped);
+	memory->pinned_by_domains = iommu->backed ? memory->mapped : 0;
+	memory->pinned_by_drivers = iommu->pins.pages;
+	memory->charged = iommu->backed ? memory->mapped : memory->pinned_by_drivers;
+	pthread_mutex_unlock(&iommu->lock);
+}

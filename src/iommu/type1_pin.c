@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Pages that drivers of mediated devices have pinned, one by one.
+ *
+ * Each pinner knows how often it has pinned a page, and the container how often all of them have. Nothing is
+ * pinned where nothing is mapped: a mapping goes only when no page of it is pinned. While the container has a
+ * domain all of it is pinned and charged anyway, else a page is charged from its first pin to its last unpin.
+ *
+ * A pinner's unmap function is called with the lock dropped. The pinner is busy then, so it is not freed.
+ */
+#include "iommu/mm_private.h"
+#include "iommu/type1_private.h"
+
+#include "base/log.h"
+#include "base/why.h"
+
+#include <stdlib.h>
+#include <time.h>
+
+/* As the kernel, which stops the machine then. */
+#define TRIES_MAX 10u
+
+struct type1_pinner {
+	struct type1 *iommu;
+	const char *name;
+	type1_pinner_unmap_fn *unmap;
+	void *owner;
+	/* under iommu->lock */
+	struct cds_list_head node;
+	struct pin_table pins;
+	unsigned int round; /* the last one in which it was called */
+	unsigned int busy;  /* calls under way */
+	bool leaving;
+};
+
+struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, type1_pinner_unmap_fn *unmap,
+				      void *owner)
+{
+	struct type1_pinner *pinner = calloc(1, sizeof(*pinner));
+
+	if (!pinner)
+		return NULL;
+	pinner->iommu = iommu;
+	pinner->name = name;
+	pinner->unmap = unmap;
+	pinner->owner = owner;
+	pin_table_init(&pinner->pins);
+	pthread_mutex_lock(&iommu->lock);
+	pinner->round = iommu->rounds;
+	cds_list_add_tail(&pinner->node, &iommu->pinners);
+	pthread_mutex_unlock(&iommu->lock);
+	return pinner;
+}
+
+void type1_pinners_forked(struct type1 *iommu)
+{
+	struct type1_pinner *pinner;
+
+	cds_list_for_each_entry (pinner, &iommu->pinners, node)
+		pinner->busy = 0;
+}
+
+/* ---- unpinning. Under the lock, the pages are pinned. */
+
+/* n pages of one mapping, whose address space is mm. */
+static void unpin_part(struct type1_pinner *pinner, struct mm *mm, uint64_t page, uint64_t n)
+{
+	struct type1 *iommu = pinner->iommu;
+	uint64_t gone;
+
+	pin_table_put(&pinner->pins, page, n);
+	gone = pin_table_put(&iommu->pins, page, n);
+	if (!iommu->backed)
+		type1_uncharge(iommu, mm, gone);
+}
+
+static void unpin_range(struct type1_pinner *pinner, uint64_t page, uint64_t n)
+{
+	struct type1 *iommu = pinner->iommu;
+	struct range mapping;
+
+	while (n) {
+		uint64_t part;
+
+		range_map_find(&iommu->mappings, page * UVFIO_PAGE_SIZE, &mapping);
+		part = MIN(n, mapping.last / UVFIO_PAGE_SIZE - page + 1);
+		unpin_part(pinner, mapping_mm(mapping_word(&mapping)), page, part);
+		page += part;
+		n -= part;
+	}
+}
+
+int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage)
+{
+	struct type1 *iommu = pinner->iommu;
+	uint64_t page = iova / UVFIO_PAGE_SIZE;
+	int ret = 0;
+
+	pthread_mutex_lock(&iommu->lock);
+	if (likely(pin_table_has(&pinner->pins, page, npage)))
+		unpin_range(pinner, page, npage);
+	else
+		ret = -EINVAL;
+	type1_check_charge(iommu);
+	pthread_mutex_unlock(&iommu->lock);
+	if (!ret)
+		pthread_cond_broadcast(&iommu->let_go);
+	return ret;
+}
+
+static uint64_t unpin_all(struct type1_pinner *pinner)
+{
+	uint64_t pages = pinner->pins.pages, page;
+	uint32_t count;
+
+	while (pin_table_first(&pinner->pins, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
+		while (count--)
+			unpin_range(pinner, page, 1);
+	return pages;
+}
+
+uint64_t type1_pinner_free(struct type1_pinner *pinner)
+{
+	struct type1 *iommu = pinner->iommu;
+	uint64_t left;
+
+	pthread_mutex_lock(&iommu->lock);
+	pinner->leaving = true;
+	while (pinner->busy)
+		pthread_cond_wait(&iommu->let_go, &iommu->lock);
+	left = unpin_all(pinner);
+	cds_list_del(&pinner->node);
+	type1_check_charge(iommu);
+	pthread_cond_broadcast(&iommu->let_go);
+	pthread_mutex_unlock(&iommu->lock);
+	pin_table_destroy(&pinner->pins);
+	free(pinner);
+	return left;
+}
+
+/* ---- pinning. Under the lock. */
+
+static int check_memory(struct mm *mm, uint64_t va, uint64_t n, bool write)
+{
+	bool bar;
+
+	if (mm_check_bar(mm, va, n * UVFIO_PAGE_SIZE, write, &bar))
+		return mm_is_gone(mm) ? WHY(-ENODEV, "the process that mapped it has exited") : -EFAULT;
+	return bar ? WHY(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va) : 0;
+}
+
+/* n pages of one mapping: all of them, or none. */
+static int pin_part(struct type1_pinner *pinner, uint64_t word, uint64_t va, uint64_t page, uint64_t n)
+{
+	struct type1 *iommu = pinner->iommu;
+	struct mm *mm = mapping_mm(word);
+	uint64_t fresh, own;
+	int ret = pin_table_get(&iommu->pins, page, n, &fresh);
+
+	if (ret)
+		return ret;
+	if (fresh)
+		ret = check_memory(mm, va, n, word & IOMMU_WRITE);
+	if (!ret && !iommu->backed)
+		ret = type1_charge(iommu, mm, fresh);
+	if (!ret) {
+		ret = pin_table_get(&pinner->pins, page, n, &own);
+		if (ret && !iommu->backed)
+			type1_uncharge(iommu, mm, fresh);
+	}
+	if (ret)
+		pin_table_put(&iommu->pins, page, n);
+	return ret;
+}
+
+/* What to say of a part that cannot be pinned at once is what is wrong with its first bad page; and pages
+ * that are pinned already need no memory any more. *done counts what is pinned. */
+static int pin_one_by_one(struct type1_pinner *pinner, uint64_t word, uint64_t va, uint64_t page, uint64_t n,
+			  uint64_t *done)
+{
+	for (uint64_t i = 0; i < n; i++) {
+		int ret = pin_part(pinner, word, va + i * UVFIO_PAGE_SIZE, page + i, 1);
+
+		if (ret)
+			return ret;
+		++*done;
+	}
+	return 0;
+}
+
+static void list_pages(struct mm *mm, uint64_t va, uint64_t n, struct mm_page *out)
+{
+	for (uint64_t i = 0; i < n; i++)
+		out[i] = mm_page_at(mm, va + i * UVFIO_PAGE_SIZE);
+}
+
+static int pin_mapping(struct type1_pinner *pinner, const struct range *mapping, uint64_t page, uint64_t n,
+		       unsigned int prot, uint64_t *done)
+{
+	uint64_t word = mapping_word(mapping), va;
+	int ret;
+
+	if (prot & ~word)
+		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)page * UVFIO_PAGE_SIZE,
+			   prot & ~word & IOMMU_WRITE ? "writable" : "readable");
+	va = (word & PTE_ADDR) + (page * UVFIO_PAGE_SIZE - mapping->start);
+	ret = pin_part(pinner, word, va, page, n);
+	if (likely(!ret))
+		*done += n;
+	else if (n > 1)
+		ret = pin_one_by_one(pinner, word, va, page, n, done);
+	return ret;
+}
+
+/* *done: how many are pinned, also on failure. */
+static int pin_pages(struct type1_pinner *pinner, uint64_t page, uint64_t npage, unsigned int prot,
+		     struct mm_page *pages, uint64_t *done)
+{
+	struct range mapping;
+
+	while (*done < npage) {
+		uint64_t at = page + *done, first = *done, n, word;
+		int ret;
+
+		if (!range_map_find(&pinner->iommu->mappings, at * UVFIO_PAGE_SIZE, &mapping))
+			return WHY(-EINVAL, "nothing is mapped at 0x%llx",
+				   (unsigned long long)at * UVFIO_PAGE_SIZE);
+		n = MIN(npage - *done, mapping.last / UVFIO_PAGE_SIZE - at + 1);
+		ret = pin_mapping(pinner, &mapping, at, n, prot, done);
+		if (ret)
+			return ret;
+		word = mapping_word(&mapping);
+		list_pages(mapping_mm(word), (word & PTE_ADDR) + (at * UVFIO_PAGE_SIZE - mapping.start), n,
+			   pages + first);
+	}
+	return 0;
+}
+
+static int check_pinner(const struct type1_pinner *pinner)
+{
+	if (pinner->iommu->vaddr_invalid)
+		return WHY(-EBUSY, "mappings are without their virtual addresses");
+	if (!pinner->unmap || pinner->leaving)
+		return WHY(-EINVAL, "the device is told of no unmap, so it cannot pin");
+	return 0;
+}
+
+int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, unsigned int prot,
+		    struct mm_page *pages)
+{
+	struct type1 *iommu = pinner->iommu;
+	uint64_t page = iova / UVFIO_PAGE_SIZE, done = 0;
+	int ret;
+
+	if (!iommu->v2)
+		return WHY(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
+	pthread_mutex_lock(&iommu->lock);
+	ret = check_pinner(pinner);
+	if (!ret)
+		ret = pin_pages(pinner, page, npage, prot, pages, &done);
+	if (ret)
+		unpin_range(pinner, page, done);
+	type1_check_charge(iommu);
+	pthread_mutex_unlock(&iommu->lock);
+	return ret;
+}
+
+/* ---- asking for pages to be unpinned */
+
+/* Call every pinner once. The lock is dropped meanwhile. */
+static void tell_pinners(struct type1 *iommu, uint64_t iova, uint64_t size)
+{
+	unsigned int round = ++iommu->rounds;
+	struct type1_pinner *pinner;
+
+again:
+	cds_list_for_each_entry (pinner, &iommu->pinners, node) {
+		if (pinner->round == round || pinner->leaving || !pinner->unmap)
+			continue;
+		pinner->round = round;
+		pinner->busy++;
+		pthread_mutex_unlock(&iommu->lock);
+		pinner->unmap(pinner->owner, iova, size);
+		pthread_mutex_lock(&iommu->lock);
+		pinner->busy--;
+		pthread_cond_broadcast(&iommu->let_go);
+		goto again;
+	}
+}
+
+static bool has_pins(struct type1 *iommu, const struct range *mapping)
+{
+	return pin_table_count(&iommu->pins, mapping->start / UVFIO_PAGE_SIZE,
+			       mapping->last / UVFIO_PAGE_SIZE);
+}
+
+/* Under the lock, which is dropped while waiting: a driver may unpin from another thread. */
+static void wait_a_while(struct type1 *iommu, const struct range *mapping, unsigned int times)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += 1000000L << MIN(times, 8u);
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (has_pins(iommu, mapping))
+		if (pthread_cond_timedwait(&iommu->let_go, &iommu->lock, &until))
+			break;
+}
+
+static int report_holders(struct type1 *iommu, const struct range *mapping)
+{
+	uint64_t first = mapping->start / UVFIO_PAGE_SIZE, last = mapping->last / UVFIO_PAGE_SIZE;
+	struct type1_pinner *pinner;
+
+	cds_list_for_each_entry (pinner, &iommu->pinners, node) {
+		uint64_t n = pin_table_count(&pinner->pins, first, last);
+
+		if (n)
+			uvfio_err_once(
+				mapping->start ^ (uint64_t)(uintptr_t)pinner,
+				"%s does not unpin %llu pages of 0x%llx-0x%llx, so these stay mapped: its "
+				"dma_unmap has to unpin them",
+				pinner->name, (unsigned long long)n, (unsigned long long)mapping->start,
+				(unsigned long long)mapping->last);
+	}
+	return WHY(-EBUSY, "a driver does not unpin pages of 0x%llx-0x%llx",
+		   (unsigned long long)mapping->start, (unsigned long long)mapping->last);
+}
+
+/* The first mapping that starts in [iova, last] and has pins. */
+static bool find_pinned(struct type1 *iommu, uint64_t iova, uint64_t last, struct range *mapping)
+{
+	uint64_t page;
+	uint32_t count;
+
+	if (!pin_table_first(&iommu->pins, iova / UVFIO_PAGE_SIZE, last / UVFIO_PAGE_SIZE, &page, &count))
+		return false;
+	return range_map_find(&iommu->mappings, page * UVFIO_PAGE_SIZE, mapping) && mapping->start >= iova;
+}
+
+int type1_ask_pinners(struct type1 *iommu, uint64_t iova, uint64_t last, struct asking *asking)
+{
+	struct range mapping;
+
+	if (!find_pinned(iommu, iova, last, &mapping))
+		return 0;
+	if (!asking->times || asking->start != mapping.start)
+		*asking = (struct asking){ .start = mapping.start };
+	else if (asking->times == TRIES_MAX)
+		return report_holders(iommu, &mapping);
+	else
+		wait_a_while(iommu, &mapping, asking->times);
+	asking->times++;
+	tell_pinners(iommu, mapping.start, range_size(&mapping));
+	return 1;
+}
+
+/* ---- reading and writing */
+
+static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data, size_t len, bool write)
+{
+	bool io = false;
+	int ret;
+
+	if (mm->self)
+		mm_io_span(va, len, &io);
+	if (likely(!io))
+		return write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+	/* A BAR, whose device may come back here. */
+	mm_get(mm);
+	pthread_mutex_unlock(&iommu->lock);
+	ret = write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+	mm_put(mm);
+	pthread_mutex_lock(&iommu->lock);
+	return ret;
+}
+
+static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, bool write, size_t *done)
+{
+	struct range mapping;
+	uint64_t word;
+
+	if (!range_map_find(&iommu->mappings, iova, &mapping))
+		return WHY(-EINVAL, "nothing is mapped at 0x%llx", (unsigned long long)iova);
+	word = mapping_word(&mapping);
+	if (!(word & IOMMU_READ) || (write && !(word & IOMMU_WRITE)))
+		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
+			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
+	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
+	return copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, *done,
+			 write);
+}
+
+int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write)
+{
+	struct type1 *iommu = pinner->iommu;
+	int ret = 0;
+
+	pthread_mutex_lock(&iommu->lock);
+	if (unlikely(iommu->vaddr_invalid))
+		ret = WHY(-EBUSY, "mappings are without their virtual addresses");
+	while (len && !ret) {
+		size_t done = 0;
+
+		ret = rw_part(iommu, iova, data, len, write, &done);
+		iova += done;
+		data = (char *)data + done;
+		len -= done;
+	}
+	pthread_mutex_unlock(&iommu->lock);
+	return ret;
+}

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Memory for devices without an IOMMU of their own: pinned by page, or copied.
+ *
+ * Such a device is a pinner of its container, or has an access to an IOMMUFD, from before open_device to
+ * behind close_device. vdev->pins does not change in that time, so a driver's calls take no lock to find it.
+ *
+ * An access wants back just what it was asked for, and a driver may unpin other stretches than it has pinned.
+ * So on an IOMMUFD each page is pinned by itself, and counted here, to know what the device has pinned.
+ */
+#include "vfio/internal.h"
+
+#include "base/why.h"
+#include "iommu/pin_table.h"
+#include "iommu/type1.h"
+
+#include <stdlib.h>
+
+struct vfio_pins {
+	/* of a container */
+	struct type1_pinner *pinner;
+	/* of an IOMMUFD */
+	struct iommufd_ctx *ctx;
+	struct iommufd_access *access;
+	uint32_t id;
+	bool attached;
+	pthread_mutex_t calls_lock; /* innermost */
+	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
+	unsigned int calls;         /* of dma_unmap, under way */
+	bool closing;               /* it is not called any more */
+	pthread_mutex_t lock;       /* protects pages; inside it: IOMMUFD's locks */
+	struct pin_table pages;
+};
+
+static void init_locks(struct vfio_pins *pins)
+{
+	pthread_mutex_init(&pins->lock, NULL);
+	pthread_mutex_init(&pins->calls_lock, NULL);
+	pthread_cond_init(&pins->ended, NULL);
+}
+
+static struct vfio_pins *pins_new(void)
+{
+	struct vfio_pins *pins = calloc(1, sizeof(*pins));
+
+	if (!pins)
+		return NULL;
+	init_locks(pins);
+	pin_table_init(&pins->pages);
+	return pins;
+}
+
+static void pins_free(struct vfio_pins *pins)
+{
+	pin_table_destroy(&pins->pages);
+	pthread_mutex_destroy(&pins->lock);
+	pthread_mutex_destroy(&pins->calls_lock);
+	pthread_cond_destroy(&pins->ended);
+	free(pins);
+}
+
+void vfio_pins_forked(struct vfio_device *vdev)
+{
+	if (!vdev->pins)
+		return;
+	init_locks(vdev->pins);
+	vdev->pins->calls = 0;
+}
+
+/* ---- calls to the driver */
+
+static void call_driver(struct vfio_device *vdev, uint64_t iova, uint64_t length)
+{
+	struct vfio_pins *pins = vdev->pins;
+	bool closing;
+
+	pthread_mutex_lock(&pins->calls_lock);
+	closing = pins->closing;
+	pins->calls += !closing;
+	pthread_mutex_unlock(&pins->calls_lock);
+	if (closing)
+		return;
+	vdev->ops->dma_unmap(vdev, iova, length);
+	pthread_mutex_lock(&pins->calls_lock);
+	if (!--pins->calls)
+		pthread_cond_broadcast(&pins->ended);
+	pthread_mutex_unlock(&pins->calls_lock);
+}
+
+void vfio_pins_begin_close(struct vfio_device *vdev)
+{
+	struct vfio_pins *pins = vdev->pins;
+
+	if (!pins)
+		return;
+	pthread_mutex_lock(&pins->calls_lock);
+	pins->closing = true;
+	while (pins->calls)
+		pthread_cond_wait(&pins->ended, &pins->calls_lock);
+	pthread_mutex_unlock(&pins->calls_lock);
+}
+
+/* ---- on a container */
+
+static void pinner_unmap(void *owner, uint64_t iova, uint64_t size)
+{
+	call_driver(owner, iova, size);
+}
+
+int vfio_pins_open_container(struct vfio_device *vdev)
+{
+	struct type1 *iommu = vfio_container_pinnable(vdev->group->container);
+	struct vfio_pins *pins;
+
+	if (!iommu)
+		return 0;
+	pins = pins_new();
+	if (!pins)
+		return -ENOMEM;
+	vdev->pins = pins;
+	pins->pinner = type1_pinner_new(iommu, vdev->name, vdev->ops->dma_unmap ? pinner_unmap : NULL, vdev);
+	if (pins->pinner)
+		return 0;
+	vdev->pins = NULL;
+	pins_free(pins);
+	return -ENOMEM;
+}
+
+/* ---- on an IOMMUFD */
+
+/* Pages from page on that the device has pinned once more than it should: undone. The lock is held. */
+static void unpin_each(struct vfio_pins *pins, uint64_t page, uint64_t n)
+{
+	pin_table_put(&pins->pages, page, n);
+	for (uint64_t i = 0; i < n; i++)
+		iommufd_access_unpin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE);
+}
+
+static void unpin_rest(struct vfio_pins *pins)
+{
+	uint64_t page;
+	uint32_t count;
+
+	pthread_mutex_lock(&pins->lock);
+	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
+		unpin_each(pins, page, 1);
+	pthread_mutex_unlock(&pins->lock);
+}
+
+/* All of [0, UINT64_MAX]: the access is being detached. */
+static void access_unmap(void *data, uint64_t iova, uint64_t length)
+{
+	struct vfio_device *vdev = data;
+
+	if (vdev->ops->dma_unmap)
+		call_driver(vdev, iova, length);
+	if (!iova && length == UINT64_MAX)
+		unpin_rest(vdev->pins);
+}
+
+static const struct iommufd_access_ops access_ops = {
+	.needs_pin_pages = true,
+	.unmap = access_unmap,
+};
+
+int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_t *devid)
+{
+	struct vfio_pins *pins = pins_new();
+	int rc;
+
+	if (!pins)
+		return -ENOMEM;
+	rc = iommufd_access_create(ctx, &access_ops, vdev, &pins->access, &pins->id);
+	if (rc) {
+		pins_free(pins);
+		return rc;
+	}
+	pins->ctx = ctx;
+	*devid = pins->id;
+	vdev->pins = pins;
+	return 0;
+}
+
+int vfio_pins_attach(struct vfio_device *vdev, uint32_t ioas_id)
+{
+	struct vfio_pins *pins = vdev->pins;
+	int rc;
+
+	if (pins->attached)
+		return iommufd_access_replace(pins->access, ioas_id);
+	rc = iommufd_access_attach(pins->access, ioas_id);
+	pins->attached = !rc;
+	return rc;
+}
+
+void vfio_pins_detach(struct vfio_device *vdev)
+{
+	struct vfio_pins *pins = vdev->pins;
+
+	if (pins->attached)
+		iommufd_access_detach(pins->access);
+	pins->attached = false;
+}
+
+struct iommufd_ctx *vfio_pins_ctx(const struct vfio_device *vdev)
+{
+	return vdev->pins->ctx;
+}
+
+uint32_t vfio_pins_id(const struct vfio_device *vdev)
+{
+	return vdev->pins->id;
+}
+
+void vfio_pins_close(struct vfio_device *vdev)
+{
+	struct vfio_pins *pins = vdev->pins;
+
+	if (!pins)
+		return;
+	vfio_pins_begin_close(vdev);
+	if (pins->pinner) {
+		type1_pinner_free(pins->pinner);
+	} else {
+		vfio_pins_detach(vdev);
+		iommufd_access_destroy(pins->access);
+	}
+	vdev->pins = NULL;
+	pins_free(pins);
+}
+
+/* The lock is held. */
+static int pin_each(struct vfio_pins *pins, uint64_t page, unsigned int npage, unsigned int flags,
+		    struct mm_page *pages)
+{
+	uint64_t fresh;
+	int rc = pin_table_get(&pins->pages, page, npage, &fresh);
+
+	if (rc)
+		return rc;
+	for (unsigned int i = 0; i < npage; i++) {
+		rc = iommufd_access_pin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE,
+					      &pages[i], flags);
+		if (!rc)
+			continue;
+		pin_table_put(&pins->pages, page + i, npage - i);
+		unpin_each(pins, page, i);
+		return rc;
+	}
+	return 0;
+}
+
+static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage, unsigned int prot,
+		       struct mm_page *pages)
+{
+	unsigned int flags = prot & IOMMU_WRITE ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ;
+	int rc;
+
+	pthread_mutex_lock(&pins->lock);
+	rc = pin_each(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
+	pthread_mutex_unlock(&pins->lock);
+	return rc;
+}
+
+static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage)
+{
+	uint64_t page = iova / UVFIO_PAGE_SIZE;
+	int rc = 0;
+
+	pthread_mutex_lock(&pins->lock);
+	if (pin_table_has(&pins->pages, page, npage))
+		unpin_each(pins, page, npage);
+	else
+		rc = -EINVAL;
+	pthread_mutex_unlock(&pins->lock);
+	return rc;
+}
+
+/* ---- what drivers call */
+
+static int check_pages(const struct vfio_pins *pins, uint64_t iova, unsigned int npage)
+{
+	uint64_t last;
+
+	if (unlikely(!pins || !npage))
+		return -EINVAL;
+	if (unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES))
+		return -E2BIG;
+	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last) ? -EOVERFLOW : 0;
+}
+
+int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
+		   struct mm_page *pages)
+{
+	struct vfio_pins *pins = vdev->pins;
+	int rc = pages && vdev->ops->dma_unmap ? check_pages(pins, iova, npage) : -EINVAL;
+
+	if (rc)
+		return rc;
+	if (likely(pins->pinner != NULL))
+		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
+	else
+		rc = pin_iommufd(pins, iova, npage, prot, pages);
+	return rc ? rc : (int)npage;
+}
+
+int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage)
+{
+	struct vfio_pins *pins = vdev->pins;
+	int rc = check_pages(pins, iova, npage);
+
+	if (rc)
+		return rc;
+	return likely(pins->pinner != NULL) ? type1_unpin_pages(pins->pinner, iova, npage)
+					    : unpin_iommufd(pins, iova, npage);
+}
+
+int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len, bool write)
+{
+	struct vfio_pins *pins = vdev->pins;
+
+	if (unlikely(!pins || !data || !len))
+		return -EINVAL;
+	if (likely(pins->pinner != NULL))
+		return type1_dma_rw(pins->pinner, iova, data, len, write);
+	return iommufd_access_rw(pins->access, iova, data, len,
+				 write ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ);
+}
