@@ -10,11 +10,14 @@
 
 #include <string.h>
 
-static bool dir_is_ours(DIR *dir)
+/* What a socket in dir stands for: a device node, a file of sysfs; or it is one, of the host's. */
+static unsigned char type_in(DIR *dir)
 {
 	struct path_buf buf;
 
-	return path_of_fd(dirfd(dir), &buf);
+	if (!path_of_fd(dirfd(dir), &buf))
+		return DT_SOCK;
+	return buf.text[1] == 's' ? DT_REG : DT_CHR;
 }
 
 EXPORT DIR *opendir(const char *path)
@@ -29,8 +32,8 @@ EXPORT struct dirent *readdir(DIR *dir)
 {
 	struct dirent *entry = REAL(readdir)(dir);
 
-	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on && dir_is_ours(dir))
-		entry->d_type = DT_CHR;
+	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on)
+		entry->d_type = type_in(dir);
 	return entry;
 }
 
@@ -38,8 +41,8 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 {
 	struct dirent64 *entry = REAL(readdir64)(dir);
 
-	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on && dir_is_ours(dir))
-		entry->d_type = DT_CHR;
+	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on)
+		entry->d_type = type_in(dir);
 	return entry;
 }
 
@@ -48,8 +51,8 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 	{                                                                                                    \
 		int r = REAL(name)(dir, entry, result);                                                      \
                                                                                                              \
-		if (!r && *result && (*result)->d_type == DT_SOCK && session.on && dir_is_ours(dir))         \
-			(*result)->d_type = DT_CHR;                                                          \
+		if (!r && *result && (*result)->d_type == DT_SOCK && session.on)                             \
+			(*result)->d_type = type_in(dir);                                                    \
 		return r;                                                                                    \
 	}
 
@@ -59,11 +62,12 @@ READDIR_R(readdir64_r, dirent64)
 /* The program's filter sees an entry before scandir() keeps a copy of it. Per thread, and put back after. */
 #define SCANDIR(name, type)                                                                                  \
 	static __thread int (*name##_filter)(const struct type *);                                           \
+	static __thread unsigned char name##_node; /* what a socket stands for */                            \
                                                                                                              \
 	static int name##_mend(const struct type *entry)                                                     \
 	{                                                                                                    \
 		if (entry->d_type == DT_SOCK)                                                                \
-			((struct type *)(uintptr_t)entry)->d_type = DT_CHR;                                  \
+			((struct type *)(uintptr_t)entry)->d_type = name##_node;                             \
 		return !name##_filter || name##_filter(entry);                                               \
 	}                                                                                                    \
                                                                                                              \
@@ -72,15 +76,19 @@ READDIR_R(readdir64_r, dirent64)
 			int (*compare)(const struct type **, const struct type **))                          \
 	{                                                                                                    \
 		struct path_buf buf;                                                                         \
-		const char *host = path_to_host(AT_FDCWD, path, &buf);                                       \
+		const char *host = path_to_host(AT_FDCWD, path, &buf), *own;                                 \
+		unsigned char node = name##_node;                                                            \
 		int (*saved)(const struct type *) = name##_filter;                                           \
 		int n;                                                                                       \
                                                                                                              \
 		if (!host)                                                                                   \
 			return REAL(name)(path, list, filter, compare);                                      \
+		own = path_to_program(host);                                                                 \
+		name##_node = own && own[1] == 's' ? DT_REG : DT_CHR;                                        \
 		name##_filter = filter;                                                                      \
 		n = REAL(name)(host, list, name##_mend, compare);                                            \
 		name##_filter = saved;                                                                       \
+		name##_node = node;                                                                          \
 		return n;                                                                                    \
 	}
 

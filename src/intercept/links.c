@@ -96,7 +96,7 @@ static char *resolve_own_fd(int fd, char *resolved)
 	struct file *file = fdtable_get(fd);
 	char *path = NULL;
 
-	if (file && !strncmp(file->path, "/dev/", 5))
+	if (file && file->path[0] == '/')
 		path = resolved ? strcpy(resolved, file->path) : strdup(file->path);
 	else
 		errno = ENOENT;

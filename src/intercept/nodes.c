@@ -14,12 +14,20 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
+/* Files of sysfs that do something when they are written are nodes, too. */
+
 /* What F_GETFL says of the flags that a node was opened with, beside the access mode. */
 #define STATUS_FLAGS (O_NONBLOCK | O_APPEND)
 
 static bool fd_node_name(int fd, struct path_buf *buf)
 {
-	return path_of_fd(fd, buf) && !strncmp(buf->text, "/dev/", 5);
+	struct stat st;
+
+	if (!path_of_fd(fd, buf))
+		return false;
+	if (!strncmp(buf->text, "/dev/", 5))
+		return true;
+	return !strncmp(buf->text, "/sys/", 5) && !REAL(fstat)(fd, &st) && S_ISSOCK(st.st_mode);
 }
 
 bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf)
@@ -77,8 +85,8 @@ void node_stat(const char *name, struct stat *st)
 
 	if (!machine || machine_node_rdev(machine, name, &rdev, &mode))
 		return;
-	st->st_mode = S_IFCHR | mode;
+	st->st_mode = mode & S_IFMT ? mode : S_IFCHR | mode;
 	st->st_rdev = rdev;
-	st->st_size = 0;
+	st->st_size = S_ISREG(st->st_mode) ? (off_t)UVFIO_PAGE_SIZE : 0; /* a file of sysfs */
 	st->st_blocks = 0;
 }

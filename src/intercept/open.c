@@ -22,7 +22,7 @@ static int reopen(int fd, int flags)
 		errno = ENOENT;
 		return -1;
 	}
-	if (!strncmp(file->path, "/dev/", 5))
+	if (file->path[0] == '/')
 		rc = node_open(file->path, flags);
 	file_put(file);
 	return (int)ret_errno_or(rc, saved_errno);

@@ -19,7 +19,7 @@ enum root_kind {
 	ROOT_NONE,
 	ROOT_WHOLE,   /* everything below is ours, and hides what the host has there */
 	ROOT_ENTRIES, /* an entry is ours when the tree has it; the directory itself is the host's */
-	ROOT_PCI,     /* /sys/devices/pciDDDD:BB: it and its entries are ours when the tree has them */
+	ROOT_PCI, /* /sys/devices/pciDDDD:BB and others: it and its entries are ours when the tree has them */
 };
 
 #define ROOT(path, kind)                                                                                     \
@@ -46,12 +46,14 @@ static const struct root {
 	ROOT("/sys/class/vfio-dev", ROOT_WHOLE),
 	ROOT("/sys/class/iommu", ROOT_WHOLE),
 	ROOT("/sys/class/mdev_bus", ROOT_WHOLE),
+	ROOT("/sys/class/mtty", ROOT_PCI),
 	ROOT("/sys/class/misc/vfio", ROOT_WHOLE),
 	ROOT("/sys/class/misc/iommu", ROOT_WHOLE),
 	ROOT("/sys/dev/char", ROOT_ENTRIES),
 	PREFIX("/sys/devices/pci", ROOT_PCI),
 	ROOT("/sys/devices/virtual/vfio", ROOT_WHOLE),
 	ROOT("/sys/devices/virtual/iommu", ROOT_WHOLE),
+	ROOT("/sys/devices/virtual/mtty", ROOT_PCI),
 	ROOT("/sys/devices/virtual/misc/vfio", ROOT_WHOLE),
 	ROOT("/sys/devices/virtual/misc/iommu", ROOT_WHOLE),
 	ROOT("/sys/kernel/iommu_groups", ROOT_WHOLE),

@@ -34,7 +34,7 @@ static int stat_our_fd(struct file *file, struct stat *st)
 {
 	int saved_errno = errno;
 
-	if (!strncmp(file->path, "/dev/", 5)) {
+	if (!strncmp(file->path, "/dev/", 5) || !strncmp(file->path, "/sys/", 5)) {
 		if (!stat_path(AT_FDCWD, file->path, st, 0))
 			return 0;
 		errno = saved_errno;

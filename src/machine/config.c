@@ -259,7 +259,8 @@ static int parse_line(struct machine_config *config, char *line, const struct ot
 		return 0;
 	line[len] = 0;
 	if (!strncmp(line, "device", 6) && (!line[6] || line[6] == '@'))
-		return add_device(config, line + 6, rest, err, err_len);
+		return mdev_driver_of(rest) ? machine_config_add_parent(config, rest, err, err_len)
+					    : add_device(config, line + 6, rest, err, err_len);
 	if (!strcmp(line, "iommu") || !strcmp(line, "vfio")) {
 		append_item(*line == 'i' ? others->iommu : others->vfio, rest, strlen(rest));
 		return 0;
@@ -279,6 +280,12 @@ int machine_config_add(struct machine_config *config, const char *line, char *er
 		snprintf(err, err_len, "out of memory");
 	else if (strncmp(text, "device", 6))
 		rc = -EINVAL;
+	else if (mdev_driver_of(text + strcspn(text, " ") + (strchr(text, ' ') != NULL)))
+		snprintf(err, err_len,
+			 "\"%s\" is a parent of mediated devices: those are there from the start, uvfio run "
+			 "--device",
+			 text),
+			rc = -EINVAL;
 	else
 		rc = parse_line(config, text, NULL, err, err_len);
 	free(text);
@@ -344,5 +351,6 @@ void machine_config_free(struct machine_config *config)
 	while (config->nr_devices)
 		machine_config_remove(config, config->nr_devices - 1);
 	free(config->devices);
+	machine_config_free_parents(config);
 	*config = (struct machine_config){ 0 };
 }

@@ -12,6 +12,8 @@
 #include "iommu/domain.h"
 #include "pci/pci.h"
 
+#include <uvfio/mdev.h>
+
 #define NOT_GIVEN UINT32_MAX
 
 struct device_config {
@@ -30,6 +32,12 @@ struct device_config {
 	unsigned int instance, minor, index;
 };
 
+/* A parent of mediated devices: "device DRIVER,key=value". There is one at most of each driver. */
+struct mdev_parent_config {
+	const struct uvfio_mdev_driver *driver;
+	char *options;
+};
+
 /* Which nodes there are, and what is behind /dev/vfio/vfio: of "vfio" lines. */
 struct vfio_config {
 	bool legacy;  /* /dev/vfio/vfio and groups */
@@ -43,6 +51,8 @@ struct machine_config {
 	unsigned int nr_devices;
 	struct device_config *devices;
 	unsigned int next_instance; /* above all that there have been */
+	unsigned int nr_parents;    /* fixed once it has been parsed */
+	struct mdev_parent_config *parents;
 };
 
 /* 0, -EINVAL or -ENOMEM; on error one line in err and nothing to free. */
@@ -64,6 +74,12 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 
 /* vfio_options.c: "key=value,..." of all vfio lines joined by commas. */
 int vfio_config_parse(const char *text, struct vfio_config *vfio, char *err, size_t err_len);
+
+/* config_parents.c: for a line "device TEXT" */
+/* The mediated driver that the text begins with, or NULL. */
+const struct uvfio_mdev_driver *mdev_driver_of(const char *text);
+int machine_config_add_parent(struct machine_config *config, const char *text, char *err, size_t err_len);
+void machine_config_free_parents(struct machine_config *config);
 
 /* config_text.c */
 /* The option text's next item, [*start, *start + *len), doubled commas kept. False at the end. */

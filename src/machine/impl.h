@@ -3,7 +3,9 @@
  * Private to machine/: what a machine is made of. Devices come and go while it is in use; what else the
  * description says does not change.
  *
- * Lock order: adding, lock, then those of vfio/. lock is held for a moment only, and by none of the calls
+ * Lock order: mdevs_lock, adding, lock, then those of vfio/. mdevs_lock is held while instances of mediated
+ * devices are made and freed, but not while one waits to be closed (mdev.h).
+ * lock is held for a moment only, and by none of the calls
  * that a program makes often: opening a node, stat() of one, and what control asks for. No function is made,
  * unregistered or reset with it held.
  */
@@ -44,6 +46,9 @@ struct uvfio_machine {
 	/* under lock */
 	struct pci_func **funcs; /* one for each device of config, in its order; NULL: it is being made */
 	struct cds_list_head removals;
+	struct mdev_parent **parents; /* one for each of config */
+	pthread_mutex_t mdevs_lock;
+	struct cds_list_head mdevs; /* struct machine_mdev; under mdevs_lock */
 };
 
 /* The group of a device. */
@@ -76,7 +81,24 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree);
 void write_group_node(const struct machine_group *group, struct tree *tree);
 void erase_group_node(const struct machine_group *group, struct tree *tree);
 void write_cdev(const struct uvfio_machine *machine, const struct device_config *dev, struct tree *tree);
+/* The same for a device whose directory is dir. */
+void write_cdev_below(const char *dir, unsigned int index, bool has_node, struct tree *tree);
+void erase_cdev_below(const char *dir, unsigned int index, struct tree *tree);
 void erase_cdev(const struct device_config *dev, struct tree *tree);
+
+/* mdev.c */
+int machine_make_parents(struct uvfio_machine *machine, char *err, size_t err_len);
+void machine_free_parents(struct uvfio_machine *machine); /* and all instances; every file closed */
+void machine_mdevs_forked(struct uvfio_machine *machine);
+void machine_mdevs_take_over(struct uvfio_machine *machine);
+/* Follow what other processes of the session have made and removed. */
+void machine_mdevs_sync(struct uvfio_machine *machine);
+/* Is there an instance whose group's number, or node's, this is? */
+bool machine_mdev_has_group(struct uvfio_machine *machine, unsigned int group);
+
+/* mdev_files.c: sysfs files that do something when they are written. -ENOENT: path is none. */
+int machine_attribute_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file);
+int machine_attribute_mode(const char *path, mode_t *mode);
 
 /* Where a function lives: "sys/devices/pci0000:00/0000:00:01.0". */
 void pci_function_path(const struct pci_slot *slot, char *buf, size_t len);

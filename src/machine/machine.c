@@ -7,6 +7,7 @@
 #include "devices/models.h"
 #include "iommufd/iommufd.h"
 #include "machine/impl.h"
+#include "machine/mdev.h"
 #include "machine/plugin.h"
 #include "machine/tree.h"
 
@@ -99,6 +100,8 @@ struct uvfio_machine *machine_new(const char *description, const char *state_dir
 	pthread_mutex_init(&machine->adding, NULL);
 	pthread_mutex_init(&machine->lock, NULL);
 	CDS_INIT_LIST_HEAD(&machine->removals);
+	pthread_mutex_init(&machine->mdevs_lock, NULL);
+	CDS_INIT_LIST_HEAD(&machine->mdevs);
 	if (machine_config_parse(description, &machine->config, err, err_len) ||
 	    machine_check_images(&machine->config, err, err_len))
 		goto fail;
@@ -112,7 +115,7 @@ struct uvfio_machine *machine_new(const char *description, const char *state_dir
 		snprintf(err, err_len, "out of memory");
 		goto fail;
 	}
-	if (make_functions(machine, err, err_len))
+	if (make_functions(machine, err, err_len) || machine_make_parents(machine, err, err_len))
 		goto fail;
 	return machine;
 fail:
@@ -123,6 +126,7 @@ fail:
 void machine_free(struct uvfio_machine *machine)
 {
 	removals_end(machine);
+	machine_free_parents(machine);
 	for (unsigned int i = machine->config.nr_devices; machine->funcs && i-- > 0;)
 		if (machine->funcs[i])
 			pci_func_destroy(machine->funcs[i]);
@@ -131,6 +135,7 @@ void machine_free(struct uvfio_machine *machine)
 	free(machine->funcs);
 	free(machine->state_dir);
 	machine_config_free(&machine->config);
+	pthread_mutex_destroy(&machine->mdevs_lock);
 	pthread_mutex_destroy(&machine->lock);
 	pthread_mutex_destroy(&machine->adding);
 	free(machine);
@@ -149,6 +154,7 @@ void machine_forked(struct uvfio_machine *machine)
 	for (unsigned int i = machine->config.nr_devices; i-- > 0;)
 		if (machine->funcs[i])
 			pci_func_forked(machine->funcs[i]);
+	machine_mdevs_forked(machine);
 	vfio_forked(machine->vfio);
 	file_for_each(iommufd_file_forked, NULL);
 	removals_forked(machine);
@@ -160,6 +166,7 @@ void machine_take_over(struct uvfio_machine *machine)
 	for (unsigned int i = machine->config.nr_devices; i-- > 0;)
 		if (machine->funcs[i])
 			pci_func_take_over(machine->funcs[i]);
+	machine_mdevs_take_over(machine);
 }
 
 int machine_write_tree(struct uvfio_machine *machine, const char *dir)
@@ -171,6 +178,7 @@ int machine_write_tree(struct uvfio_machine *machine, const char *dir)
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
 		write_pci_function(machine, i, &tree);
 	write_vfio_nodes(machine, &tree);
+	write_mdev_parents(machine, &tree);
 	write_debugfs(&tree);
 	close(tree.root);
 	return tree.error;

@@ -99,6 +99,21 @@ int machine_control(struct uvfio_machine *machine, const char *command,
 		    void (*removed)(void *arg, const char *bdf), void *arg, FILE *out, char *err,
 		    size_t err_len);
 
+/*
+ * ---- mediated devices (mdev.c). Any thread; state_dir is the session's directory, whose tree follows.
+ *
+ * Make an instance of a type ("mtty-1"). uuid: as a user writes it, len bytes with or without the line's end.
+ * 0; -EINVAL: that is no UUID; -ENOENT: no such type; -EEXIST: there is one of that UUID; -EUSERS, -ENOSPC
+ * and others: the driver has no more.
+ */
+int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
+/*
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already.
+ */
+int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
+/* Rows for `uvfio mdev`: types, or instances. */
+void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);
+
 /* For `uvfio devices`. */
 const struct uvfio_option *machine_iommu_options(void);
 const struct uvfio_option *

@@ -16,6 +16,21 @@ struct node {
 	unsigned int index; /* of a cdev */
 };
 
+/* The group of a mediated device. Its node's minor is its number. */
+static bool find_mdev_group(struct uvfio_machine *machine, const char *name, struct machine_group *group)
+{
+	unsigned long id;
+	char *end;
+
+	if (*name < '1' || *name > '9')
+		return false;
+	id = strtoul(name, &end, 10);
+	if (*end || id >= NOT_GIVEN || !machine_mdev_has_group(machine, (unsigned int)id))
+		return false;
+	*group = (struct machine_group){ .id = (unsigned int)id, .minor = (unsigned int)id };
+	return true;
+}
+
 /* The machine's lock is held. */
 static bool find_group(const struct uvfio_machine *machine, const char *name, struct machine_group *group)
 {
@@ -53,6 +68,7 @@ static void find_node(struct uvfio_machine *machine, const char *path, struct no
 	const char *name;
 
 	node->kind = NODE_NONE;
+	machine_mdevs_sync(machine);
 	if (!strcmp(path, "/dev/iommu")) {
 		node->kind = config->iommufd ? NODE_IOMMU : NODE_NONE;
 	} else if ((name = below(path, "/dev/vfio/devices/"))) {
@@ -66,6 +82,8 @@ static void find_node(struct uvfio_machine *machine, const char *path, struct no
 		else if (find_group(machine, name, &node->group))
 			node->kind = NODE_GROUP;
 		pthread_mutex_unlock(&machine->lock);
+		if (node->kind == NODE_NONE && find_mdev_group(machine, name, &node->group))
+			node->kind = NODE_GROUP;
 	}
 }
 
@@ -80,6 +98,8 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 {
 	struct node node;
 
+	if (!strncmp(path, "/sys/", 5))
+		return machine_attribute_open(machine, path, oflags, file);
 	find_node(machine, path, &node);
 	if (node.kind != NODE_NONE && (oflags & O_DIRECTORY))
 		return -ENOTDIR;
@@ -103,6 +123,9 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 {
 	struct node node;
 
+	*rdev = 0;
+	if (!strncmp(path, "/sys/", 5))
+		return machine_attribute_mode(path, mode);
 	find_node(machine, path, &node);
 	switch (node.kind) {
 	case NODE_CONTAINER:

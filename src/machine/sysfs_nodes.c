@@ -32,7 +32,7 @@ static void write_power(struct tree *tree, const char *dir)
 		{ "runtime_active_time", 0444, "0" },
 		{ "runtime_suspended_time", 0444, "0" },
 	};
-	char path[160];
+	char path[320];
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(files); i++) {
 		snprintf(path, sizeof(path), "%s/power/%s", dir, files[i].name);
@@ -45,7 +45,7 @@ static void write_power(struct tree *tree, const char *dir)
 /* A device of a class, with or without a node. */
 static void write_class_device(struct tree *tree, const char *class, const char *name, const char *dir)
 {
-	char path[160], target[80];
+	char path[320], target[80];
 
 	snprintf(path, sizeof(path), "sys/class/%s/%s", class, name);
 	tree_link(tree, path, dir);
@@ -57,7 +57,7 @@ static void write_class_device(struct tree *tree, const char *class, const char 
 
 static void write_node(struct tree *tree, const struct node *node)
 {
-	char path[160], target[80];
+	char path[320], target[80];
 
 	snprintf(target, sizeof(target), "dev/%s", node->node);
 	tree_node(tree, target, node->mode);
@@ -76,7 +76,7 @@ static void write_node(struct tree *tree, const struct node *node)
 /* All but its directory. */
 static void erase_node(struct tree *tree, const struct node *node)
 {
-	char path[160];
+	char path[320];
 
 	snprintf(path, sizeof(path), "dev/%s", node->node);
 	tree_erase(tree, path);
@@ -159,23 +159,20 @@ void erase_group_node(const struct machine_group *group, struct tree *tree)
 
 struct cdev_node {
 	struct node node;
-	char path[40], dir[100], name[20];
+	char path[40], dir[240], name[20];
 };
 
-static void cdev_node(const struct device_config *dev, struct cdev_node *out)
+static void cdev_node(const char *device, unsigned int index, struct cdev_node *out)
 {
-	char function[64];
-
-	pci_function_path(&dev->slot, function, sizeof(function));
-	snprintf(out->name, sizeof(out->name), "vfio%u", dev->index);
+	snprintf(out->name, sizeof(out->name), "vfio%u", index);
 	snprintf(out->path, sizeof(out->path), "vfio/devices/%s", out->name);
-	snprintf(out->dir, sizeof(out->dir), "%s/vfio-dev/%s", function, out->name);
+	snprintf(out->dir, sizeof(out->dir), "%s/vfio-dev/%s", device, out->name);
 	out->node = (struct node){ .node = out->path,
 				   .dir = out->dir,
 				   .class = "vfio-dev",
 				   .name = out->name,
 				   .major_nr = VFIO_DEVICE_MAJOR,
-				   .minor_nr = dev->index,
+				   .minor_nr = index,
 				   .mode = VFIO_NODE_MODE };
 }
 
@@ -185,16 +182,15 @@ bool machine_has_cdev(const struct uvfio_machine *machine, const struct device_c
 }
 
 /* A device without a node still has its directory. */
-void write_cdev(const struct uvfio_machine *machine, const struct device_config *dev, struct tree *tree)
+void write_cdev_below(const char *dir, unsigned int index, bool has_node, struct tree *tree)
 {
 	struct cdev_node node = { .path = "" };
-	char path[120], function[64];
+	char path[320];
 
-	cdev_node(dev, &node);
-	pci_function_path(&dev->slot, function, sizeof(function));
+	cdev_node(dir, index, &node);
 	snprintf(path, sizeof(path), "%s/device", node.dir);
-	tree_link(tree, path, function);
-	if (machine_has_cdev(machine, dev)) {
+	tree_link(tree, path, dir);
+	if (has_node) {
 		write_node(tree, &node.node);
 		return;
 	}
@@ -203,12 +199,28 @@ void write_cdev(const struct uvfio_machine *machine, const struct device_config 
 	write_class_device(tree, node.node.class, node.name, node.dir);
 }
 
-/* Its directory goes with the function's, that of the nodes with the last of them. */
-void erase_cdev(const struct device_config *dev, struct tree *tree)
+void write_cdev(const struct uvfio_machine *machine, const struct device_config *dev, struct tree *tree)
+{
+	char function[64];
+
+	pci_function_path(&dev->slot, function, sizeof(function));
+	write_cdev_below(function, dev->index, machine_has_cdev(machine, dev), tree);
+}
+
+/* Its directory goes with the device's, that of the nodes with the last of them. */
+void erase_cdev_below(const char *dir, unsigned int index, struct tree *tree)
 {
 	struct cdev_node node = { .path = "" };
 
-	cdev_node(dev, &node);
+	cdev_node(dir, index, &node);
 	erase_node(tree, &node.node);
 	unlinkat(tree->root, "dev/vfio/devices", AT_REMOVEDIR);
+}
+
+void erase_cdev(const struct device_config *dev, struct tree *tree)
+{
+	char function[64];
+
+	pci_function_path(&dev->slot, function, sizeof(function));
+	erase_cdev_below(function, dev->index, tree);
 }

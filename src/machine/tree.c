@@ -93,6 +93,23 @@ void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt
 	tree_data(tree, path, mode, text, (size_t)n + 1);
 }
 
+/* The new file is not seen below /dev and /sys before it has its name. */
+#define FRESH "tree.new"
+
+void tree_replace(struct tree *tree, const char *path, mode_t mode, const char *fmt, ...)
+{
+	char text[256];
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	make_parents(tree, path);
+	tree_text(tree, FRESH, mode, "%s", text);
+	if (!tree->error && renameat(tree->root, FRESH, tree->root, path))
+		tree->error = -errno;
+}
+
 void tree_node(struct tree *tree, const char *path, mode_t mode)
 {
 	make_parents(tree, path);

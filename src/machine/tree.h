@@ -23,6 +23,9 @@ void tree_data(struct tree *tree, const char *path, mode_t mode, const void *dat
 /* The same with text; the final newline is added. */
 void tree_text(struct tree *tree, const char *path, mode_t mode, const char *fmt, ...) __printf(4, 5);
 
+/* The same for one that may be there already: whoever reads it reads the old text or the new one. */
+void tree_replace(struct tree *tree, const char *path, mode_t mode, const char *fmt, ...) __printf(4, 5);
+
 /* A socket: what stands for a device node. */
 void tree_node(struct tree *tree, const char *path, mode_t mode);
 

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Parents and instances of mediated devices: see mdev.h. */
+#include "machine/mdev.h"
+
+#include "base/log.h"
+#include "machine/tree.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- parents */
+
+int machine_make_parents(struct uvfio_machine *machine, char *err, size_t err_len)
+{
+	const struct machine_config *config = &machine->config;
+	int rc = 0;
+
+	machine->parents = calloc(config->nr_parents + 1, sizeof(struct mdev_parent *));
+	if (!machine->parents) {
+		snprintf(err, err_len, "out of memory");
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < config->nr_parents && !rc; i++)
+		rc = mdev_parent_create(config->parents[i].driver, config->parents[i].options,
+					&machine->parents[i], err, err_len);
+	return rc;
+}
+
+void machine_free_parents(struct uvfio_machine *machine)
+{
+	struct machine_mdev *m, *next;
+
+	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
+		mdev_device_unregister(m->dev);
+		machine_mdev_drop(machine, m);
+	}
+	for (unsigned int i = machine->config.nr_parents; machine->parents && i-- > 0;)
+		mdev_parent_free(machine->parents[i]);
+	free(machine->parents);
+}
+
+const struct uvfio_mdev_type *machine_mdev_type(const struct uvfio_machine *machine, const char *name,
+						struct mdev_parent **parent)
+{
+	const struct uvfio_mdev_type *type = NULL;
+
+	for (unsigned int i = 0; i < machine->config.nr_parents && !type; i++) {
+		*parent = machine->parents[i];
+		type = mdev_find_type(*parent, name);
+	}
+	return type;
+}
+
+/* ---- instances. mdevs_lock is held. */
+
+struct machine_mdev *machine_mdev_find(const struct uvfio_machine *machine, const char *uuid)
+{
+	struct machine_mdev *m;
+
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		if (!strcmp(m->uuid, uuid))
+			return m;
+	return NULL;
+}
+
+int machine_mdev_make(struct uvfio_machine *machine, const struct machine_mdev *as)
+{
+	struct machine_mdev *m = malloc(sizeof(*m));
+	struct mdev_config config = { .uuid = as->uuid,
+				      .group_id = as->group,
+				      .vfio_index = as->index,
+				      .instance = as->index,
+				      .state_dir = machine->state_dir };
+	int rc;
+
+	if (!m)
+		return -ENOMEM;
+	*m = *as;
+	rc = mdev_device_create(machine->vfio, as->parent, as->type, &config, &m->dev);
+	if (rc) {
+		free(m);
+		return rc;
+	}
+	if (m->leaving)
+		mdev_device_set_leaving(m->dev, true);
+	cds_list_add_tail(&m->node, &machine->mdevs);
+	return 0;
+}
+
+void machine_mdev_drop(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	(void)machine;
+	cds_list_del(&m->node);
+	mdev_device_free(m->dev);
+	free(m);
+}
+
+static bool number_taken(struct uvfio_machine *machine, unsigned int number)
+{
+	const struct machine_mdev *m;
+	bool taken = false;
+
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		taken |= m->group == number || m->index == number;
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
+		taken |= machine->config.devices[i].group == number ||
+			 machine->config.devices[i].index == number ||
+			 machine->config.devices[i].minor == number;
+	pthread_mutex_unlock(&machine->lock);
+	return taken;
+}
+
+/* ---- the tree. Without one (the library) nothing happens. */
+
+static int open_tree(const struct uvfio_machine *machine, struct tree *tree)
+{
+	tree->error = 0;
+	tree->root = machine->state_dir ? open(machine->state_dir, O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+	return tree->root >= 0;
+}
+
+static void close_tree(struct tree *tree)
+{
+	close(tree->root);
+	if (tree->error)
+		uvfio_err("the session directory cannot be changed: %s", strerror(-tree->error));
+}
+
+/* ---- making */
+
+static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid)
+{
+	struct machine_mdev as = { .listed = true };
+	struct tree tree;
+	int rc;
+
+	as.type = machine_mdev_type(machine, type, &as.parent);
+	if (!as.type)
+		return -ENOENT;
+	if (machine_mdev_find(machine, uuid))
+		return -EEXIST;
+	snprintf(as.uuid, sizeof(as.uuid), "%s", uuid);
+	for (as.group = MDEV_FIRST; number_taken(machine, as.group);)
+		as.group++;
+	as.index = as.group;
+	rc = machine_mdev_make(machine, &as);
+	if (!rc)
+		rc = mdevs_write(machine);
+	if (rc || !open_tree(machine, &tree))
+		return rc;
+	write_mdev(machine, machine_mdev_find(machine, uuid), &tree);
+	update_mdev_available(as.parent, &tree);
+	close_tree(&tree);
+	return 0;
+}
+
+int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len)
+{
+	char name[UUID_STRING_LEN + 1];
+	int rc = mdev_parse_uuid(uuid, len, name), lock;
+
+	if (rc)
+		return rc;
+	pthread_mutex_lock(&machine->mdevs_lock);
+	lock = mdevs_lock_session(machine);
+	mdevs_read(machine);
+	rc = create_locked(machine, type, name);
+	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return rc;
+}
+
+/* ---- removing */
+
+/* Nobody opens it any more. *m: the instance, which only we take away. */
+static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct machine_mdev **m)
+{
+	struct tree tree;
+	int lock, rc = -ENODEV;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	lock = mdevs_lock_session(machine);
+	mdevs_read(machine);
+	*m = machine_mdev_find(machine, uuid);
+	if (*m && !(*m)->leaving) {
+		(*m)->leaving = true;
+		mdev_device_set_leaving((*m)->dev, true);
+		rc = mdevs_write(machine);
+		if (open_tree(machine, &tree)) {
+			erase_mdev_leaving(*m, &tree);
+			close_tree(&tree);
+		}
+	}
+	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return rc;
+}
+
+static void end_removal(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	struct mdev_parent *parent = m->parent;
+	struct tree tree;
+	int lock;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	lock = mdevs_lock_session(machine);
+	mdevs_read(machine);
+	if (open_tree(machine, &tree)) {
+		erase_mdev(m, &tree);
+		machine_mdev_drop(machine, m);
+		update_mdev_available(parent, &tree);
+		close_tree(&tree);
+	} else {
+		machine_mdev_drop(machine, m);
+	}
+	mdevs_write(machine);
+	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+}
+
+int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid)
+{
+	struct machine_mdev *m;
+	int rc = begin_removal(machine, uuid, &m), claim;
+
+	if (rc)
+		return rc;
+	mdev_device_unregister(m->dev);
+	claim = mdevs_claim_group(machine, m->group);
+	end_removal(machine, m);
+	mdevs_unlock_session(claim);
+	return 0;
+}
+
+/* ---- what the machine does with all of them */
+
+void machine_mdevs_sync(struct uvfio_machine *machine)
+{
+	int lock;
+
+	if (!machine->config.nr_parents || !machine->state_dir)
+		return;
+	pthread_mutex_lock(&machine->mdevs_lock);
+	lock = mdevs_lock_session(machine);
+	mdevs_read(machine);
+	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+}
+
+bool machine_mdev_has_group(struct uvfio_machine *machine, unsigned int group)
+{
+	const struct machine_mdev *m;
+	bool found = false;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		found |= m->group == group;
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return found;
+}
+
+void machine_mdevs_forked(struct uvfio_machine *machine)
+{
+	struct machine_mdev *m;
+
+	pthread_mutex_init(&machine->mdevs_lock, NULL);
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		mdev_device_forked(m->dev);
+	for (unsigned int i = 0; i < machine->config.nr_parents; i++)
+		mdev_parent_forked(machine->parents[i]);
+}
+
+void machine_mdevs_take_over(struct uvfio_machine *machine)
+{
+	struct machine_mdev *m;
+
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		mdev_device_take_over(m->dev);
+}
+
+static void list_types(struct mdev_parent *parent, FILE *out)
+{
+	const struct uvfio_mdev_driver *driver = mdev_parent_driver(parent);
+	char name[64];
+
+	for (const struct uvfio_mdev_type *type = driver->types; type->name; type++) {
+		mdev_type_name(parent, type, name, sizeof(name));
+		fprintf(out, "%-12s %-10s %-10u %-10s %s\n", name, mdev_parent_name(parent),
+			mdev_available(parent, type), driver->device_api,
+			type->pretty_name ? type->pretty_name : type->name);
+	}
+}
+
+void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out)
+{
+	const struct machine_mdev *m;
+	char name[64];
+
+	machine_mdevs_sync(machine);
+	pthread_mutex_lock(&machine->mdevs_lock);
+	for (unsigned int i = 0; types && i < machine->config.nr_parents; i++)
+		list_types(machine->parents[i], out);
+	cds_list_for_each_entry (m, &machine->mdevs, node) {
+		if (types)
+			break;
+		mdev_type_name(m->parent, m->type, name, sizeof(name));
+		fprintf(out, "%s %-12s %-6u vfio%-6u%s\n", m->uuid, name, m->group, m->index,
+			m->leaving ? " leaving" : "");
+	}
+	pthread_mutex_unlock(&machine->mdevs_lock);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The files create and remove of mediated devices, below /sys/devices/virtual: what is written to them is
+ * carried out, one call one command. In the tree they are sockets, like nodes.
+ *
+ * Standard output of some programs (bash's) reaches a descriptor by no call that could be interposed: what is
+ * found in the descriptor's memory when the last one is closed is carried out then. Such a program does not
+ * hear of an error; a line on standard error does.
+ */
+#include "base/log.h"
+#include "base/private_fd.h"
+#include "machine/mdev.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define ATTRIBUTE_MODE 0200
+#define MAX_TEXT       128 /* no command is longer */
+
+enum attribute { ATTRIBUTE_NONE, ATTRIBUTE_CREATE, ATTRIBUTE_REMOVE };
+
+struct attribute_file {
+	struct uvfio_machine *machine;
+	enum attribute what;
+	char name[64]; /* the type, or the UUID */
+	int memory;    /* behind the descriptor, private; -1: none */
+};
+
+/* ".../TYPE/create", ".../UUID/remove" */
+static enum attribute parse_path(const char *path, char *name, size_t len)
+{
+	const char *last = strrchr(path, '/'), *before = last;
+
+	if (strncmp(path, "/sys/devices/virtual/", 21))
+		return ATTRIBUTE_NONE;
+	while (before > path && before[-1] != '/')
+		before--;
+	snprintf(name, len, "%.*s", (int)(last - before), before);
+	if (!strcmp(last, "/create"))
+		return ATTRIBUTE_CREATE;
+	return strcmp(last, "/remove") ? ATTRIBUTE_NONE : ATTRIBUTE_REMOVE;
+}
+
+int machine_attribute_mode(const char *path, mode_t *mode)
+{
+	char name[64];
+
+	*mode = S_IFREG | ATTRIBUTE_MODE;
+	return parse_path(path, name, sizeof(name)) ? 0 : -ENOENT;
+}
+
+static int store_remove(struct attribute_file *attr, const char *text)
+{
+	char *end;
+	unsigned long value = strtoul(text, &end, 0);
+	int rc;
+
+	if (end == text || (*end && strcmp(end, "\n")))
+		return -EINVAL;
+	if (!value)
+		return 0;
+	rc = machine_mdev_remove(attr->machine, attr->name);
+	return rc == -ENODEV ? 0 : rc; /* who comes second finds the file gone, and has nothing to do */
+}
+
+static int store(struct attribute_file *attr, const char *text, size_t len)
+{
+	int rc = attr->what == ATTRIBUTE_REMOVE ? store_remove(attr, text)
+						: machine_mdev_create(attr->machine, attr->name, text, len);
+
+	return rc == -ENOENT ? -ENODEV : rc;
+}
+
+static ssize_t attribute_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
+			       uint64_t off)
+{
+	char text[MAX_TEXT + 1] = "";
+	int rc;
+
+	(void)off;
+	if (len > MAX_TEXT)
+		return -EINVAL;
+	if (copy_in(caller, text, buf, len))
+		return -EFAULT;
+	rc = store(file->priv, text, len);
+	return rc ? rc : (ssize_t)len;
+}
+
+/* What came by a road that we do not see. */
+static void attribute_release(struct file *file)
+{
+	struct attribute_file *attr = file->priv;
+	char text[MAX_TEXT + 1] = "";
+	ssize_t len = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0);
+	int rc = len > 0 ? store(attr, text, (size_t)len) : 0;
+
+	if (rc)
+		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));
+	if (attr->memory >= 0)
+		private_fd_close(attr->memory);
+	free(attr);
+}
+
+static int attribute_descriptor(struct file *file, int oflags)
+{
+	struct attribute_file *attr = file->priv;
+	int fd = memfd_create("uvfio", oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+
+	if (fd < 0)
+		return -errno;
+	attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	return fd;
+}
+
+static const struct file_ops attribute_ops = {
+	.name = "sysfs",
+	.release = attribute_release,
+	.write = attribute_write,
+	.descriptor = attribute_descriptor,
+};
+
+int machine_attribute_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
+{
+	struct attribute_file *attr;
+	char name[64];
+	enum attribute what = parse_path(path, name, sizeof(name));
+
+	if (!what)
+		return -ENOENT;
+	if ((oflags & O_ACCMODE) != O_WRONLY)
+		return -EACCES;
+	attr = calloc(1, sizeof(*attr));
+	if (!attr)
+		return -ENOMEM;
+	*attr = (struct attribute_file){ .machine = machine, .what = what, .memory = -1 };
+	snprintf(attr->name, sizeof(attr->name), "%s", name);
+	*file = file_alloc(&attribute_ops, attr, oflags, path);
+	if (*file)
+		return 0;
+	free(attr);
+	return -ENOMEM;
+}

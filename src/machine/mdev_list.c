@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The session's list of mediated devices, and its locks: see mdev.h. */
+#include "base/log.h"
+#include "base/private_fd.h"
+#include "machine/mdev.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+/* ---- locks: of an open file description, so that they end with the process. Released explicitly: the child
+ * of a fork shares them. */
+
+static int lock_file(const struct uvfio_machine *machine, const char *name)
+{
+	char path[PATH_MAX];
+	int fd, rc;
+
+	if (!machine->state_dir)
+		return -ENOENT;
+	snprintf(path, sizeof(path), "%s/%s", machine->state_dir, name);
+	fd = private_fd(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+	if (fd < 0)
+		return -errno;
+	do
+		rc = flock(fd, LOCK_EX) ? -errno : 0;
+	while (rc == -EINTR);
+	return fd;
+}
+
+int mdevs_lock_session(const struct uvfio_machine *machine)
+{
+	return lock_file(machine, "mdevs.lock");
+}
+
+int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group)
+{
+	char name[40];
+
+	snprintf(name, sizeof(name), "group-%u.lock", group);
+	return lock_file(machine, name);
+}
+
+void mdevs_unlock_session(int fd)
+{
+	if (fd < 0)
+		return;
+	flock(fd, LOCK_UN);
+	private_fd_close(fd);
+}
+
+/* ---- reading */
+
+/* An instance that another process has made. */
+static void take(struct uvfio_machine *machine, struct machine_mdev *as)
+{
+	int rc = machine_mdev_make(machine, as);
+
+	if (rc)
+		uvfio_err_once(as->group, "%s: cannot be made here: %s", as->uuid, strerror(-rc));
+}
+
+static void read_line(struct uvfio_machine *machine, const char *line)
+{
+	struct machine_mdev as = { .listed = true }, *m;
+	char type[64], state[16];
+
+	if (sscanf(line, "%36s %63s %u %u %15s", as.uuid, type, &as.group, &as.index, state) != 5)
+		return;
+	as.type = machine_mdev_type(machine, type, &as.parent);
+	as.leaving = !strcmp(state, "leaving");
+	m = machine_mdev_find(machine, as.uuid);
+	if (m && m->group == as.group) {
+		m->listed = true;
+		if (as.leaving && !m->leaving)
+			mdev_device_set_leaving(m->dev, true);
+		m->leaving = as.leaving;
+	} else if (as.type) {
+		take(machine, &as);
+	}
+}
+
+/* Instances that another process has removed. One whose cdev is still open here goes with the next reading.
+ */
+static void drop_unlisted(struct uvfio_machine *machine)
+{
+	struct machine_mdev *m, *next;
+	unsigned int files;
+	bool leaving;
+
+	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
+		if (m->listed)
+			continue;
+		m->leaving = true;
+		mdev_device_set_leaving(m->dev, true);
+		if (vfio_device_state(machine->vfio, m->uuid, &files, &leaving) && files)
+			continue;
+		mdev_device_unregister(m->dev);
+		machine_mdev_drop(machine, m);
+	}
+}
+
+void mdevs_read(struct uvfio_machine *machine)
+{
+	char path[PATH_MAX], line[256];
+	struct machine_mdev *m;
+	FILE *in;
+
+	if (!machine->state_dir)
+		return;
+	snprintf(path, sizeof(path), "%s/mdevs", machine->state_dir);
+	in = fopen(path, "re");
+	if (!in && errno != ENOENT)
+		return;
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		m->listed = false;
+	while (in && fgets(line, sizeof(line), in))
+		read_line(machine, line);
+	if (in)
+		fclose(in);
+	drop_unlisted(machine);
+}
+
+/* ---- writing */
+
+int mdevs_write(const struct uvfio_machine *machine)
+{
+	char path[PATH_MAX], fresh[PATH_MAX], type[64];
+	const struct machine_mdev *m;
+	FILE *out;
+
+	if (!machine->state_dir)
+		return 0;
+	snprintf(path, sizeof(path), "%s/mdevs", machine->state_dir);
+	snprintf(fresh, sizeof(fresh), "%s/mdevs.new", machine->state_dir);
+	out = fopen(fresh, "we");
+	if (!out)
+		return -errno;
+	cds_list_for_each_entry (m, &machine->mdevs, node) {
+		if (!m->listed)
+			continue;
+		mdev_type_name(m->parent, m->type, type, sizeof(type));
+		fprintf(out, "%s %s %u %u %s\n", m->uuid, type, m->group, m->index,
+			m->leaving ? "leaving" : "there");
+	}
+	if (fclose(out))
+		return -errno;
+	return rename(fresh, path) ? -errno : 0;
+}

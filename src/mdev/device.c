@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Instances of mediated devices: making them, VFIO's operations on them, and what their driver calls. */
+#include "base/log.h"
+#include "mdev/impl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct mdev_device *of_pub(struct uvfio_mdev *pub)
+{
+	return container_of(pub, struct mdev_device, pub);
+}
+
+/* ---- VFIO's operations */
+
+static int open_device(struct vfio_device *vdev)
+{
+	struct mdev_device *mdev = to_mdev(vdev);
+	int rc = model_host_open(&mdev->host);
+
+	if (rc)
+		return rc;
+	rc = mdev_ops(mdev)->open ? mdev_ops(mdev)->open(&mdev->pub) : 0;
+	if (rc) {
+		model_host_close(&mdev->host);
+		return rc;
+	}
+	mdev->opened = true;
+	model_host_release(&mdev->host);
+	return 0;
+}
+
+static void close_device(struct vfio_device *vdev)
+{
+	struct mdev_device *mdev = to_mdev(vdev);
+
+	model_host_hold(&mdev->host, "close");
+	mdev->opened = false;
+	if (mdev_ops(mdev)->close)
+		mdev_ops(mdev)->close(&mdev->pub);
+	mdev_irqs_disable(mdev);
+	model_host_close(&mdev->host);
+}
+
+static ssize_t read_device(struct vfio_device *vdev, const struct caller *caller, uint64_t buf, size_t len,
+			   uint64_t off)
+{
+	return mdev_rw(to_mdev(vdev), caller, buf, len, off, false);
+}
+
+static ssize_t write_device(struct vfio_device *vdev, const struct caller *caller, uint64_t buf, size_t len,
+			    uint64_t off)
+{
+	return mdev_rw(to_mdev(vdev), caller, buf, len, off, true);
+}
+
+static void request_device(struct vfio_device *vdev, unsigned int count)
+{
+	struct mdev_device *mdev = to_mdev(vdev);
+
+	if (mdev_ops(mdev)->request)
+		mdev_ops(mdev)->request(&mdev->pub, count);
+	else if (count == 1) /* after ten seconds, as the kernel does */
+		uvfio_err("%s: to be removed; its driver cannot ask its user to let go, waiting until it is "
+			  "closed",
+			  vdev->name);
+}
+
+static void dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t length)
+{
+	struct mdev_device *mdev = to_mdev(vdev);
+
+	mdev_ops(mdev)->dma_unmap(&mdev->pub, iova, length);
+}
+
+#define MDEV_DEVICE_OPS                                                                                      \
+	.name = "vfio-mdev", .open_device = open_device, .close_device = close_device, .ioctl = mdev_ioctl,  \
+	.read = read_device, .write = write_device, .request = request_device
+
+static const struct vfio_device_ops device_ops = { MDEV_DEVICE_OPS };
+/* Of drivers that pin. */
+static const struct vfio_device_ops pinning_ops = { MDEV_DEVICE_OPS, .dma_unmap = dma_unmap };
+
+/* ---- what the driver calls */
+
+static int pin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage, unsigned int prot,
+		     void **pages)
+{
+	struct mm_page found[UVFIO_MDEV_PIN_MAX];
+	unsigned int iommu_prot = (prot & UVFIO_MDEV_PIN_READ ? IOMMU_READ : 0) |
+				  (prot & UVFIO_MDEV_PIN_WRITE ? IOMMU_WRITE : 0);
+	int rc = npage > UVFIO_MDEV_PIN_MAX
+			 ? -E2BIG
+			 : vfio_pin_pages(&of_pub(pub)->vdev, iova, npage, iommu_prot, found);
+
+	for (int i = 0; i < rc; i++)
+		pages[i] = found[i].host;
+	return rc;
+}
+
+static int unpin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage)
+{
+	return vfio_unpin_pages(&of_pub(pub)->vdev, iova, npage);
+}
+
+static int dma_rw(struct uvfio_mdev *pub, uint64_t iova, void *data, size_t len, bool write)
+{
+	return vfio_dma_rw(&of_pub(pub)->vdev, iova, data, len, write);
+}
+
+static const struct uvfio_mdev_calls mdev_calls = {
+	.irq = mdev_irq,
+	.irq_mode = mdev_irq_mode,
+	.pin_pages = pin_pages,
+	.unpin_pages = unpin_pages,
+	.dma_rw = dma_rw,
+};
+
+/* An instance is not hardware: it goes when somebody writes to its file remove. */
+static void unplug(struct uvfio_device *dev)
+{
+	uvfio_err_once((uintptr_t)dev, "%s: a mediated device cannot be pulled out: nothing happens",
+		       dev->name);
+}
+
+/* ---- making and freeing */
+
+static void free_device(struct mdev_device *mdev)
+{
+	free(mdev->pub.dev.priv);
+	free(mdev);
+}
+
+static struct mdev_device *alloc_device(struct mdev_parent *parent, const struct uvfio_mdev_type *type,
+					const struct mdev_config *config)
+{
+	struct mdev_device *mdev = calloc(1, sizeof(*mdev));
+
+	if (!mdev)
+		return NULL;
+	mdev->parent = parent;
+	mdev->pub = (struct uvfio_mdev){ .calls = &mdev_calls, .parent = &parent->pub, .type = type };
+	mdev->pub.dev.priv = calloc(1, MAX(parent->driver->priv_size, (size_t)1));
+	if (!mdev->pub.dev.priv) {
+		free(mdev);
+		return NULL;
+	}
+	snprintf(mdev->vdev.name, sizeof(mdev->vdev.name), "%s", config->uuid);
+	mdev->vdev.ops = parent->driver->ops.dma_unmap ? &pinning_ops : &device_ops;
+	iommu_dev_init(&mdev->no_dma, mdev->vdev.name);
+	model_host_init(&mdev->host, &mdev->pub.dev, &mdev->no_dma);
+	mdev->host.unplug = unplug;
+	mdev->pub.dev.name = mdev->vdev.name;
+	mdev->pub.dev.state_dir = config->state_dir;
+	mdev->pub.dev.instance = config->instance;
+	mdev->pub.dev.options = parent->options;
+	return mdev;
+}
+
+/* What alloc_device() made, and no more. */
+static void undo_alloc(struct mdev_device *mdev)
+{
+	model_host_destroy(&mdev->host);
+	iommu_dev_destroy(&mdev->no_dma);
+	free_device(mdev);
+}
+
+int mdev_device_create(struct vfio *vfio, struct mdev_parent *parent, const struct uvfio_mdev_type *type,
+		       const struct mdev_config *config, struct mdev_device **out)
+{
+	const struct uvfio_mdev_ops *ops = &parent->driver->ops;
+	struct mdev_device *mdev;
+	int rc;
+
+	if (!ops->get_available && !mdev_available(parent, type))
+		return -EUSERS;
+	mdev = alloc_device(parent, type, config);
+	if (!mdev)
+		return -ENOMEM;
+	rc = mdev_irqs_init(mdev);
+	if (rc)
+		goto free;
+	rc = ops->create ? ops->create(&mdev->pub) : 0;
+	if (rc)
+		goto irqs;
+	model_host_created(&mdev->host);
+	rc = vfio_register_emulated_iommu_dev(vfio, &mdev->vdev, config->group_id, config->vfio_index);
+	if (rc)
+		goto destroy;
+	parent->pub.nr_instances++;
+	*out = mdev;
+	return 0;
+
+destroy:
+	if (ops->destroy)
+		ops->destroy(&mdev->pub);
+irqs:
+	mdev_irqs_destroy(mdev);
+free:
+	undo_alloc(mdev);
+	return rc;
+}
+
+void mdev_device_set_leaving(struct mdev_device *mdev, bool leaving)
+{
+	vfio_device_set_leaving(&mdev->vdev, leaving);
+}
+
+void mdev_device_unregister(struct mdev_device *mdev)
+{
+	vfio_unregister_device(&mdev->vdev);
+}
+
+void mdev_device_free(struct mdev_device *mdev)
+{
+	mdev->parent->pub.nr_instances--;
+	if (mdev_ops(mdev)->destroy)
+		mdev_ops(mdev)->destroy(&mdev->pub);
+	mdev_irqs_destroy(mdev);
+	undo_alloc(mdev);
+}
+
+void mdev_device_forked(struct mdev_device *mdev)
+{
+	pthread_mutex_init(&mdev->irqs.lock, NULL);
+	model_host_forked(&mdev->host);
+	if (mdev_ops(mdev)->forked)
+		mdev_ops(mdev)->forked(&mdev->pub);
+}
+
+void mdev_device_take_over(struct mdev_device *mdev)
+{
+	vfio_device_lock(&mdev->vdev);
+	if (mdev->opened && model_host_open(&mdev->host))
+		uvfio_err("%s: its threads cannot be started", mdev->vdev.name);
+	else if (mdev->opened)
+		model_host_release(&mdev->host);
+	vfio_device_unlock(&mdev->vdev);
+}
