@@ -47,6 +47,7 @@ void cli_print_options(const struct cli_option *table);
 int run_command(int argc, char **argv);
 int devices_command(int argc, char **argv);
 int ctl_command(int argc, char **argv);
+int mdev_command(int argc, char **argv);
 
 /* ---- describe.c */
 

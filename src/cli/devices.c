@@ -94,6 +94,15 @@ static void print_model(const struct uvfio_pci_model *model)
 	printf("\n");
 }
 
+static void print_driver(const struct uvfio_mdev_driver *driver)
+{
+	static const struct uvfio_option none[] = { { .key = NULL } };
+
+	printf("%s: %s\n", driver->name, driver->summary);
+	print_options(driver->options ? driver->options : none);
+	printf("\n");
+}
+
 /* One model; an exit status (complained). */
 static int print_named(const char *name)
 {
@@ -104,6 +113,10 @@ static int print_named(const char *name)
 		complain("devices: %s: give a model without options: uvfio devices %.*s", name,
 			 (int)strcspn(name, ","), name);
 		return EXIT_USAGE;
+	}
+	if (mdev_driver_of(name)) {
+		print_driver(mdev_driver_of(name));
+		return 0;
 	}
 	if (model_find(name, &model, err, sizeof(err))) {
 		complain("%s", err);
@@ -135,6 +148,8 @@ int devices_command(int argc, char **argv)
 	} else {
 		for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
 			print_model(*m);
+		for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
+			print_driver(*d);
 	}
 	printf("every device:\n");
 	print_options(machine_common_device_options());

@@ -93,6 +93,7 @@ static int main_help(void)
 	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
 	       "       uvfio devices [MODEL]\n"
 	       "       uvfio ctl [OPTIONS] COMMAND\n"
+	       "       uvfio mdev [OPTIONS] COMMAND\n"
 	       "       uvfio --help | --version\n"
 	       "\n"
 	       "uvfio is Linux device assignment (VFIO) in user space: a program written for /dev/vfio runs\n"
@@ -102,6 +103,7 @@ static int main_help(void)
 	       "  run      run a program against devices; uvfio run --help lists the options\n"
 	       "  devices  list the device models, or one, with every option and its default\n"
 	       "  ctl      look at a running program's devices, add and remove some\n"
+	       "  mdev     make, remove and list mediated devices\n"
 	       "\n"
 	       "options:\n");
 	cli_print_options(main_options);
@@ -124,7 +126,9 @@ static int run_main(int argc, char **argv)
 	if (c == '?')
 		return EXIT_USAGE;
 	if (optind == argc) {
-		complain("no command: use uvfio run, uvfio devices or uvfio ctl; uvfio --help tells more");
+		complain("no command: use uvfio run, uvfio devices, uvfio ctl or uvfio mdev; uvfio --help "
+			 "tells "
+			 "more");
 		return EXIT_USAGE;
 	}
 	argc -= optind;
@@ -136,7 +140,9 @@ static int run_main(int argc, char **argv)
 		return devices_command(argc, argv);
 	if (!strcmp(argv[0], "ctl"))
 		return ctl_command(argc, argv);
-	complain("there is no command %s: use run, devices or ctl", argv[0]);
+	if (!strcmp(argv[0], "mdev"))
+		return mdev_command(argc, argv);
+	complain("there is no command %s: use run, devices, ctl or mdev", argv[0]);
 	return EXIT_USAGE;
 }
 

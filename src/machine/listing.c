@@ -198,6 +198,12 @@ char *machine_describe(struct uvfio_machine *machine)
 
 	if (!out)
 		return NULL;
+	for (unsigned int i = 0; i < machine->config.nr_parents; i++) {
+		const struct mdev_parent_config *parent = &machine->config.parents[i];
+
+		fprintf(out, "device %s%s%s\n", parent->driver->name, *parent->options ? "," : "",
+			parent->options);
+	}
 	pthread_mutex_lock(&machine->lock);
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
 		line = machine_config_line(&machine->config.devices[i]);

@@ -31,6 +31,8 @@ static int unknown_model(const char *name, char *err, size_t err_len)
 
 	for (const struct uvfio_pci_model *const *m = builtin_models; *m && n < err_len; m++)
 		n += (size_t)snprintf(err + n, err_len - n, " %s,", (*m)->name);
+	for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d && n < err_len; d++)
+		n += (size_t)snprintf(err + n, err_len - n, " %s,", (*d)->name);
 	if (n < err_len)
 		snprintf(err + n, err_len - n, " and plug-ins by their path, ./NAME.so");
 	return -EINVAL;

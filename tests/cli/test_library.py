@@ -65,7 +65,7 @@ def test_c_program():
                         '-o', program], check=True)
         env = dict(os.environ, LD_LIBRARY_PATH=os.path.dirname(os.path.abspath(LIBRARY)))
         result = subprocess.run([program], env=env, capture_output=True, text=True)
-        expected = f'{VERSION}: there is no device model nosuch: known are nvme, ioat, and plug-ins by their path, ./NAME.so\n'
+        expected = f'{VERSION}: there is no device model nosuch: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so\n'
         assert result.stdout == expected and not result.stderr, result
 
 

@@ -365,7 +365,7 @@ def help_to_a_full_disk():
 def manual_mentions_every_option():
     page = open(MANPAGE).read()
     with Place() as place:
-        for command in ([], ['run'], ['devices'], ['ctl']):
+        for command in ([], ['run'], ['devices'], ['ctl'], ['mdev']):
             for name in option_names(place.run(*command, '--help').stdout):
                 assert re.search(rf'^\.It Fl -{name}( |$)', page, re.M), name
         listed = place.run('devices').stdout

@@ -29,8 +29,8 @@ def run_refused(message, *options, status=1, **how):
 
 @test
 def usage_errors():
-    refused(2, 'no command: use uvfio run, uvfio devices or uvfio ctl; uvfio --help tells more')
-    refused(2, 'there is no command runn: use run, devices or ctl', 'runn')
+    refused(2, 'no command: use uvfio run, uvfio devices, uvfio ctl or uvfio mdev; uvfio --help tells more')
+    refused(2, 'there is no command runn: use run, devices, ctl or mdev', 'runn')
     refused(2, 'there is no option --foo: see uvfio --help', '--foo')
     refused(2, 'run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]', 'run')
     refused(2, 'run: no program: write uvfio run [OPTIONS] -- PROGRAM [ARGS...]', 'run', '--summary', '--')
@@ -40,7 +40,7 @@ def usage_errors():
     refused(2, 'run: --summary=1 takes no value: see uvfio run --help', 'run', '--summary=1', '--', 'true')
     refused(2, 'devices: at most one MODEL: see uvfio devices --help', 'devices', 'nvme', 'nvme')
     refused(2, 'devices: there is no option --all: see uvfio devices --help', 'devices', '--all')
-    refused(1, 'there is no device model foo: known are nvme, ioat, and plug-ins by their path, ./NAME.so', 'devices', 'foo')
+    refused(1, 'there is no device model foo: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so', 'devices', 'foo')
 
 
 @test
@@ -67,8 +67,8 @@ def wrong_interfaces():
 
 @test
 def wrong_models_and_options():
-    run_refused('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
-    run_refused('there is no device model "": known are nvme, ioat, and plug-ins by their path, ./NAME.so', '--device', '')
+    run_refused('there is no device model nvm: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so', '--device', 'nvm')
+    run_refused('there is no device model "": known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so', '--device', '')
     run_refused('nvme: there is no option siz: did you mean size?', '--device', 'nvme,siz=1M')
     run_refused('nvme: "readonly" has no value: write it as key=value; a comma within a value is written '
                 'twice', '--device', 'nvme,readonly')

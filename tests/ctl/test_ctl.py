@@ -185,7 +185,7 @@ def wrong_words():
     with Session('late', BDF) as s:
         s.says('ready')
         expect(s.ctl('add', 'nvm'), 1,
-               error('there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so'))
+               error('there is no device model nvm: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so'))
         expect(s.ctl('add', f'nvme,size=16M,addr={BDF}'), 1,
                error(f'nvme: two devices at {BDF}: give one another address with addr='))
         expect(s.ctl('remove', 'nvme'), 1, error('nvme is no PCI address: use one like 0000:00:01.0 or 00:01.0'))

@@ -180,7 +180,7 @@ def _(directory):
     refused(directory, "plug-in {}: No such file or directory", "./no/such/place.so")
     os.symlink("nowhere", os.path.join(directory, "link.so"))
     refused(directory, "plug-in {}: No such file or directory", "./link.so")
-    refused(directory, "there is no device model plugin: known are nvme, ioat, and plug-ins by their path, ./NAME.so",
+    refused(directory, "there is no device model plugin: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so",
             "plugin")
 
 
