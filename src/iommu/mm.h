@@ -64,6 +64,8 @@ int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
 /* The same; *bar tells whether any of it is a BAR, a trapped one or one of plain memory. */
 int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar);
+/* The same for one page that is to be pinned alone: may touch it, as pinning does. */
+int mm_check_page(struct mm *mm, uint64_t va, bool write, bool *bar);
 /* The name of the memfds that plain memory of BARs is in: by it a mapping of them is recognized. */
 #define MM_BAR_MEMFD "uvfio-bar"
 

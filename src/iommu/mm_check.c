@@ -14,6 +14,8 @@
  */
 #include "iommu/mm_private.h"
 
+#include "base/fault.h"
+
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -364,4 +366,24 @@ int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar
 
 	*bar = seen & (KNOWN_IO | KNOWN_BAR);
 	return ret;
+}
+
+/* A look at the page itself, where that is cheap. */
+static bool touch(uint64_t va, uint64_t seen)
+{
+	uint8_t byte;
+
+	return seen & KNOWN_READ && !(seen & KNOWN_IO) &&
+	       !copy_nofault(&byte, (const void *)(uintptr_t)va, 1);
+}
+
+int mm_check_page(struct mm *mm, uint64_t va, bool write, bool *bar)
+{
+	uint64_t need = write ? KNOWN_WRITE : KNOWN_READ, seen = 0;
+
+	if (!mm->self || !fault_handler_installed() || va >= MM_VA_END ||
+	    !known_good(va, va + UVFIO_PAGE_SIZE, need, &seen) || !touch(va, seen))
+		return mm_check_bar(mm, va, UVFIO_PAGE_SIZE, write, bar);
+	*bar = seen & KNOWN_BAR;
+	return 0;
 }

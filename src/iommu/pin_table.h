@@ -3,8 +3,9 @@
  * Which pages are pinned, and how often: a count for each page of an IO address space. Pages are numbered,
  * page n is at IOVA n * UVFIO_PAGE_SIZE.
  *
- * Neighbouring pages share a leaf; the leaves are in a range map. The last leaf that became empty stays, for
- * who pins and unpins one page over and over. The owner's lock protects all of it.
+ * Neighbouring pages share a leaf, neighbouring leaves a directory, and the directories are in a range map,
+ * so that with a million pins a lookup misses the cache twice. The last leaf that became empty stays, for who
+ * pins and unpins one page over and over. The owner's lock protects all of it.
  */
 #ifndef UVFIO_IOMMU_PIN_TABLE_H
 #define UVFIO_IOMMU_PIN_TABLE_H
@@ -12,9 +13,11 @@
 #include "base/range_map.h"
 
 struct pin_leaf;
+struct pin_dir;
 
 struct pin_table {
-	struct range_map leaves;
+	struct range_map dirs;
+	struct pin_dir *dir;     /* the directory used last, or NULL */
 	struct pin_leaf *recent; /* the leaf used last, or NULL */
 	struct pin_leaf *empty;  /* the one leaf without a pin, or NULL */
 	uint64_t pages;          /* pinned at least once */
@@ -29,6 +32,8 @@ int pin_table_get(struct pin_table *table, uint64_t page, uint64_t n, uint64_t *
 /* Count them once less; each is pinned. Returns how many are not any more. */
 uint64_t pin_table_put(struct pin_table *table, uint64_t page, uint64_t n);
 
+/* That page is asked for soon. */
+void pin_table_prefetch(struct pin_table *table, uint64_t page);
 /* Are all n pages pinned? */
 bool pin_table_has(struct pin_table *table, uint64_t page, uint64_t n);
 /* How many pages of [first, last] are pinned? */

@@ -143,8 +143,10 @@ uint64_t type1_pinner_free(struct type1_pinner *pinner)
 static int check_memory(struct mm *mm, uint64_t va, uint64_t n, bool write)
 {
 	bool bar;
+	int ret = n == 1 ? mm_check_page(mm, va, write, &bar)
+			 : mm_check_bar(mm, va, n * UVFIO_PAGE_SIZE, write, &bar);
 
-	if (mm_check_bar(mm, va, n * UVFIO_PAGE_SIZE, write, &bar))
+	if (ret)
 		return mm_is_gone(mm) ? WHY(-ENODEV, "the process that mapped it has exited") : -EFAULT;
 	return bar ? WHY(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va) : 0;
 }
@@ -204,6 +206,8 @@ static int pin_mapping(struct type1_pinner *pinner, const struct range *mapping,
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)page * UVFIO_PAGE_SIZE,
 			   prot & ~word & IOMMU_WRITE ? "writable" : "readable");
 	va = (word & PTE_ADDR) + (page * UVFIO_PAGE_SIZE - mapping->start);
+	if (mapping_mm(word)->self)
+		__builtin_prefetch((const void *)(uintptr_t)va);
 	ret = pin_part(pinner, word, va, page, n);
 	if (likely(!ret))
 		*done += n;
@@ -255,6 +259,8 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 	if (!iommu->v2)
 		return WHY(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
 	pthread_mutex_lock(&iommu->lock);
+	pin_table_prefetch(&pinner->pins, page);
+	pin_table_prefetch(&iommu->pins, page);
 	ret = check_pinner(pinner);
 	if (!ret)
 		ret = pin_pages(pinner, page, npage, prot, pages, &done);
@@ -319,10 +325,10 @@ static int report_holders(struct type1 *iommu, const struct range *mapping)
 		if (n)
 			uvfio_err_once(
 				mapping->start ^ (uint64_t)(uintptr_t)pinner,
-				"%s does not unpin %llu pages of 0x%llx-0x%llx, so these stay mapped: its "
+				"%s keeps pages of 0x%llx-0x%llx pinned (%llu), so they stay mapped: its "
 				"dma_unmap has to unpin them",
-				pinner->name, (unsigned long long)n, (unsigned long long)mapping->start,
-				(unsigned long long)mapping->last);
+				pinner->name, (unsigned long long)mapping->start,
+				(unsigned long long)mapping->last, (unsigned long long)n);
 	}
 	return WHY(-EBUSY, "a driver does not unpin pages of 0x%llx-0x%llx",
 		   (unsigned long long)mapping->start, (unsigned long long)mapping->last);
