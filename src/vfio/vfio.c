@@ -344,7 +344,8 @@ static int register_device(struct vfio *vfio, struct vfio_device *vdev, unsigned
 	rc = take_index(vfio, vdev, index);
 	if (rc)
 		goto err_group;
-	iommufd_emulated_dev_init(&vdev->hw, vdev->iommu_dev, &group->iommu, vfio->params);
+	if (kind != KIND_EMULATED)
+		iommufd_emulated_dev_init(&vdev->hw, vdev->iommu_dev, &group->iommu, vfio->params);
 	pthread_mutex_lock(&group->lock);
 	rc = add_to_group(group, vdev);
 	pthread_mutex_unlock(&group->lock);
