@@ -48,7 +48,7 @@ extern "C" {
 #endif
 
 #define UVFIO_DEVICE_MAJOR 1
-#define UVFIO_DEVICE_MINOR 0
+#define UVFIO_DEVICE_MINOR 1
 
 struct uvfio_device_calls;
 
@@ -442,6 +442,17 @@ static inline void uvfio_unplug(struct uvfio_device *dev)
 {
 	dev->calls->unplug(dev);
 }
+
+/* ---- A plug-in's entry: made by UVFIO_PCI_PLUGIN() or UVFIO_MDEV_PLUGIN() */
+
+struct uvfio_pci_model;
+struct uvfio_mdev_driver;
+
+struct uvfio_plugin {
+	uint16_t major, minor;
+	const struct uvfio_pci_model *pci;    /* one of the two */
+	const struct uvfio_mdev_driver *mdev; /* since 1.1 */
+};
 
 #ifdef __cplusplus
 }

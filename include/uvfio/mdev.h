@@ -23,6 +23,7 @@
 #ifndef UVFIO_MDEV_H
 #define UVFIO_MDEV_H
 
+#include <errno.h>
 #include <uvfio/device.h>
 
 #ifdef __cplusplus
@@ -137,6 +138,16 @@ struct uvfio_mdev_driver {
 	const struct uvfio_mdev_type *types;
 	struct uvfio_mdev_ops ops;
 };
+
+/**
+ * UVFIO_MDEV_PLUGIN() - make a shared object a plug-in; once in it, at the end of a file.
+ * @driver: a struct uvfio_mdev_driver.
+ *
+ * uvfio run --device ./mydriver.so,key=value -- PROGRAM
+ */
+#define UVFIO_MDEV_PLUGIN(driver)                                                                            \
+	__attribute__((visibility("default"))) extern const struct uvfio_plugin uvfio_plugin;                \
+	const struct uvfio_plugin uvfio_plugin = { UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR, NULL, &(driver) }
 
 /* ---- Calls */
 

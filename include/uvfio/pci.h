@@ -177,18 +177,13 @@ struct uvfio_pci_model {
 
 /* ---- A plug-in's entry */
 
-struct uvfio_plugin {
-	uint16_t major, minor;
-	const struct uvfio_pci_model *pci;
-};
-
 /**
  * UVFIO_PCI_PLUGIN() - make a shared object a plug-in; once in it, at the end of a file.
  * @model: a struct uvfio_pci_model.
  */
 #define UVFIO_PCI_PLUGIN(model)                                                                              \
 	__attribute__((visibility("default"))) extern const struct uvfio_plugin uvfio_plugin;                \
-	const struct uvfio_plugin uvfio_plugin = { UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR, &(model) }
+	const struct uvfio_plugin uvfio_plugin = { UVFIO_DEVICE_MAJOR, UVFIO_DEVICE_MINOR, &(model), NULL }
 
 /* ---- Calls */
 

@@ -29,9 +29,9 @@ static void put_path(FILE *out, const char *start, size_t len)
 	free(path);
 }
 
-static bool is_path(const struct uvfio_pci_model *model, const char *key, size_t len)
+static bool is_path(const struct uvfio_option *options, const char *key, size_t len)
 {
-	const struct uvfio_option *opt = model ? option_find(model_options(model), key, len) : NULL;
+	const struct uvfio_option *opt = options ? option_find(options, key, len) : NULL;
 
 	return opt && opt->type == UVFIO_OPTION_PATH;
 }
@@ -45,24 +45,28 @@ static bool plugin_item(const char *item, size_t len)
 	return is;
 }
 
-/* What is wrong with it will be said when the machine is made. */
-static const struct uvfio_pci_model *model_of(const char *text)
+/* The table of the model that the text begins with. What is wrong with it will be said when the machine is
+ * made. */
+static const struct uvfio_option *options_of(const char *text)
 {
+	const struct uvfio_mdev_driver *driver = mdev_driver_of(text);
 	const struct uvfio_pci_model *model = NULL;
 	const char *item = text;
 	size_t len = 0;
-	char *name = option_item(&text, &item, &len) ? option_text(item, len) : NULL;
+	char *name = driver || !option_item(&text, &item, &len) ? NULL : option_text(item, len);
 	char err[8];
 
 	if (name && model_find(name, &model, err, sizeof(err)))
 		model = NULL;
 	free(name);
-	return model;
+	if (driver)
+		return driver->options;
+	return model ? model_options(model) : NULL;
 }
 
 static void put_device(FILE *out, const char *text)
 {
-	const struct uvfio_pci_model *model = model_of(text);
+	const struct uvfio_option *options = options_of(text);
 	const char *item;
 	size_t len;
 
@@ -73,7 +77,7 @@ static void put_device(FILE *out, const char *text)
 		fputs(first ? "" : ",", out);
 		if (first && plugin_item(item, len)) {
 			put_path(out, item, len);
-		} else if (eq && is_path(model, item, key) && len > key + 1) {
+		} else if (eq && is_path(options, item, key) && len > key + 1) {
 			fwrite(item, 1, key + 1, out);
 			put_path(out, eq + 1, len - key - 1);
 		} else {

@@ -46,14 +46,12 @@ static const struct root {
 	ROOT("/sys/class/vfio-dev", ROOT_WHOLE),
 	ROOT("/sys/class/iommu", ROOT_WHOLE),
 	ROOT("/sys/class/mdev_bus", ROOT_WHOLE),
-	ROOT("/sys/class/mtty", ROOT_PCI),
 	ROOT("/sys/class/misc/vfio", ROOT_WHOLE),
 	ROOT("/sys/class/misc/iommu", ROOT_WHOLE),
 	ROOT("/sys/dev/char", ROOT_ENTRIES),
 	PREFIX("/sys/devices/pci", ROOT_PCI),
 	ROOT("/sys/devices/virtual/vfio", ROOT_WHOLE),
 	ROOT("/sys/devices/virtual/iommu", ROOT_WHOLE),
-	ROOT("/sys/devices/virtual/mtty", ROOT_PCI),
 	ROOT("/sys/devices/virtual/misc/vfio", ROOT_WHOLE),
 	ROOT("/sys/devices/virtual/misc/iommu", ROOT_WHOLE),
 	ROOT("/sys/kernel/iommu_groups", ROOT_WHOLE),
@@ -63,6 +61,11 @@ static const struct root {
 	PREFIX("/sys/module/vfio", ROOT_WHOLE),
 	ROOT("/sys/module/mdev", ROOT_WHOLE),
 	ROOT("/sys/module/iommufd", ROOT_WHOLE),
+	/* parents of mediated devices, and their classes; the host's directories stay its own */
+	ROOT("/sys/class/misc", ROOT_NONE),
+	ROOT("/sys/devices/virtual/misc", ROOT_NONE),
+	PREFIX("/sys/class/", ROOT_PCI),
+	PREFIX("/sys/devices/virtual/", ROOT_PCI),
 };
 
 enum cwd_kind {

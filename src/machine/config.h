@@ -35,6 +35,7 @@ struct device_config {
 /* A parent of mediated devices: "device DRIVER,key=value". There is one at most of each driver. */
 struct mdev_parent_config {
 	const struct uvfio_mdev_driver *driver;
+	char *name; /* as written: a plug-in's path, doubled commas */
 	char *options;
 };
 

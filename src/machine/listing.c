@@ -201,8 +201,7 @@ char *machine_describe(struct uvfio_machine *machine)
 	for (unsigned int i = 0; i < machine->config.nr_parents; i++) {
 		const struct mdev_parent_config *parent = &machine->config.parents[i];
 
-		fprintf(out, "device %s%s%s\n", parent->driver->name, *parent->options ? "," : "",
-			parent->options);
+		fprintf(out, "device %s%s%s\n", parent->name, *parent->options ? "," : "", parent->options);
 	}
 	pthread_mutex_lock(&machine->lock);
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {

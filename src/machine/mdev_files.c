@@ -11,6 +11,7 @@
 #include "base/private_fd.h"
 #include "machine/mdev.h"
 
+#include <ctype.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,13 +91,27 @@ static ssize_t attribute_write(struct file *file, const struct caller *caller, u
 	return rc ? rc : (ssize_t)len;
 }
 
-/* What came by a road that we do not see. */
+/* The line that came by a road that we do not see; 0: none. (What else is in a descriptor's memory is ours:
+ * its owner's address.) */
+static size_t unseen_line(const struct attribute_file *attr, char text[MAX_TEXT + 1])
+{
+	ssize_t max = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0), len = 0;
+
+	if (max <= 0 || !isxdigit((unsigned char)*text))
+		return 0;
+	while (len < max && isprint((unsigned char)text[len]))
+		len++;
+	len += len < max && text[len] == '\n';
+	text[len] = 0;
+	return (size_t)len;
+}
+
 static void attribute_release(struct file *file)
 {
 	struct attribute_file *attr = file->priv;
 	char text[MAX_TEXT + 1] = "";
-	ssize_t len = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0);
-	int rc = len > 0 ? store(attr, text, (size_t)len) : 0;
+	size_t len = unseen_line(attr, text);
+	int rc = len ? store(attr, text, len) : 0;
 
 	if (rc)
 		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));

@@ -38,10 +38,17 @@ static int unknown_model(const char *name, char *err, size_t err_len)
 	return -EINVAL;
 }
 
-static int check_model(const struct uvfio_pci_model *model, const char *path, char *err, size_t err_len)
+/* The mediated driver, if it is one. */
+static const struct uvfio_mdev_driver *driver_in(const struct uvfio_plugin *plugin)
+{
+	return plugin->minor >= 1 && !plugin->pci ? plugin->mdev : NULL;
+}
+
+static int check_plugin(const struct uvfio_plugin *plugin, const char *path, char *err, size_t err_len)
 {
 	char why[512];
-	int rc = model_check(model, why, sizeof(why));
+	int rc = driver_in(plugin) ? mdev_driver_check(driver_in(plugin), why, sizeof(why))
+				   : model_check(plugin->pci, why, sizeof(why));
 
 	if (rc)
 		snprintf(err, err_len, "plug-in %s: %s", path, why);
@@ -61,7 +68,7 @@ static void *open_object(const char *path)
 	return handle;
 }
 
-static int load(const char *path, const struct uvfio_pci_model **model, char *err, size_t err_len)
+static int load(const char *path, const struct uvfio_plugin **out, char *err, size_t err_len)
 {
 	const struct uvfio_plugin *plugin;
 	void *handle;
@@ -87,9 +94,9 @@ static int load(const char *path, const struct uvfio_pci_model **model, char *er
 			 UVFIO_DEVICE_MINOR);
 		goto unload;
 	}
-	if (check_model(plugin->pci, path, err, err_len))
+	if (check_plugin(plugin, path, err, err_len))
 		goto unload;
-	*model = plugin->pci;
+	*out = plugin;
 	return 0;
 
 unload:
@@ -97,16 +104,12 @@ unload:
 	return -EINVAL;
 }
 
-int model_find(const char *name, const struct uvfio_pci_model **model, char *err, size_t err_len)
+/* The plug-in behind a name. */
+static int find_plugin(const char *name, const struct uvfio_plugin **plugin, char *err, size_t err_len)
 {
 	char *path;
 	int rc;
 
-	for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
-		if (!strcmp((*m)->name, name)) {
-			*model = *m;
-			return 0;
-		}
 	if (!plugin_named(name))
 		return unknown_model(name, err, err_len);
 	path = path_absolute(name);
@@ -114,7 +117,47 @@ int model_find(const char *name, const struct uvfio_pci_model **model, char *err
 		snprintf(err, err_len, "out of memory");
 		return -ENOMEM;
 	}
-	rc = load(path, model, err, err_len);
+	rc = load(path, plugin, err, err_len);
 	free(path);
+	return rc;
+}
+
+int model_find(const char *name, const struct uvfio_pci_model **model, char *err, size_t err_len)
+{
+	const struct uvfio_plugin *plugin;
+	int rc;
+
+	for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
+		if (!strcmp((*m)->name, name)) {
+			*model = *m;
+			return 0;
+		}
+	rc = find_plugin(name, &plugin, err, err_len);
+	if (!rc && driver_in(plugin)) {
+		snprintf(err, err_len, "%s is a parent of mediated devices, not a device", name);
+		rc = -EINVAL;
+	}
+	if (!rc)
+		*model = plugin->pci;
+	return rc;
+}
+
+int mdev_driver_find(const char *name, const struct uvfio_mdev_driver **driver, char *err, size_t err_len)
+{
+	const struct uvfio_plugin *plugin;
+	int rc;
+
+	for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
+		if (!strcmp((*d)->name, name)) {
+			*driver = *d;
+			return 0;
+		}
+	rc = find_plugin(name, &plugin, err, err_len);
+	if (!rc && !driver_in(plugin)) {
+		snprintf(err, err_len, "%s is a device, not a parent of mediated devices", name);
+		rc = -EINVAL;
+	}
+	if (!rc)
+		*driver = driver_in(plugin);
 	return rc;
 }

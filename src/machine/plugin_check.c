@@ -69,3 +69,28 @@ int model_check(const struct uvfio_pci_model *model, char *err, size_t err_len)
 		rc = pci_check_desc(&model->desc, !model->ops.create, err, err_len);
 	return rc;
 }
+
+int mdev_driver_check(const struct uvfio_mdev_driver *driver, char *err, size_t err_len)
+{
+	int rc = check_text(driver->name, "name", err, err_len);
+
+	if (!rc)
+		rc = check_text(driver->summary, "summary", err, err_len);
+	if (!rc)
+		rc = check_text(driver->device_api, "device_api", err, err_len);
+	if (!rc && strpbrk(driver->name, "/,. "))
+		rc = uvfio_create_error(err, err_len, EINVAL,
+					"its driver's name is %s: it becomes a directory's, give one word",
+					driver->name);
+	if (!rc && (!driver->ops.read || !driver->ops.write))
+		rc = uvfio_create_error(err, err_len, EINVAL, "its driver has no callback %s",
+					driver->ops.read ? "write" : "read");
+	if (!rc && (!driver->types || !driver->types->name))
+		rc = uvfio_create_error(err, err_len, EINVAL, "its driver has no types: give one");
+	if (!rc && !driver->ops.get_available && !driver->max_instances)
+		rc = uvfio_create_error(err, err_len, EINVAL,
+					"its driver has neither get_available nor max_instances");
+	if (!rc && driver->options)
+		rc = options_check(driver->options, driver->options_size, err, err_len);
+	return rc;
+}

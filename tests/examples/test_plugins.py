@@ -98,7 +98,7 @@ const struct uvfio_pci_model model = {
 };
 
 #ifndef WITHOUT_ENTRY
-const struct uvfio_plugin uvfio_plugin = { MAJOR, MINOR, MODEL };
+const struct uvfio_plugin uvfio_plugin = { MAJOR, MINOR, MODEL, NULL };
 #endif
 """
 
@@ -135,11 +135,11 @@ def _(directory):
 @case("another major version, a later minor version")
 def _(directory):
     build(directory, MAJOR="(UVFIO_DEVICE_MAJOR+1)")
-    refused(directory, r"plug-in {} is made for device interface 2\.0, this uvfio has 1\.0: compile it again")
+    refused(directory, r"plug-in {} is made for device interface 2\.1, this uvfio has 1\.1: compile it again")
     build(directory, MAJOR="0")
-    refused(directory, r"plug-in {} is made for device interface 0\.0, this uvfio has 1\.0: compile it again")
+    refused(directory, r"plug-in {} is made for device interface 0\.1, this uvfio has 1\.1: compile it again")
     build(directory, MINOR="(UVFIO_DEVICE_MINOR+1)")
-    refused(directory, r"plug-in {} is made for device interface 1\.1, this uvfio has 1\.0: compile it again")
+    refused(directory, r"plug-in {} is made for device interface 1\.2, this uvfio has 1\.1: compile it again")
 
 
 @case("no entry")
