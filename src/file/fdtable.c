@@ -110,19 +110,12 @@ static int new_descriptor(const struct file *file, int oflags)
 	return fd;
 }
 
-int fdtable_install(struct file *file, int oflags)
+int fdtable_set(int fd, struct file *file)
 {
-	int fd = file->ops->descriptor ? file->ops->descriptor(file, oflags) : new_descriptor(file, oflags);
+	slot_t *slot = make_slot(fd);
 	struct stat st;
-	slot_t *slot;
 
-	if (fd < 0) {
-		file_put(file);
-		return fd;
-	}
-	slot = make_slot(fd);
 	if (!slot || fstat(fd, &st) < 0) {
-		close(fd);
 		file_put(file);
 		return slot ? -EMFILE : -ENOMEM;
 	}
@@ -130,6 +123,21 @@ int fdtable_install(struct file *file, int oflags)
 	file->ino = st.st_ino;
 	set_slot(slot, file);
 	return fd;
+}
+
+int fdtable_install(struct file *file, int oflags)
+{
+	int fd = file->ops->descriptor ? file->ops->descriptor(file, oflags) : new_descriptor(file, oflags);
+	int rc;
+
+	if (fd < 0) {
+		file_put(file);
+		return fd;
+	}
+	rc = fdtable_set(fd, file);
+	if (rc < 0)
+		close(fd);
+	return rc;
 }
 
 void fdtable_dup(int oldfd, int newfd)

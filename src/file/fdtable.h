@@ -20,6 +20,9 @@ bool fdtable_is_ours(int fd);
 /* A new descriptor for file; consumes the reference, also on failure. oflags: O_CLOEXEC. -EMFILE, -ENOMEM. */
 int fdtable_install(struct file *file, int oflags);
 
+/* fd, which is nobody's yet, is a descriptor of file from now on; consumes the reference, also on failure. */
+int fdtable_set(int fd, struct file *file);
+
 /* newfd now is another descriptor of oldfd's file (dup, dup2, F_DUPFD): call after the real call succeeded.
  */
 void fdtable_dup(int oldfd, int newfd);

@@ -114,6 +114,8 @@ static inline int path_own_fd(const char *path, const char *dir)
 bool node_name(int dirfd, const char *path, bool follow, struct path_buf *buf);
 /* Open the node: a descriptor, or -errno. */
 int node_open(const char *name, int oflags);
+/* A descriptor that the program before this one in this process has left open: is it of a file of sysfs? */
+void node_inherit(int fd);
 /* Make what stat() said about a socket of the session what it would say about the node. */
 void node_stat(const char *name, struct stat *st);
 

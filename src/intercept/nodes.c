@@ -90,3 +90,22 @@ void node_stat(const char *name, struct stat *st)
 	st->st_size = S_ISREG(st->st_mode) ? (off_t)UVFIO_PAGE_SIZE : 0; /* a file of sysfs */
 	st->st_blocks = 0;
 }
+
+void node_inherit(int fd)
+{
+	char link[32], name[256];
+	struct file *file;
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = REAL(readlink)(link, name, sizeof(name) - 1);
+	if (n < 0)
+		return;
+	name[n] = 0;
+	if (!machine_inherits(name) || fdtable_is_ours(fd) || fdtable_adopt(fd) || !intercept_machine())
+		return;
+	section_begin();
+	if (!machine_inherit(intercept_machine(), fd, name, &file))
+		fdtable_set(fd, file);
+	section_end();
+}

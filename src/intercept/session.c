@@ -250,8 +250,11 @@ static void adopt_inherited(void)
 	while (dir && (entry = readdir(dir))) {
 		int fd = atoi(entry->d_name);
 
-		if (fd > 2 && fd != dirfd(dir))
+		if (*entry->d_name == '.' || fd == dirfd(dir))
+			continue;
+		if (fd > 2)
 			remote_inherit(fd);
+		node_inherit(fd);
 	}
 	if (dir)
 		closedir(dir);

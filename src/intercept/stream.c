@@ -101,8 +101,10 @@ static void forget(FILE *stream)
 	if (!session.on || !stream)
 		return;
 	fd = fileno(stream);
-	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process())
+	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process()) {
+		fflush(stream); /* what it has is the file's before the file goes */
 		close_in_table(fd);
+	}
 	errno = saved_errno; /* a stream in memory has no descriptor, and says so */
 }
 

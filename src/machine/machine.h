@@ -43,6 +43,14 @@ int machine_write_tree(struct uvfio_machine *machine, const char *dir);
  */
 int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file);
 
+/*
+ * A file of sysfs whose descriptor fd another program had opened, before this one took its place: as
+ * machine_open(). name: what the kernel calls the descriptor's memory. -ENOENT: it is no such file's.
+ */
+int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, struct file **file);
+/* Is that such a name? */
+bool machine_inherits(const char *name);
+
 /* Device numbers of a node, for stat(): 0 and *rdev, or -ENOENT. mode: permission bits. */
 int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode);
 

@@ -5,7 +5,10 @@
  *
  * Standard output of some programs (bash's) reaches a descriptor by no call that could be interposed: what is
  * found in the descriptor's memory when the last one is closed is carried out then. Such a program does not
- * hear of an error; a line on standard error does.
+ * hear of an error; a line on standard error tells of it.
+ *
+ * A shell opens such a file in a child that another program, cat, takes the place of: the descriptor's memory
+ * is named after the file, so that the other program knows what it has.
  */
 #include "base/log.h"
 #include "base/private_fd.h"
@@ -17,10 +20,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define ATTRIBUTE_MODE 0200
 #define MAX_TEXT       128 /* no command is longer */
+#define MEMORY         "uvfio:"
+#define SHOWN          "/memfd:" MEMORY /* how a link to it in /proc begins */
 
 enum attribute { ATTRIBUTE_NONE, ATTRIBUTE_CREATE, ATTRIBUTE_REMOVE };
 
@@ -91,9 +97,11 @@ static ssize_t attribute_write(struct file *file, const struct caller *caller, u
 	return rc ? rc : (ssize_t)len;
 }
 
-/* The line that came by a road that we do not see; 0: none. (What else is in a descriptor's memory is ours:
- * its owner's address.) */
-static size_t unseen_line(const struct attribute_file *attr, char text[MAX_TEXT + 1])
+/*
+ * The line that came by a road that we do not see; 0: none. (What else is in a descriptor's memory is ours:
+ * its owner's address.) It is taken away: another process may have a descriptor of the same memory.
+ */
+static size_t take_unseen_line(const struct attribute_file *attr, char text[MAX_TEXT + 1])
 {
 	ssize_t max = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0), len = 0;
 
@@ -103,14 +111,14 @@ static size_t unseen_line(const struct attribute_file *attr, char text[MAX_TEXT 
 		len++;
 	len += len < max && text[len] == '\n';
 	text[len] = 0;
-	return (size_t)len;
+	return ftruncate(attr->memory, 0) ? 0 : (size_t)len;
 }
 
 static void attribute_release(struct file *file)
 {
 	struct attribute_file *attr = file->priv;
 	char text[MAX_TEXT + 1] = "";
-	size_t len = unseen_line(attr, text);
+	size_t len = take_unseen_line(attr, text);
 	int rc = len ? store(attr, text, len) : 0;
 
 	if (rc)
@@ -123,8 +131,11 @@ static void attribute_release(struct file *file)
 static int attribute_descriptor(struct file *file, int oflags)
 {
 	struct attribute_file *attr = file->priv;
-	int fd = memfd_create("uvfio", oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
+	char name[sizeof(file->path) + sizeof(MEMORY)];
+	int fd;
 
+	snprintf(name, sizeof(name), MEMORY "%s", file->path);
+	fd = memfd_create(name, oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return -errno;
 	attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
@@ -158,4 +169,29 @@ int machine_attribute_open(struct uvfio_machine *machine, const char *path, int 
 		return 0;
 	free(attr);
 	return -ENOMEM;
+}
+
+bool machine_inherits(const char *name)
+{
+	return !strncmp(name, SHOWN "/sys/", sizeof(SHOWN "/sys/") - 1);
+}
+
+int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, struct file **file)
+{
+	char path[sizeof((*file)->path)];
+	struct attribute_file *attr;
+	struct stat st;
+	int rc;
+
+	if (!machine_inherits(name))
+		return -ENOENT;
+	name += sizeof(SHOWN) - 1;
+	snprintf(path, sizeof(path), "%.*s", (int)strcspn(name, " "), name);
+	rc = machine_attribute_open(machine, path, O_WRONLY, file);
+	if (rc)
+		return rc;
+	attr = (*file)->priv;
+	if (!fstat(fd, &st) && !st.st_size) /* otherwise it is not this program's alone to carry out */
+		attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	return 0;
 }

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Mediated devices by what a user types, in the shell that runs this: sh shell.sh UVFIO, under uvfio run --device mtty.
+uvfio=$1
+types=/sys/class/mdev_bus/mtty/mdev_supported_types
+devices=/sys/bus/mdev/devices
+name=83b8f4f2-509f-382f-3c1e-e6bfe0fa100
+
+fail()
+{
+    echo "$*" >&2
+    exit 1
+}
+
+made()
+{
+    [ -e $devices/$name$1 ] || fail "not made: $2"
+}
+
+echo ${name}1 > $types/mtty-1/create
+made 1 'echo'
+cat > $types/mtty-2/create <<END
+${name}2
+END
+made 2 'cat, which the shell starts with the file'
+echo ${name}3 | tee $types/mtty-1/create > /dev/null
+made 3 'tee'
+/bin/echo ${name}4 > $types/mtty-1/create
+made 4 'a program that writes from within the C library'
+printf %s ${name}5 | dd of=$types/mtty-1/create 2> /dev/null
+made 5 'dd'
+
+cat > $types/mtty-1/create 2> /dev/null <<END && fail 'cat made a second one of the same name'
+${name}1
+END
+[ "$(cat $types/mtty-1/available_instances)" = 18 ] || fail 'available_instances'
+[ "$(ls $devices | wc -l)" = 5 ] || fail 'instances'
+
+[ "$("$uvfio" mdev create mtty-2 ${name}6)" = ${name}6 ] || fail 'uvfio mdev create'
+made 6 'uvfio mdev create'
+"$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
+"$uvfio" mdev create mtty-2 x 2> /dev/null && fail 'uvfio mdev create took x'
+"$uvfio" mdev create mtty-3 2> /dev/null && fail 'uvfio mdev create took mtty-3'
+random=$("$uvfio" mdev create mtty-1)
+[ -e $devices/$random ] || fail 'uvfio mdev create with a name of its own'
+"$uvfio" mdev types | grep -q '^mtty-1 *mtty *15 *vfio-pci *Single port serial$' || fail 'uvfio mdev types'
+"$uvfio" mdev list | grep -q "^${name}2 mtty-2 " || fail 'uvfio mdev list'
+"$uvfio" mdev remove ${name}6 || fail 'uvfio mdev remove'
+"$uvfio" mdev remove ${name}6 2> /dev/null && fail 'uvfio mdev remove removed it twice'
+[ -e $devices/${name}6 ] && fail 'uvfio mdev remove'
+
+for device in $devices/*; do
+    echo 1 > $device/remove
+done
+[ -z "$(ls $devices)" ] || fail 'remove'
+[ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances at the end'
