@@ -313,6 +313,16 @@ int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, un
 	return ret;
 }
 
+bool type1_is_backed(struct type1 *iommu)
+{
+	bool backed;
+
+	pthread_mutex_lock(&iommu->lock);
+	backed = iommu->backed;
+	pthread_mutex_unlock(&iommu->lock);
+	return backed;
+}
+
 static int too_large_to_track(const struct type1 *iommu, uint64_t size)
 {
 	if (likely(!iommu->dirty_tracking) || size / UVFIO_PAGE_SIZE <= DIRTY_PAGES_MAX)

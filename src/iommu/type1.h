@@ -37,6 +37,7 @@ void type1_detach(struct type1 *iommu, struct iommu_dev *const *devs, unsigned i
 int type1_attach_emulated(struct type1 *iommu);
 void type1_detach_emulated(struct type1 *iommu);
 bool type1_has_emulated(struct type1 *iommu);
+bool type1_is_backed(struct type1 *iommu); /* false: there are only such groups */
 
 /*
  * A user of the container's memory by page: a mediated device while it is open. unmap: [iova, iova+size) is

@@ -30,12 +30,14 @@ struct type1_pinner {
 	struct pin_table pins;
 	unsigned int round; /* the last one in which it was called */
 	unsigned int busy;  /* calls under way */
+	uint64_t serial;    /* so that each is reported once */
 	bool leaving;
 };
 
 struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, type1_pinner_unmap_fn *unmap,
 				      void *owner)
 {
+	static _Atomic uint64_t serials;
 	struct type1_pinner *pinner = calloc(1, sizeof(*pinner));
 
 	if (!pinner)
@@ -44,6 +46,7 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 	pinner->name = name;
 	pinner->unmap = unmap;
 	pinner->owner = owner;
+	pinner->serial = ++serials;
 	pin_table_init(&pinner->pins);
 	pthread_mutex_lock(&iommu->lock);
 	pinner->round = iommu->rounds;
@@ -324,7 +327,7 @@ static int report_holders(struct type1 *iommu, const struct range *mapping)
 
 		if (n)
 			uvfio_err_once(
-				mapping->start ^ (uint64_t)(uintptr_t)pinner,
+				mapping->start ^ pinner->serial << 1,
 				"%s keeps pages of 0x%llx-0x%llx pinned (%llu), so they stay mapped: its "
 				"dma_unmap has to unpin them",
 				pinner->name, (unsigned long long)mapping->start,

@@ -33,19 +33,19 @@ struct type1 {
 	struct range_map mappings;
 	struct iommu_domain *domain; /* while groups > 0; changed by attach and detach only, one at a time */
 	unsigned int groups;
-	unsigned int emulated; /* groups */
+	uint64_t avail;
+	uint64_t vaddr_invalid; /* mappings */
+	bool dirty_tracking;
 	bool backed; /* mappings are pinned and charged whole: not while there are only emulated groups */
+	struct iommu_range recent[TYPE1_RECENT]; /* unmapped last: a ring, for fault reports */
+	unsigned int nr_recent;
+	unsigned int emulated; /* groups */
 	struct pin_table pins; /* of all pinners, together */
 	struct cds_list_head pinners;
 	unsigned int rounds;   /* of calls to pinners */
 	pthread_cond_t let_go; /* with lock: pages were unpinned, or a pinner's call has ended */
 	uint64_t charged;      /* pages, by this container; kept only when limited */
 	uint64_t mapped;       /* the same */
-	uint64_t avail;
-	uint64_t vaddr_invalid; /* mappings */
-	bool dirty_tracking;
-	struct iommu_range recent[TYPE1_RECENT]; /* unmapped last: a ring, for fault reports */
-	unsigned int nr_recent;
 };
 
 static inline uint64_t mapping_word(const struct range *range)

@@ -353,7 +353,8 @@ static long type1_check_extension(struct vfio_container *container, void *data, 
 	case VFIO_UPDATE_VADDR: /* a mediated device needs the addresses all the time */
 		return data && !type1_has_emulated(((struct type1_container *)data)->iommu);
 	case VFIO_DMA_CC_IOMMU:
-		return data && vfio_container_params(container)->coherent;
+		return data && (!type1_is_backed(((struct type1_container *)data)->iommu) ||
+				vfio_container_params(container)->coherent);
 	default:
 		return 0;
 	}

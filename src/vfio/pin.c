@@ -10,11 +10,15 @@
  */
 #include "vfio/internal.h"
 
-#include "base/why.h"
+#include "base/log.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
 #include <stdlib.h>
+#include <time.h>
+
+/* A driver that has kept pages for so long keeps them: IOMMUFD asks as often before it gives up. */
+#define TIMES_MAX 100u
 
 struct vfio_pins {
 	/* of a container */
@@ -28,23 +32,35 @@ struct vfio_pins {
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
 	bool closing;               /* it is not called any more */
-	pthread_mutex_t lock;       /* protects pages; inside it: IOMMUFD's locks */
+	pthread_mutex_t lock;       /* protects what follows; inside it: IOMMUFD's locks */
+	pthread_cond_t unpinned;    /* with lock: pages were */
+	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
+	unsigned int times_held;
+	uint64_t serial; /* so that each is reported once */
 	struct pin_table pages;
 };
 
 static void init_locks(struct vfio_pins *pins)
 {
+	pthread_condattr_t attr;
+
 	pthread_mutex_init(&pins->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&pins->unpinned, &attr);
+	pthread_condattr_destroy(&attr);
 	pthread_mutex_init(&pins->calls_lock, NULL);
 	pthread_cond_init(&pins->ended, NULL);
 }
 
 static struct vfio_pins *pins_new(void)
 {
+	static _Atomic uint64_t serials;
 	struct vfio_pins *pins = calloc(1, sizeof(*pins));
 
 	if (!pins)
 		return NULL;
+	pins->serial = ++serials;
 	init_locks(pins);
 	pin_table_init(&pins->pages);
 	return pins;
@@ -56,6 +72,7 @@ static void pins_free(struct vfio_pins *pins)
 	pthread_mutex_destroy(&pins->lock);
 	pthread_mutex_destroy(&pins->calls_lock);
 	pthread_cond_destroy(&pins->ended);
+	pthread_cond_destroy(&pins->unpinned);
 	free(pins);
 }
 
@@ -147,6 +164,49 @@ static void unpin_rest(struct vfio_pins *pins)
 	pthread_mutex_unlock(&pins->lock);
 }
 
+static bool has_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
+{
+	return pin_table_count(&pins->pages, iova / UVFIO_PAGE_SIZE,
+			       (iova + (length - 1)) / UVFIO_PAGE_SIZE) != 0;
+}
+
+/* A driver may unpin from another thread. False: it has not, in a time that IOMMUFD gives it again. */
+static bool wait_for_unpin(struct vfio_pins *pins, uint64_t iova, uint64_t length)
+{
+	struct timespec until;
+
+	clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_nsec += 10000000;
+	until.tv_sec += until.tv_nsec / 1000000000;
+	until.tv_nsec %= 1000000000;
+	while (has_pins(pins, iova, length))
+		if (pthread_cond_timedwait(&pins->unpinned, &pins->lock, &until))
+			return false;
+	return true;
+}
+
+static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t length)
+{
+	struct vfio_pins *pins = vdev->pins;
+	unsigned int times = 0;
+
+	pthread_mutex_lock(&pins->lock);
+	if (pins->held != iova)
+		pins->times_held = 0;
+	pins->held = iova;
+	if (wait_for_unpin(pins, iova, length))
+		pins->times_held = 0;
+	else
+		times = ++pins->times_held;
+	pthread_mutex_unlock(&pins->lock);
+	if (times == TIMES_MAX)
+		uvfio_err_once(
+			iova ^ pins->serial << 1,
+			"%s keeps pages of 0x%llx-0x%llx pinned, so they stay mapped: its dma_unmap has "
+			"to unpin them",
+			vdev->name, (unsigned long long)iova, (unsigned long long)(iova + (length - 1)));
+}
+
 /* All of [0, UINT64_MAX]: the access is being detached. */
 static void access_unmap(void *data, uint64_t iova, uint64_t length)
 {
@@ -156,6 +216,8 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 		call_driver(vdev, iova, length);
 	if (!iova && length == UINT64_MAX)
 		unpin_rest(vdev->pins);
+	else
+		check_unpinned(vdev, iova, length);
 }
 
 static const struct iommufd_access_ops access_ops = {
@@ -272,6 +334,7 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 		unpin_each(pins, page, npage);
 	else
 		rc = -EINVAL;
+	pthread_cond_broadcast(&pins->unpinned);
 	pthread_mutex_unlock(&pins->lock);
 	return rc;
 }

@@ -29,6 +29,7 @@ struct mdev {
 	struct vfio_device vdev;
 	uint32_t pins[PAGES];
 	unsigned int told;
+	bool deaf;    /* unpins nothing when it is told */
 	bool forgets; /* leaves its pins when it is closed */
 	bool open;
 };
@@ -82,6 +83,8 @@ static void mdev_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t len
 
 	assert_true(mdev->open);
 	mdev->told++;
+	if (mdev->deaf)
+		return;
 	if (length == UINT64_MAX)
 		unpin_all(mdev, 0, PAGES - 1);
 	else
@@ -384,6 +387,43 @@ static void arguments(struct rig *r)
 	unplug(r, 2);
 }
 
+/* What is printed while a driver keeps its pages. */
+static long unmap_and_listen(struct rig *r, char *text, size_t len)
+{
+	int saved = dup(2), ends[2];
+	ssize_t n;
+	long rc;
+
+	assert_int_equal(pipe(ends), 0);
+	dup2(ends[1], 2);
+	close(ends[1]);
+	rc = do_unmap(r, 0, 10);
+	dup2(saved, 2);
+	close(saved);
+	n = read(ends[0], text, len - 1);
+	text[MAX(n, (ssize_t)0)] = '\0';
+	close(ends[0]);
+	return rc;
+}
+
+static void never_lets_go(struct rig *r)
+{
+	char text[512];
+
+	assert_int_equal(plug(r, 2), 0);
+	assert_int_equal(do_map(r, 0, 10), 0);
+	assert_int_equal(pin(r, 2, 3, 2), 2);
+	r->mdevs[0].deaf = true;
+	assert_int_equal(unmap_and_listen(r, text, sizeof(text)), r->mode == TYPE1 ? -EBUSY : -EDEADLOCK);
+	assert_non_null(strstr(text, "mdev0 keeps pages of 0x1000000-0x1009fff pinned"));
+	expect_charge(r, 2);
+	assert_int_equal(vfio_unpin_pages(&r->mdevs[0].vdev, BASE + 3 * PG, 2), 0);
+	memset(r->mdevs[0].pins, 0, sizeof(r->mdevs[0].pins));
+	assert_int_equal(do_unmap(r, 0, 10), 0);
+	expect_charge(r, 0);
+	unplug(r, 2);
+}
+
 static void run(void (*script)(struct rig *r))
 {
 	for (unsigned int mode = 0; mode < NR_MODES; mode++) {
@@ -407,6 +447,7 @@ TEST(hot_plug_mediated)
 TEST(hot_plug_backed)
 TEST(no_room)
 TEST(arguments)
+TEST(never_lets_go)
 
 /* A cdev detaches: what is pinned is let go, or taken away. */
 static void test_detach(void **state)
@@ -434,13 +475,10 @@ static void test_detach(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mediated_only),
-		cmocka_unit_test(test_one_each),
-		cmocka_unit_test(test_hot_plug_mediated),
-		cmocka_unit_test(test_hot_plug_backed),
-		cmocka_unit_test(test_no_room),
-		cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_mediated_only),     cmocka_unit_test(test_one_each),
+		cmocka_unit_test(test_hot_plug_mediated), cmocka_unit_test(test_hot_plug_backed),
+		cmocka_unit_test(test_no_room),           cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_never_lets_go),     cmocka_unit_test(test_detach),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
