@@ -6,6 +6,7 @@
 #include "machine/tree.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,7 @@ int machine_mdev_make(struct uvfio_machine *machine, const struct machine_mdev *
 		free(m);
 		return rc;
 	}
-	if (m->leaving)
+	if (m->remover)
 		mdev_device_set_leaving(m->dev, true);
 	cds_list_add_tail(&m->node, &machine->mdevs);
 	return 0;
@@ -130,6 +131,51 @@ static void close_tree(struct tree *tree)
 		uvfio_err("the session directory cannot be changed: %s", strerror(-tree->error));
 }
 
+/* What is left of an instance, here and in the session. */
+static void take_away(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	struct mdev_parent *parent = m->parent;
+	struct tree tree;
+
+	if (open_tree(machine, &tree)) {
+		erase_mdev(m, &tree);
+		machine_mdev_drop(machine, m);
+		update_mdev_available(parent, &tree);
+		close_tree(&tree);
+	} else {
+		machine_mdev_drop(machine, m);
+	}
+	mdevs_write(machine);
+}
+
+/* Its remover was killed while it waited; and nobody has it open. */
+static void end_abandoned(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	unsigned int files = 0;
+	bool leaving;
+	int claim;
+
+	if (!m->listed || !m->remover || !kill(m->remover, 0) || errno != ESRCH)
+		return;
+	vfio_device_state(machine->vfio, m->uuid, &files, &leaving);
+	claim = files ? -EAGAIN : mdevs_try_claim_group(machine, m->group);
+	if (claim < 0)
+		return;
+	mdev_device_unregister(m->dev);
+	take_away(machine, m);
+	mdevs_unlock_session(claim);
+}
+
+/* Follow what the other processes of the session have made and removed. The session is locked. */
+static void follow(struct uvfio_machine *machine)
+{
+	struct machine_mdev *m, *next;
+
+	mdevs_read(machine);
+	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node)
+		end_abandoned(machine, m);
+}
+
 /* ---- making */
 
 static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid)
@@ -167,7 +213,7 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
 		return rc;
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
-	mdevs_read(machine);
+	follow(machine);
 	rc = create_locked(machine, type, name);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
@@ -186,8 +232,8 @@ static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct
 	lock = mdevs_lock_session(machine);
 	mdevs_read(machine);
 	*m = machine_mdev_find(machine, uuid);
-	if (*m && !(*m)->leaving) {
-		(*m)->leaving = true;
+	if (*m && !(*m)->remover) {
+		(*m)->remover = getpid();
 		mdev_device_set_leaving((*m)->dev, true);
 		rc = mdevs_write(machine);
 		if (open_tree(machine, &tree)) {
@@ -202,22 +248,12 @@ static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct
 
 static void end_removal(struct uvfio_machine *machine, struct machine_mdev *m)
 {
-	struct mdev_parent *parent = m->parent;
-	struct tree tree;
 	int lock;
 
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	mdevs_read(machine);
-	if (open_tree(machine, &tree)) {
-		erase_mdev(m, &tree);
-		machine_mdev_drop(machine, m);
-		update_mdev_available(parent, &tree);
-		close_tree(&tree);
-	} else {
-		machine_mdev_drop(machine, m);
-	}
-	mdevs_write(machine);
+	take_away(machine, m);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
 }
@@ -246,7 +282,7 @@ void machine_mdevs_sync(struct uvfio_machine *machine)
 		return;
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
-	mdevs_read(machine);
+	follow(machine);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
 }
@@ -309,7 +345,7 @@ void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out)
 			break;
 		mdev_type_name(m->parent, m->type, name, sizeof(name));
 		fprintf(out, "%s %-12s %-6u vfio%-6u%s\n", m->uuid, name, m->group, m->index,
-			m->leaving ? " leaving" : "");
+			m->remover ? " leaving" : "");
 	}
 	pthread_mutex_unlock(&machine->mdevs_lock);
 }

@@ -3,12 +3,13 @@
  * Mediated devices of a machine: which instances there are.
  *
  * Every process of a session has a machine of its own, and all agree about the instances by a file of the
- * session, SESSION/mdevs: one line "UUID TYPE GROUP INDEX STATE" for each. Who makes or removes one holds a
+ * session, SESSION/mdevs: one line "UUID TYPE GROUP INDEX REMOVER" for each. Who makes or removes one holds a
  * lock on SESSION/mdevs.lock meanwhile, and changes file and tree; the others follow when they open a node. A
  * machine without a directory (the library) has its instances in memory only.
  *
- * An instance that is being removed has the state "leaving": nobody opens it any more. It goes when the lock
- * of its group can be had, that is when no process has it open.
+ * An instance that is being removed has a remover, a process: nobody opens it any more. It goes when the lock
+ * of its group can be had, that is when no process has it open. When its remover has been killed meanwhile,
+ * who reads the list next and finds that lock free takes it away.
  *
  * Numbers of groups and nodes begin above those that devices are given (MDEV_FIRST).
  */
@@ -26,8 +27,8 @@ struct machine_mdev {
 	struct mdev_parent *parent;
 	const struct uvfio_mdev_type *type;
 	unsigned int group, index; /* the group's node has the same minor as it has number */
-	bool leaving;
-	bool listed; /* it is in the list; otherwise it goes when nobody has it open */
+	pid_t remover;             /* 0: it stays */
+	bool listed;               /* it is in the list; otherwise it goes when nobody has it open */
 	struct mdev_device *dev;
 };
 
@@ -49,8 +50,10 @@ void mdevs_unlock_session(int fd);
 void mdevs_read(struct uvfio_machine *machine);
 /* Write the list. 0 or -errno. */
 int mdevs_write(const struct uvfio_machine *machine);
-/* Wait until no process of the session has the group open, and keep it so: for mdevs_unlock(). */
+/* Wait until no process of the session has the group open, and keep it so: for mdevs_unlock_session(). */
 int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group);
+/* The same without waiting: -EAGAIN. */
+int mdevs_try_claim_group(const struct uvfio_machine *machine, unsigned int group);
 
 /* sysfs_mdev.c */
 struct tree;

@@ -15,7 +15,7 @@
 /* ---- locks: of an open file description, so that they end with the process. Released explicitly: the child
  * of a fork shares them. */
 
-static int lock_file(const struct uvfio_machine *machine, const char *name)
+static int lock_file(const struct uvfio_machine *machine, const char *name, int how)
 {
 	char path[PATH_MAX];
 	int fd, rc;
@@ -27,22 +27,35 @@ static int lock_file(const struct uvfio_machine *machine, const char *name)
 	if (fd < 0)
 		return -errno;
 	do
-		rc = flock(fd, LOCK_EX) ? -errno : 0;
+		rc = flock(fd, how) ? -errno : 0;
 	while (rc == -EINTR);
-	return fd;
+	if (rc != -EAGAIN)
+		return fd; /* on a file system without locks: as it is */
+	private_fd_close(fd);
+	return rc;
 }
 
 int mdevs_lock_session(const struct uvfio_machine *machine)
 {
-	return lock_file(machine, "mdevs.lock");
+	return lock_file(machine, "mdevs.lock", LOCK_EX);
 }
 
-int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group)
+static int lock_group(const struct uvfio_machine *machine, unsigned int group, int how)
 {
 	char name[40];
 
 	snprintf(name, sizeof(name), "group-%u.lock", group);
-	return lock_file(machine, name);
+	return lock_file(machine, name, how);
+}
+
+int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group)
+{
+	return lock_group(machine, group, LOCK_EX);
+}
+
+int mdevs_try_claim_group(const struct uvfio_machine *machine, unsigned int group)
+{
+	return lock_group(machine, group, LOCK_EX | LOCK_NB);
 }
 
 void mdevs_unlock_session(int fd)
@@ -67,18 +80,17 @@ static void take(struct uvfio_machine *machine, struct machine_mdev *as)
 static void read_line(struct uvfio_machine *machine, const char *line)
 {
 	struct machine_mdev as = { .listed = true }, *m;
-	char type[64], state[16];
+	char type[64];
 
-	if (sscanf(line, "%36s %63s %u %u %15s", as.uuid, type, &as.group, &as.index, state) != 5)
+	if (sscanf(line, "%36s %63s %u %u %d", as.uuid, type, &as.group, &as.index, &as.remover) != 5)
 		return;
 	as.type = machine_mdev_type(machine, type, &as.parent);
-	as.leaving = !strcmp(state, "leaving");
 	m = machine_mdev_find(machine, as.uuid);
 	if (m && m->group == as.group) {
 		m->listed = true;
-		if (as.leaving && !m->leaving)
+		if (as.remover && !m->remover)
 			mdev_device_set_leaving(m->dev, true);
-		m->leaving = as.leaving;
+		m->remover = as.remover;
 	} else if (as.type) {
 		take(machine, &as);
 	}
@@ -95,7 +107,6 @@ static void drop_unlisted(struct uvfio_machine *machine)
 	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
 		if (m->listed)
 			continue;
-		m->leaving = true;
 		mdev_device_set_leaving(m->dev, true);
 		if (vfio_device_state(machine->vfio, m->uuid, &files, &leaving) && files)
 			continue;
@@ -144,8 +155,7 @@ int mdevs_write(const struct uvfio_machine *machine)
 		if (!m->listed)
 			continue;
 		mdev_type_name(m->parent, m->type, type, sizeof(type));
-		fprintf(out, "%s %s %u %u %s\n", m->uuid, type, m->group, m->index,
-			m->leaving ? "leaving" : "there");
+		fprintf(out, "%s %s %u %u %d\n", m->uuid, type, m->group, m->index, (int)m->remover);
 	}
 	if (fclose(out))
 		return -errno;

@@ -13,6 +13,7 @@
 #include <linux/serial_reg.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 
 /* ---- sysfs */
@@ -474,6 +475,37 @@ static int hold(const char *uuid)
 	return 0;
 }
 
+/* A removal whose process is killed while it waits is brought to its end by another. */
+static void remover_is_killed(void)
+{
+	int status, opened[2];
+	struct client c;
+	pid_t child;
+	char byte = 0;
+
+	CHECK(!create("mtty-2", ONE));
+	CHECK(!pipe(opened));
+	child = fork(); /* it has nothing open */
+	CHECK(child >= 0);
+	if (!child) {
+		CHECK(read(opened[0], &byte, 1) == 1);
+		_exit(remove_mdev(ONE) != 0);
+	}
+	c = open_mdev(ONE);
+	CHECK(write(opened[1], &byte, 1) == 1);
+	while (exists(DEVICES ONE "/remove"))
+		usleep(1000);
+	usleep(20000);
+	CHECK(!kill(child, SIGKILL) && waitpid(child, &status, 0) == child);
+	CHECK(create("mtty-2", ONE) == -EEXIST);
+	echo(c.device, 1);
+	close_mdev(&c);
+	close(opened[0]);
+	close(opened[1]);
+	CHECK(!create("mtty-2", ONE));
+	CHECK(!remove_mdev(ONE) && !exists(DEVICES ONE));
+}
+
 /* A child that has nothing open makes one; its parent finds it. */
 static void made_by_child(void)
 {
@@ -504,5 +536,6 @@ int main(int argc, char **argv)
 	remove_in_use();
 	remove_of_another(argv[0]);
 	made_by_child();
+	remover_is_killed();
 	return 0;
 }
