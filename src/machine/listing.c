@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* What a machine has and who uses it, as rows of text; and its description as it is now. */
 #include "iommufd/iommufd.h"
-#include "machine/impl.h"
+#include "machine/mdev.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,6 +12,14 @@
 #define MAX_MAPPINGS 4096
 
 /* ---- devices. The machine's lock is held. */
+
+static void put_files(unsigned int files, FILE *out)
+{
+	if (files)
+		fprintf(out, "open in process %d\n", (int)getpid());
+	else
+		fputs("closed\n", out);
+}
 
 static void list_device(const struct uvfio_machine *machine, unsigned int i, FILE *out)
 {
@@ -26,10 +34,21 @@ static void list_device(const struct uvfio_machine *machine, unsigned int i, FIL
 		fputs("pulled out, ", out);
 	else if (leaving)
 		fputs("leaving, ", out);
-	if (files)
-		fprintf(out, "open in process %d\n", (int)getpid());
+	put_files(files, out);
+}
+
+/* "GROUP VIABLE STATE, CONTAINER, " of a row. All devices of a group are ours: it is always viable. */
+static void put_group(const struct vfio_group_info *info, FILE *out)
+{
+	fprintf(out, "%-6u yes     ", info->id);
+	if (info->opened)
+		fprintf(out, "open in process %d, ", (int)getpid());
 	else
-		fputs("closed\n", out);
+		fputs("closed, ", out);
+	if (info->container)
+		fprintf(out, "container %d.%u, ", (int)getpid(), info->container);
+	else if (info->iommufd)
+		fputs("an IOMMUFD, ", out);
 }
 
 static void list_group(const struct uvfio_machine *machine, unsigned int first, FILE *out)
@@ -40,16 +59,7 @@ static void list_group(const struct uvfio_machine *machine, unsigned int first, 
 	char bdf[16];
 
 	vfio_group_state(machine->vfio, id, &info);
-	/* All devices of a group are ours: it is always viable. */
-	fprintf(out, "%-6u yes     ", id);
-	if (info.opened)
-		fprintf(out, "open in process %d, ", (int)getpid());
-	else
-		fputs("closed, ", out);
-	if (info.container)
-		fprintf(out, "container %d.%u, ", (int)getpid(), info.container);
-	else if (info.iommufd)
-		fputs("an IOMMUFD, ", out);
+	put_group(&info, out);
 	for (unsigned int i = first; i < config->nr_devices; i++) {
 		if (config->devices[i].group != id)
 			continue;
@@ -57,6 +67,32 @@ static void list_group(const struct uvfio_machine *machine, unsigned int first, 
 		fprintf(out, "%s%s", i == first ? "" : " ", bdf);
 	}
 	fputc('\n', out);
+}
+
+/* Instances of mediated devices, or their groups. */
+static void list_mdevs(struct uvfio_machine *machine, bool groups, FILE *out)
+{
+	const struct machine_mdev *m;
+
+	machine_mdevs_sync(machine);
+	pthread_mutex_lock(&machine->mdevs_lock);
+	cds_list_for_each_entry (m, &machine->mdevs, node) {
+		struct vfio_group_info info = { .id = m->group };
+		unsigned int files = 0;
+		bool leaving = false;
+
+		if (groups) {
+			vfio_group_state(machine->vfio, m->group, &info);
+			put_group(&info, out);
+			fprintf(out, "%s\n", m->uuid);
+			continue;
+		}
+		vfio_device_state(machine->vfio, m->uuid, &files, &leaving);
+		fprintf(out, "%-13s %-9s %-6u %s", m->uuid, mdev_parent_driver(m->parent)->name, m->group,
+			leaving ? "leaving, " : "");
+		put_files(files, out);
+	}
+	pthread_mutex_unlock(&machine->mdevs_lock);
 }
 
 static void list_functions(struct uvfio_machine *machine, bool groups, FILE *out)
@@ -185,6 +221,7 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 	if (!strcmp(what, "mappings"))
 		return list_all_mappings(machine, out);
 	list_functions(machine, !strcmp(what, "groups"), out);
+	list_mdevs(machine, !strcmp(what, "groups"), out);
 	return 0;
 }
 
