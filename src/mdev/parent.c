@@ -40,19 +40,23 @@ int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *optio
 {
 	static const struct uvfio_option none[] = { { .key = NULL } };
 	struct mdev_parent *parent = calloc(1, sizeof(*parent));
-	int rc = -ENOMEM;
+	int rc;
 
-	snprintf(err, err_len, "%s: out of memory", driver->name);
-	if (!parent)
-		return rc;
+	if (!parent) {
+		snprintf(err, err_len, "%s: out of memory", driver->name);
+		return -ENOMEM;
+	}
 	parent->driver = driver;
 	parent->table = driver->options ? driver->options : none;
 	parent->options = calloc(1, MAX(driver->options_size, (size_t)1));
 	parent->pub.priv = calloc(1, MAX(driver->parent_priv_size, (size_t)1));
 	parent->pub.name = parent->pub.driver_name = driver->name;
 	parent->pub.options = parent->options;
-	if (!parent->options || !parent->pub.priv)
+	if (!parent->options || !parent->pub.priv) {
+		snprintf(err, err_len, "%s: out of memory", driver->name);
+		rc = -ENOMEM;
 		goto fail;
+	}
 	rc = options_parse(parent->table, driver->name, options, parent->options, err, err_len);
 	if (rc)
 		goto fail;

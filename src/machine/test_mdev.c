@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Mediated devices of a machine without a session: what a description may say, making and removing. */
+#include "file/fdtable.h"
+#include "machine/impl.h"
+#include "machine/plugin.h"
+#include "mdev/mdev.h"
+
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define ONE    "83b8f4f2-509f-382f-3c1e-e6bfe0fa1001"
+#define TWO    "83b8f4f2-509f-382f-3c1e-e6bfe0fa1002"
+#define CREATE "/sys/devices/virtual/mtty/mtty/mdev_supported_types/mtty-2/create"
+
+static struct uvfio_machine *machine_of(const char *description)
+{
+	char err[512] = "";
+	struct uvfio_machine *machine = machine_new(description, NULL, err, sizeof(err));
+
+	assert_string_equal(err, "");
+	assert_non_null(machine);
+	return machine;
+}
+
+static void expect_wrong(const char *description, const char *why)
+{
+	char err[512] = "";
+
+	assert_null(machine_new(description, NULL, err, sizeof(err)));
+	assert_string_equal(err, why);
+}
+
+static int create(struct uvfio_machine *machine, const char *type, const char *uuid)
+{
+	return machine_mdev_create(machine, type, uuid, strlen(uuid));
+}
+
+static char *list(struct uvfio_machine *machine, bool types)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	assert_non_null(out);
+	machine_mdev_list(machine, types, out);
+	fclose(out);
+	return text;
+}
+
+static void test_descriptions(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
+	char err[512] = "", *text = machine_describe(machine);
+
+	(void)state;
+	assert_string_equal(text, "device mtty,ports=3\n");
+	free(text);
+	assert_int_equal(machine_add_device(machine, "device mtty", NULL, err, sizeof(err)), -EINVAL);
+	assert_string_equal(
+		err, "\"device mtty\" is a parent of mediated devices: those are there from the start, "
+		     "uvfio run --device");
+	machine_free(machine);
+	expect_wrong("device mtty\ndevice mtty\n",
+		     "mtty: there can be one parent of a kind: make more instances of it");
+	expect_wrong("device mtty,ports=0\n", "mtty: ports=0 is not possible: use a number from 1 to 1024");
+}
+
+static void test_uuids(void **state)
+{
+	char uuid[UUID_STRING_LEN + 1];
+
+	(void)state;
+	assert_int_equal(mdev_parse_uuid("83B8F4F2-509F-382F-3C1E-E6BFE0FA1001", 36, uuid), 0);
+	assert_string_equal(uuid, ONE);
+	assert_int_equal(mdev_parse_uuid(ONE "\n", 37, uuid), 0);
+	assert_int_equal(mdev_parse_uuid(ONE "\n\n", 38, uuid), -EINVAL);
+	assert_int_equal(mdev_parse_uuid(ONE, 35, uuid), -EINVAL);
+	assert_int_equal(mdev_parse_uuid("83b8f4f2-509f-382f-3c1e+e6bfe0fa1001", 36, uuid), -EINVAL);
+	assert_int_equal(mdev_parse_uuid("83b8f4f2-509f-382f-3c1e-e6bfe0fa100g", 36, uuid), -EINVAL);
+}
+
+static void test_instances(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
+	struct file *file;
+	char *text;
+
+	(void)state;
+	assert_int_equal(create(machine, "mtty-3", ONE), -ENOENT);
+	assert_int_equal(create(machine, "tty-1", ONE), -ENOENT);
+	assert_int_equal(create(machine, "mtty-2", ONE), 0);
+	assert_int_equal(create(machine, "mtty-1", ONE), -EEXIST);
+	assert_int_equal(create(machine, "mtty-2", TWO), -ENOSPC);
+	text = list(machine, false);
+	assert_string_equal(text, ONE " mtty-2       256    vfio256   \n");
+	free(text);
+	text = list(machine, true);
+	assert_non_null(strstr(text, "mtty-1       mtty       1          vfio-pci   Single port serial\n"));
+	assert_non_null(strstr(text, "mtty-2       mtty       0          vfio-pci   Dual port serial\n"));
+	free(text);
+	assert_int_equal(machine_open(machine, "/dev/vfio/256", O_RDWR, &file), 0);
+	file_put(file);
+	assert_int_equal(machine_mdev_remove(machine, TWO), -ENODEV);
+	assert_int_equal(machine_mdev_remove(machine, ONE), 0);
+	assert_int_equal(machine_mdev_remove(machine, ONE), -ENODEV);
+	assert_int_equal(machine_open(machine, "/dev/vfio/256", O_RDWR, &file), -ENOENT);
+	assert_int_equal(create(machine, "mtty-1", TWO), 0);
+	machine_free(machine); /* with the instance */
+}
+
+static void test_files(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty\n");
+	const char *text = ONE "\n";
+	struct file *file;
+	mode_t mode;
+	dev_t rdev;
+
+	(void)state;
+	assert_int_equal(machine_open(machine, "/sys/devices/virtual/mtty/mtty/power", O_WRONLY, &file),
+			 -ENOENT);
+	assert_int_equal(machine_open(machine, "/sys/bus/mdev", O_WRONLY, &file), -ENOENT);
+	assert_int_equal(machine_open(machine, CREATE, O_RDWR, &file), -EACCES);
+	assert_int_equal(machine_node_rdev(machine, CREATE, &rdev, &mode), 0);
+	assert_int_equal(mode, S_IFREG | 0200);
+	assert_int_equal(machine_open(machine, CREATE, O_WRONLY, &file), 0);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t)text, 37, 0), 37);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t)text, 37, 37), -EEXIST);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t)text, 200, 0), -EINVAL);
+	file_put(file);
+	assert_int_equal(
+		machine_open(machine, "/sys/devices/virtual/mtty/mtty/" ONE "/remove", O_WRONLY, &file), 0);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "0", 1, 0), 1);
+	assert_int_equal(create(machine, "mtty-2", ONE), -EEXIST);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "-", 1, 0), -EINVAL);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2); /* has nothing to do */
+	file_put(file);
+	assert_int_equal(create(machine, "mtty-2", ONE), 0);
+	machine_free(machine);
+}
+
+static void expect_driver(const struct uvfio_mdev_driver *driver, const char *why)
+{
+	char err[512] = "";
+
+	assert_int_equal(mdev_driver_check(driver, err, sizeof(err)), -EINVAL);
+	assert_string_equal(err, why);
+}
+
+static int access_nothing(struct uvfio_mdev *mdev, unsigned int region, uint64_t offset, void *buf,
+			  unsigned int size)
+{
+	(void)mdev;
+	(void)region;
+	(void)offset;
+	(void)buf;
+	(void)size;
+	return 0;
+}
+
+static void test_drivers(void **state)
+{
+	static const struct uvfio_mdev_type types[] = { { .name = "1" }, { .name = NULL } };
+	struct uvfio_mdev_driver driver = { .name = NULL };
+
+	(void)state;
+	expect_driver(&driver, "its model has no name: give one line");
+	driver.name = "a/b";
+	driver.summary = "one";
+	driver.device_api = "vfio-pci";
+	expect_driver(&driver, "its driver's name is a/b: it becomes a directory's, give one word");
+	driver.name = "ab";
+	expect_driver(&driver, "its driver has no callback read");
+	driver.ops.read = access_nothing;
+	expect_driver(&driver, "its driver has no callback write");
+	driver.ops.write = (int (*)(struct uvfio_mdev *, unsigned int, uint64_t, const void *, unsigned int))(
+		void (*)(void))access_nothing;
+	expect_driver(&driver, "its driver has no types: give one");
+	driver.types = types;
+	expect_driver(&driver, "its driver has neither get_available nor max_instances");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_uuids),
+		cmocka_unit_test(test_instances),    cmocka_unit_test(test_files),
+		cmocka_unit_test(test_drivers),
+	};
+
+	self_caller.mm = mm_self();
+	return cmocka_run_group_tests_name("mdev", tests, NULL, NULL);
+}
