@@ -6,6 +6,7 @@
  *   dev/, sys/   the trees that stand for /dev and /sys
  *   stats        counters (base/trace.h)
  *   owner        locked as long as the launcher lives
+ *   mdevs        the mediated devices, and who removes one (machine/mdev.h); mdevs.lock for who changes them
  *   ctl          with --ctl, the socket of `uvfio ctl` (ctl_server.c)
  *   preload.so   a link to the preload library, when its own path cannot be written into LD_PRELOAD
  *
