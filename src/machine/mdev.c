@@ -35,7 +35,7 @@ void machine_free_parents(struct uvfio_machine *machine)
 	struct machine_mdev *m, *next;
 
 	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
-		mdev_device_unregister(m->dev);
+		machine_mdev_unregister(m);
 		machine_mdev_drop(machine, m);
 	}
 	for (unsigned int i = machine->config.nr_parents; machine->parents && i-- > 0;)
@@ -67,35 +67,77 @@ struct machine_mdev *machine_mdev_find(const struct uvfio_machine *machine, cons
 	return NULL;
 }
 
+static int make_device(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	struct mdev_config config = { .uuid = m->uuid,
+				      .group_id = m->group,
+				      .vfio_index = m->index,
+				      .instance = m->index,
+				      .state_dir = machine->state_dir };
+	int rc = mdev_device_create(machine->vfio, m->parent, m->type, &config, &m->dev);
+
+	if (rc)
+		m->dev = NULL;
+	else if (m->remover)
+		mdev_device_set_leaving(m->dev, true);
+	return rc;
+}
+
 int machine_mdev_make(struct uvfio_machine *machine, const struct machine_mdev *as)
 {
 	struct machine_mdev *m = malloc(sizeof(*m));
-	struct mdev_config config = { .uuid = as->uuid,
-				      .group_id = as->group,
-				      .vfio_index = as->index,
-				      .instance = as->index,
-				      .state_dir = machine->state_dir };
 	int rc;
 
 	if (!m)
 		return -ENOMEM;
 	*m = *as;
-	rc = mdev_device_create(machine->vfio, as->parent, as->type, &config, &m->dev);
-	if (rc) {
+	rc = make_device(machine, m);
+	if (rc)
 		free(m);
-		return rc;
-	}
-	if (m->remover)
-		mdev_device_set_leaving(m->dev, true);
+	else
+		cds_list_add_tail(&m->node, &machine->mdevs);
+	return rc;
+}
+
+void machine_mdev_retry(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	int rc = m->dev ? 0 : make_device(machine, m);
+
+	if (rc)
+		uvfio_err_once(m->group, "%s: cannot be made in process %d: %s", m->uuid, (int)getpid(),
+			       strerror(-rc));
+}
+
+void machine_mdev_take(struct uvfio_machine *machine, const struct machine_mdev *as)
+{
+	struct machine_mdev *m = malloc(sizeof(*m));
+
+	if (!m)
+		return;
+	*m = *as;
+	m->dev = NULL;
 	cds_list_add_tail(&m->node, &machine->mdevs);
-	return 0;
+	machine_mdev_retry(machine, m);
+}
+
+void machine_mdev_set_leaving(struct machine_mdev *m)
+{
+	if (m->dev)
+		mdev_device_set_leaving(m->dev, true);
+}
+
+void machine_mdev_unregister(struct machine_mdev *m)
+{
+	if (m->dev)
+		mdev_device_unregister(m->dev);
 }
 
 void machine_mdev_drop(struct uvfio_machine *machine, struct machine_mdev *m)
 {
 	(void)machine;
 	cds_list_del(&m->node);
-	mdev_device_free(m->dev);
+	if (m->dev)
+		mdev_device_free(m->dev);
 	free(m);
 }
 
@@ -161,7 +203,7 @@ static void end_abandoned(struct uvfio_machine *machine, struct machine_mdev *m)
 	claim = files ? -EAGAIN : mdevs_try_claim_group(machine, m->group);
 	if (claim < 0)
 		return;
-	mdev_device_unregister(m->dev);
+	machine_mdev_unregister(m);
 	take_away(machine, m);
 	mdevs_unlock_session(claim);
 }
@@ -234,7 +276,7 @@ static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct
 	*m = machine_mdev_find(machine, uuid);
 	if (*m && !(*m)->remover) {
 		(*m)->remover = getpid();
-		mdev_device_set_leaving((*m)->dev, true);
+		machine_mdev_set_leaving(*m);
 		rc = mdevs_write(machine);
 		if (open_tree(machine, &tree)) {
 			erase_mdev_leaving(*m, &tree);
@@ -265,7 +307,7 @@ int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid)
 
 	if (rc)
 		return rc;
-	mdev_device_unregister(m->dev);
+	machine_mdev_unregister(m);
 	claim = mdevs_claim_group(machine, m->group);
 	end_removal(machine, m);
 	mdevs_unlock_session(claim);
@@ -305,7 +347,8 @@ void machine_mdevs_forked(struct uvfio_machine *machine)
 
 	pthread_mutex_init(&machine->mdevs_lock, NULL);
 	cds_list_for_each_entry (m, &machine->mdevs, node)
-		mdev_device_forked(m->dev);
+		if (m->dev)
+			mdev_device_forked(m->dev);
 	for (unsigned int i = 0; i < machine->config.nr_parents; i++)
 		mdev_parent_forked(machine->parents[i]);
 }
@@ -315,7 +358,8 @@ void machine_mdevs_take_over(struct uvfio_machine *machine)
 	struct machine_mdev *m;
 
 	cds_list_for_each_entry (m, &machine->mdevs, node)
-		mdev_device_take_over(m->dev);
+		if (m->dev)
+			mdev_device_take_over(m->dev);
 }
 
 static void list_types(struct mdev_parent *parent, FILE *out)

@@ -29,13 +29,20 @@ struct machine_mdev {
 	unsigned int group, index; /* the group's node has the same minor as it has number */
 	pid_t remover;             /* 0: it stays */
 	bool listed;               /* it is in the list; otherwise it goes when nobody has it open */
-	struct mdev_device *dev;
+	struct mdev_device *dev;   /* NULL: it could not be made in this process, which is tried again */
 };
 
 /* mdev.c. The machine's mdevs_lock is held. */
 struct machine_mdev *machine_mdev_find(const struct uvfio_machine *machine, const char *uuid);
 /* An instance with these numbers. -errno as mdev_device_create(). */
 int machine_mdev_make(struct uvfio_machine *machine, const struct machine_mdev *as);
+/* An instance that another process has made: with or without its device. */
+void machine_mdev_take(struct uvfio_machine *machine, const struct machine_mdev *as);
+/* Make the device of an instance that has none, if that is possible now. */
+void machine_mdev_retry(struct uvfio_machine *machine, struct machine_mdev *m);
+void machine_mdev_set_leaving(struct machine_mdev *m);
+/* Wait until nobody in this process has it open. The lock need not be held. */
+void machine_mdev_unregister(struct machine_mdev *m);
 /* It is not registered any more. */
 void machine_mdev_drop(struct uvfio_machine *machine, struct machine_mdev *m);
 /* The type of that name and whose it is, or NULL. */

@@ -68,32 +68,24 @@ void mdevs_unlock_session(int fd)
 
 /* ---- reading */
 
-/* An instance that another process has made. */
-static void take(struct uvfio_machine *machine, struct machine_mdev *as)
+/* False: there is no such instance here. */
+static bool note_line(struct uvfio_machine *machine, const char *line, struct machine_mdev *as)
 {
-	int rc = machine_mdev_make(machine, as);
-
-	if (rc)
-		uvfio_err_once(as->group, "%s: cannot be made here: %s", as->uuid, strerror(-rc));
-}
-
-static void read_line(struct uvfio_machine *machine, const char *line)
-{
-	struct machine_mdev as = { .listed = true }, *m;
+	struct machine_mdev *m;
 	char type[64];
 
-	if (sscanf(line, "%36s %63s %u %u %d", as.uuid, type, &as.group, &as.index, &as.remover) != 5)
-		return;
-	as.type = machine_mdev_type(machine, type, &as.parent);
-	m = machine_mdev_find(machine, as.uuid);
-	if (m && m->group == as.group) {
-		m->listed = true;
-		if (as.remover && !m->remover)
-			mdev_device_set_leaving(m->dev, true);
-		m->remover = as.remover;
-	} else if (as.type) {
-		take(machine, &as);
-	}
+	*as = (struct machine_mdev){ .listed = true };
+	if (sscanf(line, "%36s %63s %u %u %d", as->uuid, type, &as->group, &as->index, &as->remover) != 5)
+		return true;
+	as->type = machine_mdev_type(machine, type, &as->parent);
+	m = machine_mdev_find(machine, as->uuid);
+	if (!m || m->group != as->group || m->type != as->type)
+		return !as->type;
+	m->listed = true;
+	if (as->remover && !m->remover)
+		machine_mdev_set_leaving(m);
+	m->remover = as->remover;
+	return true;
 }
 
 /* Instances that another process has removed. One whose cdev is still open here goes with the next reading.
@@ -107,18 +99,19 @@ static void drop_unlisted(struct uvfio_machine *machine)
 	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
 		if (m->listed)
 			continue;
-		mdev_device_set_leaving(m->dev, true);
+		machine_mdev_set_leaving(m);
 		if (vfio_device_state(machine->vfio, m->uuid, &files, &leaving) && files)
 			continue;
-		mdev_device_unregister(m->dev);
+		machine_mdev_unregister(m);
 		machine_mdev_drop(machine, m);
 	}
 }
 
+/* Those that are gone make room for those that are new. */
 void mdevs_read(struct uvfio_machine *machine)
 {
 	char path[PATH_MAX], line[256];
-	struct machine_mdev *m;
+	struct machine_mdev *m, as;
 	FILE *in;
 
 	if (!machine->state_dir)
@@ -130,10 +123,18 @@ void mdevs_read(struct uvfio_machine *machine)
 	cds_list_for_each_entry (m, &machine->mdevs, node)
 		m->listed = false;
 	while (in && fgets(line, sizeof(line), in))
-		read_line(machine, line);
+		note_line(machine, line, &as);
+	drop_unlisted(machine);
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		if (m->listed)
+			machine_mdev_retry(machine, m);
+	if (in)
+		rewind(in);
+	while (in && fgets(line, sizeof(line), in))
+		if (!note_line(machine, line, &as))
+			machine_mdev_take(machine, &as);
 	if (in)
 		fclose(in);
-	drop_unlisted(machine);
 }
 
 /* ---- writing */

@@ -53,3 +53,16 @@ for device in $devices/*; do
 done
 [ -z "$(ls $devices)" ] || fail 'remove'
 [ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances at the end'
+
+# Several programs at a time.
+for one in 1 2 3; do
+    for two in 0 1 2 3 4 5 6 7 8 9; do
+        echo 83b8f4f2-509f-382f-3c1e-e6bfe0fa2${one}0$two > $types/mtty-1/create || echo create $one $two
+        ls /dev/vfio > /dev/null
+        echo 1 > $devices/83b8f4f2-509f-382f-3c1e-e6bfe0fa2${one}0$two/remove || echo remove $one $two
+    done &
+done > $UVFIO_SESSION/failed 2>&1
+wait
+[ -s $UVFIO_SESSION/failed ] && fail "$(cat $UVFIO_SESSION/failed)"
+[ -z "$(ls $devices)" ] || fail 'remove, of several at a time'
+[ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances after several at a time'
