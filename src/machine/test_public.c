@@ -73,9 +73,8 @@ static void test_machines(void **state)
 
 	(void)state;
 	assert_null(uvfio_machine_new("device nvm\n", err, sizeof(err)));
-	assert_string_equal(
-		err,
-		"there is no device model nvm: known are nvme, ioat, and plug-ins by their path, ./NAME.so");
+	assert_string_equal(err, "there is no device model nvm: known are nvme, ioat, mtty, and plug-ins by "
+				 "their path, ./NAME.so");
 	assert_null(uvfio_machine_new("device nvm\n", err, 8));
 	assert_string_equal(err, "there i");
 	assert_null(uvfio_machine_new("device nvm\n", NULL, 0));
