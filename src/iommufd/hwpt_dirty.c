@@ -89,7 +89,8 @@ int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd)
 	int rc;
 
 	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_DIRTY_TRACKING_ENABLE)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+		return WHY(-EOPNOTSUPP, "unknown flags 0x%x: known is ENABLE (1)",
+			   cmd->flags & ~(uint32_t)IOMMU_HWPT_DIRTY_TRACKING_ENABLE);
 	paging = iommufd_get_object(ucmd->ctx, cmd->hwpt_id, IOMMUFD_OBJ_HWPT_PAGING);
 	if (!paging)
 		return -ENOENT;
@@ -153,8 +154,11 @@ int iommufd_hwpt_get_dirty_bitmap(struct iommufd_ucmd *ucmd)
 	struct iommufd_hwpt_paging *paging;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR || cmd->__reserved)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x, or __reserved is not 0", cmd->flags);
+	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR)
+		return WHY(-EOPNOTSUPP, "unknown flags 0x%x: known is NO_CLEAR (1)",
+			   cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR);
+	if (cmd->__reserved)
+		return WHY(-EOPNOTSUPP, "__reserved is 0x%x", cmd->__reserved);
 	paging = iommufd_get_object(ucmd->ctx, cmd->hwpt_id, IOMMUFD_OBJ_HWPT_PAGING);
 	if (!paging)
 		return -ENOENT;

@@ -14,6 +14,7 @@ int iommufd_ioas_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas **ioas)
 	if (rc)
 		return rc;
 	iopt_init(&(*ioas)->iopt);
+	(*ioas)->iopt.ioas_id = (*ioas)->obj.id;
 	CDS_INIT_LIST_HEAD(&(*ioas)->hwpt_list);
 	pthread_mutex_init(&(*ioas)->mutex, NULL);
 	return 0;
@@ -153,6 +154,15 @@ int iommufd_ioas_allow_iovas(struct iommufd_ucmd *ucmd)
 
 /* ---- MAP, MAP_FILE, COPY, UNMAP */
 
+static int check_flags(uint32_t flags)
+{
+	const uint32_t unknown = flags & ~(uint32_t)MAP_FLAGS;
+
+	return unknown ? WHY(-EOPNOTSUPP, "unknown flags 0x%x: known are FIXED_IOVA, WRITEABLE, READABLE",
+			     unknown)
+		       : 0;
+}
+
 static int check_protection(uint32_t flags)
 {
 	if (flags & (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE))
@@ -178,8 +188,11 @@ int iommufd_ioas_map(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS || cmd->__reserved)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x, or __reserved is not 0", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
+	if (cmd->__reserved)
+		return WHY(-EOPNOTSUPP, "__reserved is 0x%x", cmd->__reserved);
 	if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX)
 		return WHY(-EOVERFLOW, "iova or length is 2^64 - 1");
 	rc = check_protection(cmd->flags);
@@ -205,8 +218,9 @@ int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
 	if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX)
 		return WHY(-EOVERFLOW, "iova or length is 2^64 - 1");
 	rc = check_protection(cmd->flags);
@@ -232,8 +246,9 @@ int iommufd_ioas_copy(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->dst_iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
 	if (cmd->length == UINT64_MAX || cmd->src_iova == UINT64_MAX || cmd->dst_iova == UINT64_MAX)
 		return WHY(-EOVERFLOW, "length, src_iova or dst_iova is 2^64 - 1");
 	rc = check_protection(cmd->flags);

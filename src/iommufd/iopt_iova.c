@@ -62,10 +62,10 @@ int iopt_check_iova(struct io_pagetable *iopt, uint64_t iova, uint64_t len)
 		return WHY(-EINVAL, "iova 0x%llx is not aligned to 0x%llx", (unsigned long long)iova,
 			   (unsigned long long)iopt->iova_alignment);
 	if (add_overflows(iova, len - 1, &last))
-		return WHY(-EOVERFLOW, "iova + length goes beyond 64 bits");
+		return WHY(-EOVERFLOW, "iova + %s goes beyond 64 bits", iopt_words->len);
 	if (is_reserved(iopt, iova, last))
-		return WHY(-EINVAL, "0x%llx-0x%llx is not usable: IOMMU_IOAS_IOVA_RANGES tells what is",
-			   (unsigned long long)iova, (unsigned long long)last);
+		return WHY(-EINVAL, "0x%llx-0x%llx is not usable: %s tells what is", (unsigned long long)iova,
+			   (unsigned long long)last, iopt_words->ranges);
 	return 0;
 }
 

@@ -25,6 +25,7 @@ struct io_pagetable {
 	_Atomic uint64_t num_accesses; /* the sum of the areas'; changed under lock held for reading */
 	uint64_t iova_alignment;       /* of IOVAs, lengths, and the page offsets of memory */
 	bool disable_large_pages;
+	uint32_t ioas_id; /* for traces */
 
 	struct iommufd_domain **domains; /* each has every area */
 	unsigned int nr_domains, max_domains;

@@ -335,8 +335,11 @@ static void test_describing(void **state)
 					       "[0x30000-0x30fff] rw, 0xf000 above");
 	assert_int_equal(unmap(0x10000, 0x18000), 2);
 	assert_string_equal(describe(0x20000), "nearest: [0x30000-0x30fff] rw, 0x10000 above; "
-					       "[0x10000-0x20fff] was unmapped a while ago");
+					       "it was mapped until [0x10000-0x20fff] was unmapped");
 	assert_non_null(strstr(describe(va(8)), "the memory there is mapped at IOVA 0x30008"));
+	assert_int_equal(unmap(0x30000, PG), 1);
+	assert_string_equal(describe(0x30000), "no mapping exists at all; it was mapped until "
+					       "[0x30000-0x30fff] was unmapped");
 }
 
 #ifdef UVFIO_IOMMUFD_TEST
