@@ -173,6 +173,7 @@ static int files(void)
 	close(cdev);
 	group = open_file(group_path());
 	FAILS(open(group_path(), O_RDWR), EBUSY);
+	FAILS(read(group, &byte, 1), EINVAL);
 	close(group);
 	cdev = open_bound(iommufd);
 	FAILS(open(group_path(), O_RDWR), EBUSY);

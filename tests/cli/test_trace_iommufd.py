@@ -102,6 +102,7 @@ def failed_calls_of_files_say_why():
         f'write {CDEV} offset=0x70000000000 length=0x1 = -1 {UNBOUND}',
         f'mmap {CDEV} offset=0x0 length=0x1000 prot=1 = -1 {UNBOUND}',
         'open /dev/vfio/1 = -1 EBUSY: the group is open already, and is open once at a time',
+        'read /dev/vfio/1 offset=0x0 length=0x1 = -1 EINVAL',
         'open /dev/vfio/1 = -1 EBUSY: a device of the group is bound by its cdev (/dev/vfio/devices)',
         f'mmap {CDEV} offset=0x0 length=0x1000 prot=1 = -1 EINVAL: a BAR is mapped with MAP_SHARED',
         f'mmap {CDEV} offset=0x0 length=0x100000 prot=1 = -1 EINVAL: BAR0 has 0x4000 bytes',
