@@ -129,23 +129,27 @@ static int map_new(int fd, const struct stat *st, uint64_t start, uint64_t end, 
 	return 0;
 }
 
+/* *out stays as it is when there cannot be such pages of the file. */
 static int get_file(int fd, uint64_t start, uint64_t end, struct iopt_file **out)
 {
+	struct iopt_file *file;
 	struct stat st;
 	int ret = 0;
 
 	if (syscall(SYS_fstat, fd, &st))
 		return -errno;
 	pthread_mutex_lock(&files_lock);
-	*out = find_file(&st, start, end, true);
-	if (!*out)
-		*out = find_file(&st, start, end, false);
-	if (!*out)
-		ret = map_new(fd, &st, start, end, out);
-	if (!ret)
-		(*out)->refs++;
+	file = find_file(&st, start, end, true);
+	if (!file)
+		file = find_file(&st, start, end, false);
+	if (!file)
+		ret = map_new(fd, &st, start, end, &file);
+	if (!ret) {
+		file->refs++;
+		*out = file;
+	}
 	pthread_mutex_unlock(&files_lock);
-	return ret;
+	return ret == -EINVAL ? 0 : ret;
 }
 
 static bool is_memory_file(int fd)
@@ -167,10 +171,10 @@ static int pages_of_fd(struct iommufd_ctx *ctx, const struct caller *caller, int
 
 	if (syscall(SYS_fcntl, fd, F_GETFL) & O_PATH)
 		ret = -EBADF;
+	else if (len > UINT64_MAX - UVFIO_PAGE_SIZE)
+		ret = WHY(-EINVAL, "length is too large");
 	else if (!ours && is_memory_file(fd) && end > first)
 		ret = get_file(fd, first, end, &file);
-	if (ret == -EINVAL) /* there cannot be such pages of it */
-		ret = 0;
 	pages = ret ? NULL
 		    : iopt_pages_alloc(ctx, IOPT_PAGES_FILE, self, caller->mm, start - first, len, writable);
 	mm_put(self);

@@ -242,6 +242,9 @@ static void test_file(void **state)
 	assert_int_equal(map_file(b, ioas, 500, 0, PG, &iova), -EBADF);
 	assert_int_equal(map_file(b, ioas, fd, 0, 0, &iova), -EINVAL);
 	assert_int_equal(map_file(b, ioas, fd, UINT64_MAX, 2, &iova), -EOVERFLOW);
+	assert_int_equal(map_file(b, ioas, fd, 0, UINT64_MAX - 1, &iova), -EINVAL);
+	assert_int_equal(map_file(b, ioas, -1, 0, UINT64_MAX - 1, &iova), -EBADF);
+	assert_int_equal(map_file(b, ioas, fd, (uint64_t)1 << 63, PG, &iova), 0); /* never there to be used */
 	assert_int_equal(map_file(b, ioas, fd, 2 * PG, 3 * PG, &iova), 0);
 	assert_int_equal(pwrite(fd, &word, 8, 3 * PG), 8);
 	close(fd); /* the memory stays */
