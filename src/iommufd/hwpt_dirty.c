@@ -125,8 +125,7 @@ static int get_bitmap(struct iommufd_ucmd *ucmd, struct iommufd_hwpt_paging *pag
 
 	bitmap.last_word = ((cmd->length - 1) >> bitmap.shift) / 64;
 	rc = iopt_read_dirty(&paging->ioas->iopt, paging->common.domain, cmd->iova, cmd->length,
-			     cmd->page_size, cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, set_dirty,
-			     &bitmap);
+			     cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, set_dirty, &bitmap);
 	write_window(&bitmap);
 	if (bitmap.error)
 		return WHY(bitmap.error, "the bitmap is no memory that can be written");

@@ -34,12 +34,10 @@ static int free_list_id(struct io_pagetable *iopt, uint32_t *id)
 	return 0;
 }
 
-int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint64_t alignment,
-		    uint32_t *list_id)
+int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint32_t *list_id)
 {
 	int ret;
 
-	(void)alignment; /* access->iova_alignment */
 	pthread_rwlock_wrlock(&iopt->lock);
 	pthread_mutex_lock(&iopt->accesses_lock);
 	ret = free_list_id(iopt, list_id);

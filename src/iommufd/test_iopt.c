@@ -139,7 +139,7 @@ static void test_alignment(void **state)
 
 static void test_apertures_and_ranges(void **state)
 {
-	struct iommu_range allowed[] = { { 4 * PG, 9 * PG - 1 }, { PG, 2 * PG - 1 } };
+	struct iommu_range allowed[] = { { PG, 2 * PG - 1 }, { 4 * PG, 9 * PG - 1 } };
 	struct iommu_range reserved_too = { 0, 5 * PG };
 
 	(void)state;
