@@ -85,16 +85,9 @@ int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd)
 	return rc;
 }
 
-static void ignore_range(void *arg, uint64_t start, uint64_t last)
-{
-	(void)arg;
-	(void)start;
-	(void)last;
-}
-
 static int check_range(struct io_pagetable *iopt, const struct iommu_hwpt_get_dirty_bitmap *cmd)
 {
-	uint64_t alignment = iopt_iova_ranges(iopt, ignore_range, NULL), last;
+	uint64_t alignment = iopt_iova_alignment(iopt), last;
 
 	if (add_overflows(cmd->iova, cmd->length - 1, &last))
 		return WHY(-EOVERFLOW, "the range ends behind the last address");

@@ -65,9 +65,10 @@ void iopt_remove_reserved_iova(struct io_pagetable *iopt, void *owner);
 /* IOMMU_IOAS_ALLOW_IOVAS: replace the allowed ranges by these, ascending and disjoint; -EADDRINUSE, -ENOMEM.
  */
 int iopt_set_allow_iova(struct io_pagetable *iopt, const struct iommu_range *ranges, unsigned int nr);
-/* IOMMU_IOAS_IOVA_RANGES: call fn for each usable range, ascending; the alignment. */
-uint64_t iopt_iova_ranges(struct io_pagetable *iopt, void (*fn)(void *arg, uint64_t start, uint64_t last),
-			  void *arg);
+/* IOMMU_IOAS_IOVA_RANGES: the usable ranges, ascending, to be freed, and the alignment. 0 or -ENOMEM. */
+int iopt_iova_ranges(struct io_pagetable *iopt, struct iommu_range **ranges, uint32_t *nr,
+		     uint64_t *alignment);
+uint64_t iopt_iova_alignment(struct io_pagetable *iopt);
 
 /* VFIO compat: areas are cut at these IOVAs; and the v1 type's whole-page domains. */
 int iopt_cut_iova(struct io_pagetable *iopt, const uint64_t *iovas, unsigned int nr);

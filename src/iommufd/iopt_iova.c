@@ -267,17 +267,29 @@ int iopt_set_allow_iova(struct io_pagetable *iopt, const struct iommu_range *ran
 	return ret;
 }
 
-uint64_t iopt_iova_ranges(struct io_pagetable *iopt, void (*fn)(void *arg, uint64_t start, uint64_t last),
-			  void *arg)
+int iopt_iova_ranges(struct io_pagetable *iopt, struct iommu_range **ranges, uint32_t *nr,
+		     uint64_t *alignment)
 {
-	struct iommu_range usable = { 0, 0 };
+	struct iommu_range usable = { 0, 0 }, *out;
+
+	pthread_rwlock_rdlock(&iopt->lock);
+	*alignment = iopt->iova_alignment;
+	out = calloc(iopt->nr_reserved + 1, sizeof(*out)); /* there cannot be more */
+	*ranges = out;
+	for (bool more = out && next_usable(iopt, 0, UINT64_MAX, &usable); more;
+	     more = usable.last != UINT64_MAX && next_usable(iopt, usable.last + 1, UINT64_MAX, &usable))
+		*out++ = usable;
+	pthread_rwlock_unlock(&iopt->lock);
+	*nr = (uint32_t)(out - *ranges);
+	return out ? 0 : -ENOMEM;
+}
+
+uint64_t iopt_iova_alignment(struct io_pagetable *iopt)
+{
 	uint64_t alignment;
 
 	pthread_rwlock_rdlock(&iopt->lock);
 	alignment = iopt->iova_alignment;
-	for (bool more = next_usable(iopt, 0, UINT64_MAX, &usable); more;
-	     more = usable.last != UINT64_MAX && next_usable(iopt, usable.last + 1, UINT64_MAX, &usable))
-		fn(arg, usable.start, usable.last);
 	pthread_rwlock_unlock(&iopt->lock);
 	return alignment;
 }

@@ -174,6 +174,32 @@ static void test_ranges(void **state)
 	iommufd_put_object(b->ctx, &obj->obj);
 }
 
+static struct io_pagetable *asked;
+
+static int out_unlocked(const struct caller *caller, uint64_t dst, const void *src, size_t len)
+{
+	assert_int_equal(pthread_rwlock_trywrlock(&asked->lock), 0);
+	pthread_rwlock_unlock(&asked->lock);
+	return self_caller.ops->copy_out(caller, dst, src, len);
+}
+
+/* The memory may be another process's, which is slow, or stopped. */
+static void test_ranges_slowly(void **state)
+{
+	struct bench *b = *state;
+	struct caller_ops ops = *self_caller.ops;
+	struct caller slow = { .ops = &ops, .mm = self_caller.mm };
+	struct iommu_iova_range out = { 1, 1 };
+	struct iommu_ioas_iova_ranges cmd = { sizeof(cmd), ioas_new(b), 1, 0, (uintptr_t)&out, 0 };
+	struct iommufd_ioas *ioas = iommufd_get_ioas(b->ctx, cmd.ioas_id);
+
+	ops.copy_out = out_unlocked;
+	asked = &ioas->iopt;
+	assert_int_equal(file_ioctl(b->file, &slow, IOMMU_IOAS_IOVA_RANGES, (uintptr_t)&cmd), 0);
+	assert_true(!out.start && out.last == UINT64_MAX);
+	iommufd_put_object(b->ctx, &ioas->obj);
+}
+
 static void test_allow(void **state)
 {
 	const struct iommu_iova_range apart[] = { { 9 * PG, 10 * PG - 1 }, { 3 * PG, 4 * PG - 1 } };
@@ -337,6 +363,7 @@ int main(void)
 		T(test_unmap),
 		T(test_copy),
 		T(test_ranges),
+		T(test_ranges_slowly),
 		T(test_allow),
 		T(test_change_process),
 		T(test_process_is_gone),

@@ -142,20 +142,18 @@ static int rw(struct worker *w)
 	return iommufd_access_rw(w->access, any_iova(w) + rnd(w, PG), buf, 1 + rnd(w, sizeof(buf) - 1), 0);
 }
 
-static void count_range(void *arg, uint64_t start, uint64_t last)
-{
-	*(unsigned int *)arg += start <= last;
-}
-
 static int ask(struct worker *w)
 {
 	struct io_pagetable *iopt = any_table(w);
-	unsigned int ranges = 0;
+	struct iommu_range *ranges;
+	uint64_t alignment;
 	char text[200];
+	uint32_t nr;
 
-	iopt_iova_ranges(iopt, count_range, &ranges);
+	assert_int_equal(iopt_iova_ranges(iopt, &ranges, &nr, &alignment), 0);
+	free(ranges);
 	iopt_describe(iopt, any_iova(w), text, sizeof(text));
-	assert_true(ranges && text[0]);
+	assert_true(nr && alignment && text[0]);
 #ifdef UVFIO_IOMMUFD_TEST
 	iopt_test_pins(mm, (uint64_t)(uintptr_t)memory);
 #endif
