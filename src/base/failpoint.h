@@ -34,6 +34,11 @@ static inline bool failpoint(void)
 
 #else
 
+static inline void failpoint_set(unsigned int nth)
+{
+	(void)nth;
+}
+
 static inline bool failpoint(void)
 {
 	return false;

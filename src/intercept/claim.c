@@ -3,7 +3,8 @@
  * One process of a session has a group open at a time: a lock on a file of the session for each open group.
  *
  * The lock belongs to an open file description, so it goes when the process does, however it ends. A forked
- * child shares the description; releasing therefore unlocks explicitly.
+ * child shares the description; releasing therefore unlocks explicitly. A child that has lost its parent, and
+ * the files with it, only closes its descriptors: another child may have taken over.
  *
  * lock protects the list of claims.
  */
@@ -84,6 +85,19 @@ int claim_group(unsigned int group, bool noiommu, bool claim)
 		return add_claim(group, noiommu);
 	drop_claim(group, noiommu);
 	return 0;
+}
+
+void claims_forget(void)
+{
+	struct claim *claim, *next;
+
+	pthread_mutex_lock(&lock);
+	cds_list_for_each_entry_safe (claim, next, &claims, node) {
+		cds_list_del(&claim->node);
+		private_fd_close(claim->fd);
+		free(claim);
+	}
+	pthread_mutex_unlock(&lock);
 }
 
 void claims_forked(void)

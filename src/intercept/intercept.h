@@ -145,5 +145,6 @@ bool intercept_foreign_process(void);
 /* For vfio_group_claim (claim.c). */
 int claim_group(unsigned int group, bool noiommu, bool claim);
 void claims_forked(void);
+void claims_forget(void); /* those of a parent that is gone */
 
 #endif

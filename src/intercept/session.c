@@ -9,6 +9,7 @@
  * calls nothing of the program's.
  */
 #include "base/crash.h"
+#include "base/failpoint.h"
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/trace.h"
@@ -148,6 +149,7 @@ struct uvfio_machine *intercept_machine_if_made(void)
 
 void intercept_forget_machine(void)
 {
+	claims_forget();
 	atomic_store(&the_machine, NULL);
 }
 
@@ -220,6 +222,7 @@ static void in_child(void)
 	const struct wire_address *address;
 
 	owner = getpid();
+	failpoint_set(0);
 	pthread_mutex_init(&making, NULL);
 	self_caller.pid = owner;
 	fault_forked();

@@ -37,6 +37,8 @@ struct mm *mm_by_index(uint16_t index); /* no reference; valid while a mapping h
 /* Copy. 0 or -EFAULT (a part may have been copied). */
 int mm_read(struct mm *mm, void *dst, uint64_t va, size_t len);
 int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len);
+/* The same between va and local for who holds locks: a BAR is no memory, and its device is not called. */
+int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool write);
 
 /*
  * Is [va, va+len) mapped there with read (and write, when asked) permission, as get_user_pages would find it?
@@ -48,6 +50,10 @@ int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len);
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 /* The same; *io tells whether any of it is a BAR noted MM_IO. */
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
+/* The same; *bar tells whether any of it is a BAR, a trapped one or one of plain memory. */
+int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar);
+/* The name of the memfds that plain memory of BARs is in: by it a mapping of them is recognized. */
+#define MM_BAR_MEMFD "uvfio-bar"
 
 /*
  * The interposed memory calls report what they did to this process, after the fact:

@@ -25,6 +25,7 @@
 #define KNOWN_READ  1u
 #define KNOWN_WRITE 2u
 #define KNOWN_IO    4u /* a BAR: pages without access, but a legal target */
+#define KNOWN_BAR   8u /* a BAR's plain memory */
 
 struct known {
 	uint64_t start, end;
@@ -234,7 +235,7 @@ size_t mm_io_span(uint64_t va, size_t len, bool *io)
 }
 
 /* Is all of [va, end) known to be good? */
-static bool known_good(uint64_t va, uint64_t end, uint64_t need, bool *io)
+static bool known_good(uint64_t va, uint64_t end, uint64_t need, uint64_t *seen)
 {
 	bool trusted = atomic_load_explicit(&cache.trusted, memory_order_relaxed);
 
@@ -248,7 +249,7 @@ static bool known_good(uint64_t va, uint64_t end, uint64_t need, bool *io)
 
 		if (k->start > va || !(k->flags & need) || !(trusted || k->flags & KNOWN_IO))
 			break;
-		*io |= k->flags & KNOWN_IO;
+		*seen |= k->flags;
 		va = k->end;
 	}
 	cache_leave();
@@ -279,7 +280,7 @@ static bool is_present(uint64_t va, uint64_t len)
 }
 
 /* Ask about the mapping at va. Returns how far it is good, or va when it is not. */
-static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
+static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need, uint64_t *seen)
 {
 	uint64_t changes = atomic_load_explicit(&cache.changes, memory_order_acquire), flags;
 	struct vma vma;
@@ -291,9 +292,11 @@ static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
 		return end;
 	if (ret)
 		return va;
-	flags = (vma.readable ? KNOWN_READ : 0) | (vma.writable ? KNOWN_WRITE : 0);
+	flags = (vma.readable ? KNOWN_READ : 0) | (vma.writable ? KNOWN_WRITE : 0) |
+		(vma.bar ? KNOWN_BAR : 0);
 	if (!(flags & need))
 		return va;
+	*seen |= flags;
 	if (!mm->self) {
 		shared_note(container_of(mm, struct other_mm, mm), &vma);
 		return vma.end;
@@ -307,16 +310,17 @@ static uint64_t ask(struct mm *mm, uint64_t va, uint64_t end, uint64_t need)
 	return vma.end;
 }
 
-int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
+/* *seen: the flags of all of it, together. */
+static int check(struct mm *mm, uint64_t va, uint64_t len, bool write, uint64_t *seen)
 {
 	uint64_t need = write ? KNOWN_WRITE : KNOWN_READ, end;
 
-	*io = false;
+	*seen = 0;
 	if (va >= MM_VA_END || len > MM_VA_END - va)
 		return -EFAULT;
 	end = align_up(va + len, UVFIO_PAGE_SIZE);
 	va = align_down(va, UVFIO_PAGE_SIZE);
-	if (mm->self && known_good(va, end, need, io)) {
+	if (mm->self && known_good(va, end, need, seen)) {
 		if (is_present(va, end - va))
 			return 0;
 		mm_note_change(va, end - va);
@@ -327,8 +331,8 @@ int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
 		uint64_t part = va + (mm->self ? mm_io_span(va, end - va, &is_io) : end - va), good = part;
 
 		if (!is_io)
-			good = ask(mm, va, part, need);
-		else if (!known_good(va, part, need, io))
+			good = ask(mm, va, part, need, seen);
+		else if (!known_good(va, part, need, seen))
 			return -EFAULT;
 		if (good == va)
 			return -EFAULT;
@@ -339,7 +343,25 @@ int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
 
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write)
 {
-	bool io;
+	uint64_t seen;
 
-	return mm_check_io(mm, va, len, write, &io);
+	return check(mm, va, len, write, &seen);
+}
+
+int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
+{
+	uint64_t seen;
+	int ret = check(mm, va, len, write, &seen);
+
+	*io = seen & KNOWN_IO;
+	return ret;
+}
+
+int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar)
+{
+	uint64_t seen;
+	int ret = check(mm, va, len, write, &seen);
+
+	*bar = seen & (KNOWN_IO | KNOWN_BAR);
+	return ret;
 }

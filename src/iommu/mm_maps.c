@@ -58,7 +58,16 @@ static bool is_nameless(const char *name)
 	return !strncmp(name, "/dev/zero", 9) || !strncmp(name, "/anon_hugepage", 14);
 }
 
-static bool has_file(int fd, struct procmap_query q)
+static void note_name(struct vma *vma, const char *name)
+{
+	static const char bar[] = "/memfd:" MM_BAR_MEMFD;
+
+	vma->file = vma->inode && !is_nameless(name);
+	vma->bar = !strncmp(name, bar, sizeof(bar) - 1);
+}
+
+/* A name that is longer than ours is that of some file. */
+static void query_name(int fd, struct procmap_query q, struct vma *out)
 {
 	char name[64] = "";
 
@@ -66,7 +75,7 @@ static bool has_file(int fd, struct procmap_query q)
 	q.build_id_size = 0;
 	q.vma_name_size = sizeof(name);
 	q.vma_name_addr = (uintptr_t)name;
-	return syscall(SYS_ioctl, fd, PROCMAP_QUERY, &q) < 0 || !is_nameless(name);
+	note_name(out, syscall(SYS_ioctl, fd, PROCMAP_QUERY, &q) < 0 ? "" : name);
 }
 
 static int query_ioctl(int fd, uint64_t va, struct vma *out)
@@ -80,12 +89,13 @@ static int query_ioctl(int fd, uint64_t va, struct vma *out)
 		.end = q.vma_end,
 		.readable = q.vma_flags & PROCMAP_QUERY_VMA_READABLE,
 		.writable = q.vma_flags & PROCMAP_QUERY_VMA_WRITABLE,
-		.file = q.inode && has_file(fd, q),
 		.shared = q.vma_flags & PROCMAP_QUERY_VMA_SHARED,
 		.dev = makedev(q.dev_major, q.dev_minor),
 		.inode = q.inode,
 		.offset = q.vma_offset,
 	};
+	if (q.inode)
+		query_name(fd, q, out);
 	return 0;
 }
 
@@ -105,12 +115,12 @@ static bool parse_line(const char *line, struct vma *out)
 		.end = end,
 		.readable = perms[0] == 'r',
 		.writable = perms[1] == 'w',
-		.file = inode && !is_nameless(line + path),
 		.shared = perms[3] == 's',
 		.dev = makedev(dev_major, dev_minor),
 		.inode = inode,
 		.offset = offset,
 	};
+	note_name(out, line + path);
 	return true;
 }
 

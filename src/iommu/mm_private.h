@@ -12,6 +12,7 @@ struct vma {
 	uint64_t start, end;
 	bool readable, writable;
 	bool file; /* may be shorter than the mapping */
+	bool bar;  /* a BAR's plain memory */
 	bool shared;
 	uint64_t dev, inode, offset; /* what of which file, or shared memory; inode 0: of none */
 };

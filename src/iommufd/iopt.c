@@ -14,10 +14,21 @@
 const struct iopt_words iopt_iommufd_words = { "user_va", "length", "IOMMU_IOAS_IOVA_RANGES" };
 __thread const struct iopt_words *iopt_words = &iopt_iommufd_words;
 
+/* Devices that copy all the time must not keep a map out for ever. Nobody takes it twice for reading. */
+static void init_lock(struct io_pagetable *iopt)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&iopt->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 void iopt_init(struct io_pagetable *iopt)
 {
 	*iopt = (struct io_pagetable){ .iova_alignment = 1, .clear = { 1, 0 } };
-	pthread_rwlock_init(&iopt->lock, NULL);
+	init_lock(iopt);
 	pthread_mutex_init(&iopt->accesses_lock, NULL);
 	range_map_init_gaps(&iopt->areas);
 	iopt_test_register(iopt);
@@ -40,7 +51,7 @@ void iopt_destroy(struct io_pagetable *iopt)
 
 void iopt_forked(struct io_pagetable *iopt)
 {
-	pthread_rwlock_init(&iopt->lock, NULL);
+	init_lock(iopt);
 	pthread_mutex_init(&iopt->accesses_lock, NULL);
 	iopt_pages_forked();
 	iopt_file_forked();
@@ -244,8 +255,6 @@ int iopt_map_file_pages(struct iommufd_ctx *ctx, struct io_pagetable *iopt, cons
 		return WHY(-EINVAL, "length is 0");
 	if (add_overflows(start, len - 1, &last))
 		return WHY(-EOVERFLOW, "start + length goes beyond 64 bits");
-	if (len > UINT64_MAX - UVFIO_PAGE_SIZE)
-		return WHY(-EINVAL, "length is too large");
 	ret = iopt_pages_file(ctx, caller, fd, start, len, prot & IOMMU_WRITE, &pages);
 	if (ret)
 		return ret;

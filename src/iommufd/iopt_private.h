@@ -61,7 +61,6 @@ struct iopt_pages {
 	uint8_t account_mode;
 	bool writable;
 	bool moving;          /* iopt_change.c */
-	bool io;              /* some is a BAR; known once it is covered */
 	_Atomic bool revoked; /* DMABUF: the device has taken it back */
 	struct mm *mm;
 	uint64_t va;                       /* of page 0 in mm */

@@ -19,7 +19,8 @@ struct iopt_reserved {
 };
 
 struct io_pagetable {
-	/* Protects everything here but accesses. Held for reading by who pins, reads or copies areas. */
+	/* Protects everything here but accesses. Held for reading by who pins, reads or copies areas: never
+	 * twice, because who wants to change something goes first. */
 	pthread_rwlock_t lock;
 	struct range_map areas;        /* of struct iopt_area, by IOVA */
 	_Atomic uint64_t num_accesses; /* the sum of the areas'; changed under lock held for reading */

@@ -132,19 +132,19 @@ static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, 
 static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t va = pages->va + first * UVFIO_PAGE_SIZE, len = (last - first + 1) * UVFIO_PAGE_SIZE;
-	bool io = false;
+	bool bar = false;
 	int ret;
 
 	if (iommufd_should_fail())
 		return -EFAULT;
 	if (pages->type == IOPT_PAGES_FILE)
 		return iopt_file_check(pages, first, last);
-	ret = mm_check_io(pages->mm, va, len, pages->writable, &io);
+	ret = mm_check_bar(pages->mm, va, len, pages->writable, &bar);
 	if (ret && !pages->writable) /* what may be written only can be read all the same */
-		ret = mm_check_io(pages->mm, va, len, true, &io);
+		ret = mm_check_bar(pages->mm, va, len, true, &bar);
 	if (ret)
 		return say_fault(pages, va, len, ret);
-	if (io)
+	if (bar)
 		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
 			   (unsigned long long)va, (unsigned long long)(va + len - 1));
 	return 0;

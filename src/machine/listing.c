@@ -17,11 +17,14 @@ static void list_device(const struct uvfio_machine *machine, unsigned int i, FIL
 {
 	const struct device_config *dev = &machine->config.devices[i];
 	const char *name = pci_func_name(machine->funcs[i]);
+	char node[24] = "-";
 	unsigned int files = 0;
 	bool leaving = false;
 
 	vfio_device_state(machine->vfio, name, &files, &leaving);
-	fprintf(out, "%-13s %-9s %-6u ", name, dev->model->name, dev->group);
+	if (machine_has_cdev(machine, dev))
+		snprintf(node, sizeof(node), "vfio%u", dev->index);
+	fprintf(out, "%-13s %-9s %-6u %-7s ", name, dev->model->name, dev->group, node);
 	if (pci_func_gone(machine->funcs[i]))
 		fputs("pulled out, ", out);
 	else if (leaving)
@@ -44,6 +47,8 @@ static void list_group(const struct uvfio_machine *machine, unsigned int first, 
 	fprintf(out, "%-6u yes     ", id);
 	if (info.opened)
 		fprintf(out, "open in process %d, ", (int)getpid());
+	else if (info.cdev_opened)
+		fprintf(out, "bound by cdev in process %d, ", (int)getpid());
 	else
 		fputs("closed, ", out);
 	if (info.container)
@@ -162,7 +167,7 @@ static int list_all_mappings(struct uvfio_machine *machine, FILE *out)
 static const struct {
 	const char *what, *heading;
 } kinds[] = {
-	{ "devices", "ADDRESS       MODEL     GROUP  STATE" },
+	{ "devices", "ADDRESS       MODEL     GROUP  NODE    STATE" },
 	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },

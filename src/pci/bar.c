@@ -7,6 +7,7 @@
  */
 #include "base/private_fd.h"
 #include "base/trace.h"
+#include "iommu/mm.h"
 #include "pci/func.h"
 
 #include <linux/pci_regs.h>
@@ -168,7 +169,7 @@ static int open_bar(struct pci_func *func, unsigned int i)
 
 	if (!bar->nr_spans)
 		return 0;
-	bar->fd = private_fd(memfd_create("uvfio-bar", MFD_CLOEXEC));
+	bar->fd = private_fd(memfd_create(MM_BAR_MEMFD, MFD_CLOEXEC));
 	if (bar->fd < 0)
 		return -errno;
 	if (ftruncate(bar->fd, (off_t)size) < 0) {

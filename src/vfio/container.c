@@ -129,11 +129,11 @@ int vfio_container_attach_group(struct vfio_container *container, struct vfio_gr
 	if (!cds_list_empty(&container->groups) && container->noiommu != group->noiommu)
 		rc = WHY(-EPERM, "the container has groups %s an IOMMU",
 			 container->noiommu ? "without" : "with");
-	else if (!group->noiommu)
+	else
 		rc = iommu_group_claim(&group->iommu, group);
 	if (!rc && container->driver) {
 		rc = attach_group(group, container->driver, container->data);
-		if (rc && !group->noiommu)
+		if (rc)
 			iommu_group_release(&group->iommu);
 	}
 	if (!rc) {
@@ -155,8 +155,7 @@ void vfio_group_detach_container(struct vfio_group *group)
 	driver = container->driver;
 	if (driver)
 		detach_group(group, driver, container->data);
-	if (!group->noiommu)
-		iommu_group_release(&group->iommu);
+	iommu_group_release(&group->iommu);
 	cds_list_del(&group->container_node);
 	group->container = NULL;
 	if (driver && cds_list_empty(&container->groups)) {

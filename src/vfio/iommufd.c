@@ -45,6 +45,7 @@ void vfio_iommufd_unbind(struct vfio_device *vdev)
 		iommu_dev_attach(vdev->iommu_dev, NULL);
 		vfio_noiommu_free(vdev->noiommu);
 		vdev->noiommu = NULL;
+		iommu_group_release(&vdev->group->iommu);
 	}
 	if (!vdev->iommufd_device)
 		return;
@@ -130,18 +131,29 @@ void vfio_iommufd_pasid_detach(struct vfio_device *vdev, uint32_t pasid)
 
 /* ---- devices of a group on an IOMMUFD */
 
+/* Its group is claimed all the same: a container would give the device its own domain, and take it away. */
+static int attach_noiommu(struct vfio_device *vdev, struct iommufd_ctx *ctx, struct mm *mm)
+{
+	int rc = iommu_group_claim(&vdev->group->iommu, ctx);
+
+	if (rc)
+		return rc;
+	vdev->noiommu = vfio_noiommu_new(vdev->vfio->params, mm);
+	if (!vdev->noiommu) {
+		iommu_group_release(&vdev->group->iommu);
+		return -ENOMEM;
+	}
+	iommu_dev_attach(vdev->iommu_dev, vfio_noiommu_domain(vdev->noiommu));
+	return 0;
+}
+
 int vfio_iommufd_compat_attach(struct vfio_device *vdev, struct iommufd_ctx *ctx, struct mm *mm)
 {
 	uint32_t ioas;
 	int rc;
 
-	if (vdev->group->noiommu) {
-		vdev->noiommu = vfio_noiommu_new(vdev->vfio->params, mm);
-		if (!vdev->noiommu)
-			return -ENOMEM;
-		iommu_dev_attach(vdev->iommu_dev, vfio_noiommu_domain(vdev->noiommu));
-		return 0;
-	}
+	if (vdev->group->noiommu)
+		return attach_noiommu(vdev, ctx, mm);
 	rc = iommufd_vfio_compat_ioas_get_id(ctx, &ioas);
 	return rc ? rc : vfio_iommufd_attach(vdev, &ioas);
 }

@@ -88,6 +88,31 @@ static void test_failing_open(void **state)
 	close_fd(iommufd);
 }
 
+/* A device without an IOMMU that is open through an IOMMUFD: its group can be closed, and goes nowhere. */
+static void test_no_iommu_on_an_iommufd(void **state)
+{
+	struct bench *b = *state;
+	int iommufd = open_iommufd(b), c = open_container(b), group = open_group(b, 9), device;
+
+	assert_int_equal(call_ptr(group, VFIO_GROUP_SET_CONTAINER, &iommufd), 0);
+	device = get_device(group, NAME_D);
+	assert_true(device >= 0);
+	close_fd(group);
+	group = open_group(b, 9);
+	assert_int_equal(call_ptr(group, VFIO_GROUP_SET_CONTAINER, &c), -EPERM);
+	assert_non_null(domain_of(b, 3));
+	close_fd(device);
+	assert_null(domain_of(b, 3));
+	assert_int_equal(call_ptr(group, VFIO_GROUP_SET_CONTAINER, &c), 0);
+	assert_int_equal(call(c, VFIO_SET_IOMMU, VFIO_NOIOMMU_IOMMU), 0);
+	device = get_device(group, NAME_D);
+	assert_non_null(domain_of(b, 3));
+	close_fd(device);
+	close_fd(group);
+	close_fd(c);
+	close_fd(iommufd);
+}
+
 /* ---- the session's other processes */
 
 static int claimed, refuse;
@@ -283,8 +308,14 @@ static void test_race(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_indexes), TEST(test_no_iommu_no_cdev), TEST(test_domains), TEST(test_failing_open),
-		TEST(test_claims),  TEST(test_removal),          TEST(test_race),
+		TEST(test_indexes),
+		TEST(test_no_iommu_no_cdev),
+		TEST(test_domains),
+		TEST(test_failing_open),
+		TEST(test_no_iommu_on_an_iommufd),
+		TEST(test_claims),
+		TEST(test_removal),
+		TEST(test_race),
 	};
 
 	return cmocka_run_group_tests_name("cdev", tests, NULL, NULL);

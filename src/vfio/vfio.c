@@ -77,11 +77,6 @@ void vfio_forked(struct vfio *vfio)
 		vfio_container_forked(container);
 }
 
-const struct iommu_params *vfio_iommu_params(const struct vfio *vfio)
-{
-	return vfio->params;
-}
-
 void vfio_group_get(struct vfio_group *group)
 {
 	atomic_fetch_add_explicit(&group->refs, 1, memory_order_relaxed);

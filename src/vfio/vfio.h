@@ -175,6 +175,7 @@ struct vfio_group_info {
 	unsigned int id;
 	bool noiommu;
 	bool opened;
+	bool cdev_opened;       /* a device of it is bound by its cdev */
 	unsigned int container; /* its id; 0: none */
 	bool iommufd;           /* an IOMMUFD is in the container's place */
 };
@@ -216,7 +217,6 @@ struct vfio_iommu_driver {
 extern const struct vfio_iommu_driver vfio_type1_driver;   /* vfio/container_type1.c */
 extern const struct vfio_iommu_driver vfio_noiommu_driver; /* vfio/container_noiommu.c */
 
-const struct iommu_params *vfio_iommu_params(const struct vfio *vfio);
 const struct iommu_params *vfio_container_params(const struct vfio_container *container);
 bool vfio_noiommu_allowed(const struct vfio_container *container);
 

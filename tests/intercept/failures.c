@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <pthread.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 static int open_nth(void)
 {
@@ -78,6 +79,24 @@ static void makes_fail(void)
 	close(fd);
 }
 
+/* What a thread has set is not its child's. */
+static void child_begins_anew(void)
+{
+	int fd = open_nth(), status;
+
+	CHECK(fd >= 0 && pwrite(fd, "1000", 4, 0) == 4);
+	if (!fork()) {
+		FAILS(pwrite(fd, "5", 1, 0), ESRCH);
+		fd = open_nth();
+		CHECK(fd >= 0);
+		reads(fd, "0\n");
+		_exit(0);
+	}
+	CHECK(wait(&status) > 0 && !status);
+	CHECK(pwrite(fd, "0", 1, 0) == 1);
+	close(fd);
+}
+
 static void make_it_fail(void)
 {
 	int fd = open("/proc/self/make-it-fail", O_RDWR);
@@ -118,6 +137,7 @@ int main(void)
 	}
 	fail_nth();
 	makes_fail();
+	child_begins_anew();
 	make_it_fail();
 	switches();
 	return 0;

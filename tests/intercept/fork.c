@@ -262,6 +262,8 @@ static void outlive(bool touch)
 			struct vfio_device_info info = { .argsz = sizeof(info) };
 
 			FAILS(ioctl(c.device, VFIO_DEVICE_GET_INFO, &info), EIO);
+			client_close(&c);
+			CHECK(group_is_free());
 		} else {
 			read_ids(c.device);
 			registers(c.device);
