@@ -201,6 +201,7 @@ static __attribute__((noinline, cold)) long run_traced(struct ioctl_call *call, 
 	call->in = in;
 	call->rc = run(call, buf);
 	trace_call(call, buf, start);
+	call->in = NULL;
 	return call->rc;
 }
 
