@@ -288,7 +288,7 @@ static long ioctl_check_extension(struct ioctl_call *call, void *arg)
 	case VFIO_UNMAP_ALL:
 		return !is_no_iommu(ctx);
 	case VFIO_NOIOMMU_IOMMU:
-		return 1;
+		return is_no_iommu(ctx);
 	case VFIO_DMA_CC_IOMMU:
 		return check_coherency(ctx);
 	default:
