@@ -17,9 +17,11 @@ $(BUILD)/build.ninja:
 	@meson setup $(BUILD) $(MESON_OPTS) >$(BUILD)/setup.log 2>&1 || \
 		{ scripts/setup --verify build && cat $(BUILD)/setup.log; exit 1; }
 
-# A build directory from before the test library was installed has no tests.
+# A build directory from before the test library was installed has no tests. What this changes in build.ninja has to be
+# older than the file that says so, or it would be done anew each time.
 $(BUILD)/tests.enabled: $(BUILD)/build.ninja
-	@meson configure $(BUILD) -Dtests=enabled
+	@{ meson configure $(BUILD) -Dtests=enabled && ninja -C $(BUILD) --quiet build.ninja; } >$(BUILD)/setup.log 2>&1 || \
+		{ cat $(BUILD)/setup.log; exit 1; }
 	@touch $@
 
 setup:

@@ -3,11 +3,15 @@
  * What every driver on VFIO begins with: from a PCI address to registers, memory for the device, and
  * interrupts. Nothing in it knows of uvfio: bind a device to vfio-pci, and it runs on hardware.
  *
+ * The device is opened by its own node (its cdev) and an IOMMUFD, where there are such nodes and this is
+ * compiled with the headers of Linux 6.6 or newer; else through its group and a container.
+ *
  * A step that fails ends the program with status 1 and says which it was.
  */
 #ifndef VFIO_DRIVER_H
 #define VFIO_DRIVER_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/pci_regs.h>
@@ -21,10 +25,13 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#ifdef VFIO_DEVICE_BIND_IOMMUFD
+#include <linux/iommufd.h>
+#endif
 
 struct vfio_driver {
 	const char *bdf;
-	int container, group, device;
+	int container, group, device; /* group is -1 when container is an IOMMUFD */
 };
 
 static inline void failed(const char *why)
@@ -65,17 +72,16 @@ static inline int vfio_group_of(const char *bdf)
 	return atoi(strrchr(target, '/') + 1);
 }
 
-static inline void vfio_driver_open(struct vfio_driver *d, const char *bdf)
+static inline void vfio_open_group(struct vfio_driver *d)
 {
 	struct vfio_group_status status = { .argsz = sizeof(status) };
 	char path[64];
 
-	d->bdf = bdf;
 	d->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	check(d->container >= 0, "/dev/vfio/vfio");
 	expect(ioctl(d->container, VFIO_GET_API_VERSION) == VFIO_API_VERSION, "the version of VFIO");
 	expect(ioctl(d->container, VFIO_CHECK_EXTENSION, VFIO_TYPE1v2_IOMMU) == 1, "the type of the IOMMU");
-	snprintf(path, sizeof(path), "/dev/vfio/%d", vfio_group_of(bdf));
+	snprintf(path, sizeof(path), "/dev/vfio/%d", vfio_group_of(d->bdf));
 	d->group = open(path, O_RDWR | O_CLOEXEC);
 	check(d->group >= 0, "%s", path);
 	check(!ioctl(d->group, VFIO_GROUP_GET_STATUS, &status), "VFIO_GROUP_GET_STATUS");
@@ -83,14 +89,77 @@ static inline void vfio_driver_open(struct vfio_driver *d, const char *bdf)
 	       path);
 	check(!ioctl(d->group, VFIO_GROUP_SET_CONTAINER, &d->container), "VFIO_GROUP_SET_CONTAINER");
 	check(!ioctl(d->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
-	d->device = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	d->device = ioctl(d->group, VFIO_GROUP_GET_DEVICE_FD, d->bdf);
 	check(d->device >= 0, "VFIO_GROUP_GET_DEVICE_FD");
+}
+
+#ifdef VFIO_DEVICE_BIND_IOMMUFD
+/* The device's own node, or -1: there is none, or this user may not open it. */
+static inline int vfio_open_node(const char *bdf)
+{
+	char path[128], node[300] = "";
+	struct dirent *entry;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	dir = opendir(path);
+	while (dir && (entry = readdir(dir)))
+		if (!strncmp(entry->d_name, "vfio", 4))
+			snprintf(node, sizeof(node), "/dev/vfio/devices/%s", entry->d_name);
+	if (dir)
+		closedir(dir);
+	return open(node, O_RDWR | O_CLOEXEC);
+}
+
+/*
+ * The device does its DMA in an address space (IOAS) of the IOMMUFD. IOMMU_IOAS_MAP maps memory in it; so
+ * does VFIO_IOMMU_MAP_DMA below, when IOMMU_VFIO_IOAS has said that it is the one that a container's requests
+ * mean.
+ */
+static inline void vfio_attach_ioas(struct vfio_driver *d)
+{
+	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
+	struct iommu_vfio_ioas compat = { .size = sizeof(compat), .op = IOMMU_VFIO_IOAS_SET };
+	struct vfio_device_attach_iommufd_pt attach = { .argsz = sizeof(attach) };
+
+	check(!ioctl(d->container, IOMMU_IOAS_ALLOC, &alloc), "IOMMU_IOAS_ALLOC");
+	compat.ioas_id = attach.pt_id = alloc.out_ioas_id;
+	check(!ioctl(d->device, VFIO_DEVICE_ATTACH_IOMMUFD_PT, &attach), "VFIO_DEVICE_ATTACH_IOMMUFD_PT");
+	check(!ioctl(d->container, IOMMU_VFIO_IOAS, &compat), "IOMMU_VFIO_IOAS");
+}
+
+/* 0: not this way. */
+static inline int vfio_open_cdev(struct vfio_driver *d)
+{
+	struct vfio_device_bind_iommufd bind = { .argsz = sizeof(bind) };
+
+	d->device = vfio_open_node(d->bdf);
+	if (d->device < 0)
+		return 0;
+	d->group = -1;
+	d->container = bind.iommufd = open("/dev/iommu", O_RDWR | O_CLOEXEC);
+	check(d->container >= 0, "/dev/iommu");
+	check(!ioctl(d->device, VFIO_DEVICE_BIND_IOMMUFD, &bind), "VFIO_DEVICE_BIND_IOMMUFD");
+	vfio_attach_ioas(d);
+	return 1;
+}
+#endif
+
+static inline void vfio_driver_open(struct vfio_driver *d, const char *bdf)
+{
+	d->bdf = bdf;
+#ifdef VFIO_DEVICE_BIND_IOMMUFD
+	if (vfio_open_cdev(d))
+		return;
+#endif
+	vfio_open_group(d);
 }
 
 static inline void vfio_driver_close(struct vfio_driver *d)
 {
 	close(d->device);
-	close(d->group);
+	if (d->group >= 0)
+		close(d->group);
 	close(d->container);
 }
 

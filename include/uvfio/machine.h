@@ -5,8 +5,8 @@
  * A machine is a set of emulated PCI devices behind an emulated IOMMU, with the device nodes that Linux would
  * have for them: /dev/vfio/vfio, one /dev/vfio/N for each IOMMU group, /dev/iommu, and one
  * /dev/vfio/devices/vfioN for each device. A program opens nodes, and uses them, through the calls below with
- * the ioctl requests and structures of <linux/vfio.h> and <linux/iommufd.h>; what they do, their arguments and
- * their errors are those of the Linux kernel's VFIO and IOMMUFD.
+ * the ioctl requests and structures of <linux/vfio.h> and <linux/iommufd.h>; what they do, their arguments
+ * and their errors are those of the Linux kernel's VFIO and IOMMUFD.
  *
  *     struct uvfio_machine *m = uvfio_machine_new("device nvme,size=64M\n", err, sizeof(err));
  *     int container = uvfio_open(m, "/dev/vfio/vfio", O_RDWR);
@@ -22,15 +22,17 @@
  *
  * Descriptors are real descriptor numbers of this process, so that they can stand in an ioctl's structure and
  * never collide with others. Only the calls below work on them: not ioctl(), read() or mmap(), and to close
- * one takes uvfio_close(). dup() of one gives a number that these calls do not know.
+ * one takes uvfio_close(). dup() of one gives a number that these calls do not know. That goes for those that
+ * an ioctl returns in its structure, too: the queue of IOMMU_FAULT_QUEUE_ALLOC is read with uvfio_pread() and
+ * answered with uvfio_pwrite(), at offset 0; a plain read() of it would wait for ever.
  *
  * Threads: every call may be made by any thread at any time, except that a machine's last call is
  * uvfio_machine_free(). The devices do their work in threads of their own, which block all signals; they are
  * started when a device is opened.
  *
- * Memory: devices reach what the program has mapped with VFIO_IOMMU_MAP_DMA in this process. When the program
- * takes such memory away while it is mapped, a device access fails and is reported on standard error; it is
- * no crash.
+ * Memory: devices reach what the program has mapped in this process, with VFIO_IOMMU_MAP_DMA, or on
+ * /dev/iommu with IOMMU_IOAS_MAP and IOMMU_IOAS_MAP_FILE. When the program takes such memory away while it is
+ * mapped, a device access fails and is reported on standard error; it is no crash.
  */
 #ifndef UVFIO_MACHINE_H
 #define UVFIO_MACHINE_H
@@ -51,9 +53,10 @@ struct uvfio_machine;
  * uvfio_machine_new() - make a machine.
  * @description: lines "device MODEL[,key=value...]" and "iommu key=value[,key=value...]", with the words of
  *   `uvfio run --device` and `--iommu` (see uvfio(1) and `uvfio devices`), and "vfio key=value", with
- *   nodes=legacy or iommufd for `--legacy-only` and `--iommufd-only`, and container=iommufd. Empty lines and lines that begin
- *   with # do not count. Relative paths are relative to the working directory. NULL: one NVMe controller
- *   with 256 MiB of RAM behind it at 0000:00:01.0, in group 1.
+ *   nodes=legacy or iommufd for `--legacy-only` and `--iommufd-only` (nodes=all: neither), and
+ * container=type1 or iommufd, unless there is no /dev/vfio/vfio. Empty lines and lines that begin with # do
+ * not count. Relative paths are relative to the working directory. NULL: one NVMe controller with 256 MiB of
+ * RAM behind it at 0000:00:01.0, in group 1.
  * @err: where to write one line, without a line break, that says what is wrong and what would be right. May
  *   be NULL.
  * @err_len: size of @err in bytes.
@@ -77,8 +80,8 @@ UVFIO_PUBLIC void uvfio_machine_free(struct uvfio_machine *machine);
  * uvfio_open() - open a device node.
  * @machine: the machine.
  * @path: "/dev/vfio/vfio" for a container, "/dev/vfio/N" for group N, "/dev/vfio/noiommu-N" for a group of
- *   devices with noiommu=on, "/dev/iommu" for an IOMMUFD, "/dev/vfio/devices/vfioN" for a device: N counts the
- *   devices of the description, from 0.
+ *   devices with noiommu=on, "/dev/iommu" for an IOMMUFD, "/dev/vfio/devices/vfioN" for a device: N counts
+ * the devices of the description, from 0.
  * @flags: as for open(2): O_RDWR, O_CLOEXEC, ...
  *
  * Return: a descriptor (0 or greater), or

@@ -16,7 +16,7 @@
 
 enum trace_category {
 	TRACE_IOCTL = 1 << 0,  /* ioctls, with decoded arguments and result */
-	TRACE_FILE = 1 << 1,   /* open, close, mmap, munmap of our files */
+	TRACE_FILE = 1 << 1,   /* open, close, mmap, munmap of our files; reads and writes that fail */
 	TRACE_CONFIG = 1 << 2, /* PCI config space accesses */
 	TRACE_BAR = 1 << 3,    /* BAR accesses, by pread/pwrite or trapped */
 	TRACE_DMA = 1 << 4,    /* device accesses to memory, map and unmap */

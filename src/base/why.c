@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static __thread char text[200];
 
@@ -20,6 +21,12 @@ __attribute__((cold)) void why_say(const char *fmt, ...)
 void why_clear(void)
 {
 	*text = 0;
+}
+
+const char *why_error(long error, char *buf, size_t len)
+{
+	snprintf(buf, len, "%s%s%s", strerrorname_np((int)-error), *text ? ": " : "", text);
+	return buf;
 }
 
 const char *why_text(void)

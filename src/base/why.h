@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Why an ioctl fails, in words: said where the mistake is found, printed by the ioctl engine behind the
- * errno. One text per thread, the first one said since why_clear(). While ioctls are not traced it costs a
- * load and a branch, and only where something fails.
+ * Why a call fails, in words: said where the mistake is found, printed behind the errno by who traces the
+ * call: the ioctl engine, and what opens, maps, reads and writes. One text per thread, the first one said
+ * since why_clear(). While neither ioctls nor files are traced it costs a load and a branch, and only where
+ * something fails.
  */
 #ifndef UVFIO_BASE_WHY_H
 #define UVFIO_BASE_WHY_H
@@ -12,13 +13,15 @@
 /* The error itself, with its reason: return WHY(-EINVAL, "size is 0"); */
 #define WHY(error, ...)                                                                                      \
 	({                                                                                                   \
-		if (trace_on(TRACE_IOCTL))                                                                   \
+		if (trace_on((enum trace_category)(TRACE_IOCTL | TRACE_FILE)))                               \
 			why_say(__VA_ARGS__);                                                                \
 		(error);                                                                                     \
 	})
 
 void why_say(const char *fmt, ...) __printf(1, 2);
 void why_clear(void);
+/* "EBUSY: somebody has it", of -EBUSY: what stands behind "= -1 ". */
+const char *why_error(long error, char *buf, size_t len);
 const char *why_text(void); /* "" when nothing was said; until the next why_clear() */
 
 #endif

@@ -9,6 +9,7 @@
 #include "cli/ctl_change.h"
 
 #include "machine/machine.h"
+#include "pci/pci.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +111,14 @@ void ctl_process_hello(struct ctl_server *server, struct peer *peer, unsigned lo
 	}
 }
 
+static void refuse(struct ctl_server *server, struct peer *client, const char *bdf, const char *why)
+{
+	char text[256];
+
+	snprintf(text, sizeof(text), why, bdf);
+	client_error(server, client, text);
+}
+
 /* ---- adding */
 
 struct adding {
@@ -157,12 +166,33 @@ static int add_here(struct ctl_server *server, const char *line, char **full, ch
 	return rc;
 }
 
+/* The address that a user's line asks for, as we write it; false: none, or none that can be. */
+static bool wanted_bdf(const char *line, char bdf[16])
+{
+	const char *addr = strstr(line, ",addr=");
+	struct pci_slot slot;
+	char word[16];
+
+	if (!addr)
+		return false;
+	snprintf(word, sizeof(word), "%.*s", (int)strcspn(addr + 6, ",\n"), addr + 6);
+	if (pci_parse_bdf(word, &slot))
+		return false;
+	pci_format_bdf(&slot, bdf);
+	return true;
+}
+
 void change_add(struct ctl_server *server, struct peer *client, const char *line)
 {
 	char err[1024] = "", bdf[16], *full = NULL;
 	unsigned long change;
 	struct op *op;
 
+	if (wanted_bdf(line, bdf) && find_removal(server, bdf)) {
+		refuse(server, client, bdf,
+		       "%s is still taken by a device that is being removed: its user has not closed it yet");
+		return;
+	}
 	if (add_here(server, line, &full, err, sizeof(err))) {
 		client_error(server, client, err);
 		free(full);
@@ -186,14 +216,6 @@ void change_add(struct ctl_server *server, struct peer *client, const char *line
 }
 
 /* ---- removing */
-
-static void refuse(struct ctl_server *server, struct peer *client, const char *bdf, const char *why)
-{
-	char text[256];
-
-	snprintf(text, sizeof(text), why, bdf);
-	client_error(server, client, text);
-}
 
 static bool exists(struct ctl_server *server, const char *bdf)
 {

@@ -52,6 +52,12 @@ static void complain_option(const char *command, char **argv, int result)
 		complain("%sthere is no option %s: see uvfio%s%s --help", prefix, word, space, command);
 }
 
+/* "--container -- PROGRAM": what was taken for the value is the next option, or the end of them. */
+static bool took_option(char **argv)
+{
+	return optarg && optarg == argv[optind - 1] && !strncmp(optarg, "--", 2);
+}
+
 int cli_getopt(int argc, char **argv, const struct cli_option *table, const char *command)
 {
 	struct option longopts[CLI_MAX_OPTIONS + 1] = { { 0 } };
@@ -67,6 +73,11 @@ int cli_getopt(int argc, char **argv, const struct cli_option *table, const char
 	}
 	opterr = 0;
 	c = getopt_long(argc, argv, "+:", longopts, NULL);
+	if (c >= 256 && took_option(argv)) {
+		optind--;
+		optopt = c;
+		c = ':';
+	}
 	if (c != '?' && c != ':')
 		return c;
 	complain_option(command, argv, c);

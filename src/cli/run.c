@@ -76,10 +76,9 @@ static int run_help(void)
 	cli_print_options(run_options);
 	printf("\n"
 	       "exit status:\n"
-	       "  the program's; 128 + n when signal n ended it; before it runs: 1 something is wrong with "
-	       "the\n"
-	       "  devices or the program, 2 wrong usage, 126 program cannot be executed, 127 program not "
-	       "found\n"
+	       "  the program's; 128 + n when signal n ended it; before it runs: 1 something is wrong with\n"
+	       "  the machine that --device and --iommu describe, or with the program, 2 wrong usage,\n"
+	       "  126 program cannot be executed, 127 program not found\n"
 	       "\n"
 	       "environment:\n"
 	       "  TMPDIR         where the session directory is made (default /tmp)\n"
@@ -98,9 +97,8 @@ static int set_trace(struct run *run, const char *categories)
 	uint32_t mask;
 
 	if (!*categories || trace_parse_categories(categories, &mask, &bad)) {
-		complain("--trace: there is no category %.*s: use all, or some of ioctl, file, config, bar, "
-			 "dma, irq, cmd, "
-			 "fault",
+		complain("run: --trace: there is no category %.*s: use all, or some of ioctl, file, config, "
+			 "bar, dma, irq, cmd, fault",
 			 *categories ? (int)strcspn(bad, ",") : 2, *categories ? bad : "\"\"");
 		return EXIT_USAGE;
 	}
@@ -114,8 +112,8 @@ static int set_trace_out(struct run *run, const char *path)
 	char cwd[PATH_MAX] = "";
 	int n;
 
-	if (!*path || !strcmp(path, "--")) {
-		complain("--trace-out: there is no file name: write --trace-out=FILE");
+	if (!*path) {
+		complain("run: --trace-out: there is no file name: write --trace-out=FILE");
 		return EXIT_USAGE;
 	}
 	if (*path != '/' && !getcwd(cwd, sizeof(cwd))) {
@@ -192,7 +190,7 @@ static int describe_interfaces(struct run *run)
 		return EXIT_USAGE;
 	}
 	if (run->container && !iommufd && strcmp(run->container, "type1")) {
-		complain("--container=%s: there are type1 and iommufd", run->container);
+		complain("run: --container=%s: there are type1 and iommufd", run->container);
 		return EXIT_USAGE;
 	}
 	if (run->container && run->iommufd_only) {

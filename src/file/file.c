@@ -10,7 +10,7 @@
  */
 #include "file/file.h"
 
-#include "base/trace.h"
+#include "base/why.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -143,22 +143,42 @@ int file_may(const struct file *file, bool write_it)
 	return (write_it ? file->ops->write : file->ops->read) ? 0 : -EINVAL;
 }
 
-ssize_t file_read(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off)
+static inline ssize_t transfer(struct file *file, const struct caller *caller, bool write_it, uint64_t buf,
+			       size_t len, uint64_t off)
 {
-	int rc = file_may(file, false);
+	int rc = file_may(file, write_it);
 
 	if (rc || (!len && !file->ops->asked_for_nothing))
 		return rc;
-	return file->ops->read(file, caller, buf, len, off);
+	return (write_it ? file->ops->write : file->ops->read)(file, caller, buf, len, off);
+}
+
+/* What succeeds is traced by what the file stands for: config, bar. An empty queue is no mistake. */
+static __attribute__((noinline, cold)) ssize_t traced(struct file *file, const struct caller *caller,
+						      bool write_it, uint64_t buf, size_t len, uint64_t off)
+{
+	char error[256];
+	ssize_t rc;
+
+	why_clear();
+	rc = transfer(file, caller, write_it, buf, len, off);
+	if (rc < 0 && rc != -EAGAIN)
+		trace_emit(TRACE_FILE, NULL, write_it ? "write" : "read", 0,
+			   "%s offset=0x%llx length=0x%zx = -1 %s", file->path, (unsigned long long)off, len,
+			   why_error(rc, error, sizeof(error)));
+	return rc;
+}
+
+ssize_t file_read(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off)
+{
+	return trace_on(TRACE_FILE) ? traced(file, caller, false, buf, len, off)
+				    : transfer(file, caller, false, buf, len, off);
 }
 
 ssize_t file_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len, uint64_t off)
 {
-	int rc = file_may(file, true);
-
-	if (rc || (!len && !file->ops->asked_for_nothing))
-		return rc;
-	return file->ops->write(file, caller, buf, len, off);
+	return trace_on(TRACE_FILE) ? traced(file, caller, true, buf, len, off)
+				    : transfer(file, caller, true, buf, len, off);
 }
 
 int file_mmap(struct file *file, struct mmap_plan *plan)

@@ -28,6 +28,16 @@ static int not_readable(const struct ioctl_call *call)
 	return WHY(-EFAULT, "the argument at 0x%llx is not readable memory", (unsigned long long)call->arg);
 }
 
+static int unknown_flags(const struct ioctl_row *row, uint32_t flags)
+{
+	uint32_t unknown = flags & ~row->known_flags;
+
+	if (row->flag_names)
+		return WHY(-EINVAL, "unknown flags 0x%x: known are %s (0x%x)", unknown, row->flag_names,
+			   row->known_flags);
+	return WHY(-EINVAL, "unknown flags 0x%x: known are 0x%x", unknown, row->known_flags);
+}
+
 static int read_argsz(struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_row *row = call->row;
@@ -40,7 +50,7 @@ static int read_argsz(struct ioctl_call *call, void *arg)
 	if (head->argsz < row->minsz)
 		return WHY(-EINVAL, "argsz %u, at least %u", head->argsz, row->minsz);
 	if (row->check_flags && (head->flags & ~row->known_flags))
-		return WHY(-EINVAL, "flags 0x%x: known are 0x%x", head->flags, row->known_flags);
+		return unknown_flags(row, head->flags);
 	return 0;
 }
 
@@ -85,6 +95,8 @@ static long run_structured(struct ioctl_call *call, void *arg)
 	const struct ioctl_row *row = call->row;
 	long rc = row->row_flags & IOC_SIZED ? read_sized(call, arg) : read_argsz(call, arg);
 
+	if (unlikely(call->in && call->read))
+		memcpy(call->in, arg, IOC_ARG_MAX);
 	if (rc)
 		return rc;
 	rc = row->handler(call, arg);
@@ -103,16 +115,17 @@ static long run_structured(struct ioctl_call *call, void *arg)
 /* " = 0", " = -1 EINVAL: size is 0" behind the arguments. */
 static void emit(const struct file *file, const char *name, uint64_t start, const char *what, long rc)
 {
-	const char *why = why_text(), *space = *what ? " " : "";
+	const char *space = *what ? " " : "";
+	char error[256];
 
 	if (rc >= 0)
 		trace_emit(TRACE_IOCTL, NULL, name, start, "%s%s%s = %ld", file->path, space, what, rc);
 	else
-		trace_emit(TRACE_IOCTL, NULL, name, start, "%s%s%s = -1 %s%s%s", file->path, space, what,
-			   strerrorname_np((int)-rc), *why ? ": " : "", why);
+		trace_emit(TRACE_IOCTL, NULL, name, start, "%s%s%s = -1 %s", file->path, space, what,
+			   why_error(rc, error, sizeof(error)));
 }
 
-static void trace_call(const struct ioctl_call *call, const void *arg, uint64_t start, long rc)
+static void trace_call(const struct ioctl_call *call, const void *arg, uint64_t start)
 {
 	const struct ioctl_row *row = call->row;
 	bool structured = !(row->row_flags & IOC_VALUE);
@@ -126,7 +139,7 @@ static void trace_call(const struct ioctl_call *call, const void *arg, uint64_t 
 			what[n++] = ' ';
 		row->describe(call, arg, what + n, sizeof(what) - n);
 	}
-	emit(call->file, row->name, start, what, rc);
+	emit(call->file, row->name, start, what, call->rc);
 }
 
 /* "vfio-group" takes what is for "a group". */
@@ -154,6 +167,8 @@ void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, 
 
 	why_clear();
 	snprintf(what, sizeof(what), "request=0x%x", cmd);
+	if (!request)
+		why_say("no request of VFIO or IOMMUFD has this number%s%s", why ? "; " : "", why ? why : "");
 	while ((each = vfio_request_next(cmd, each)) && n < sizeof(kinds))
 		n += (size_t)snprintf(kinds + n, sizeof(kinds) - n, "%s%s is for %s", n ? ", " : "",
 				      each->name, each->kind);
@@ -162,6 +177,32 @@ void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, 
 	else if (request)
 		why_say("%s; this is %s", kinds, *file->path == '/' ? file->path : file->ops->name);
 	emit(file, request ? request->name : "ioctl", start, what, rc);
+}
+
+static inline long run(struct ioctl_call *call, unsigned char *buf)
+{
+	if (call->row->row_flags & IOC_VALUE)
+		return call->row->handler(call, NULL);
+	memset(buf, 0, IOC_ARG_MAX);
+	return run_structured(call, buf);
+}
+
+static __attribute__((noinline, cold)) long run_traced(struct ioctl_call *call, uint32_t cmd,
+						       unsigned char *buf)
+{
+	alignas(16) unsigned char in[IOC_ARG_MAX];
+	uint64_t start = trace_now();
+
+	if (!call->row) {
+		ioctl_trace_foreign(call->file, cmd, start, -ENOTTY, NULL);
+		return -ENOTTY;
+	}
+	why_clear();
+	call->in = in;
+	call->rc = run(call, buf);
+	trace_call(call, buf, start);
+	call->in = NULL;
+	return call->rc;
 }
 
 long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, const struct caller *caller,
@@ -174,24 +215,8 @@ long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, 
 		.arg = arg,
 		.row = find_row(rows, nr, cmd),
 	};
-	uint64_t start = trace_on(TRACE_IOCTL) ? trace_now() : 0;
-	long rc;
 
-	if (!call.row) {
-		rc = -ENOTTY;
-		if (start)
-			ioctl_trace_foreign(file, cmd, start, rc, NULL);
-		return rc;
-	}
-	if (start)
-		why_clear();
-	if (call.row->row_flags & IOC_VALUE) {
-		rc = call.row->handler(&call, NULL);
-	} else {
-		memset(buf, 0, sizeof(buf));
-		rc = run_structured(&call, buf);
-	}
-	if (start)
-		trace_call(&call, buf, start, rc);
-	return rc;
+	if (trace_on(TRACE_IOCTL))
+		return run_traced(&call, cmd, buf);
+	return likely(call.row) ? run(&call, buf) : -ENOTTY;
 }

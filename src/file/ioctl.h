@@ -31,6 +31,8 @@ struct ioctl_call {
 	uint64_t arg;   /* the raw third argument: a number, or the caller's address */
 	uint32_t argsz; /* as given (IOC_SIZED: size); 0 for rows without a structure */
 	bool read;      /* the structure has been copied in */
+	void *in;       /* what was copied in, while ioctls are traced: the handler writes over it */
+	long rc;        /* for describe: what the handler said */
 	const struct ioctl_row *row;
 };
 
@@ -51,11 +53,13 @@ struct ioctl_row {
 	bool check_flags; /* structure is { u32 argsz, u32 flags, ... } and flags outside known_flags are
 			     EINVAL */
 	uint32_t known_flags;
-	const void *data; /* the handler's */
+	const char *flag_names; /* of known_flags, in words; may be NULL */
+	const void *data;       /* the handler's */
 	/* arg: IOC_ARG_MAX zeroed bytes, the first minsz copied in; NULL for IOC_VALUE. */
 	long (*handler)(struct ioctl_call *call, void *arg);
 	/* Decoded arguments for the trace, "iova=0x1000 size=0x1000 READ|WRITE"; after the handler, may be
-	 * NULL. Why it failed is said with WHY() where that is found. */
+	 * NULL. call->in is the structure as it came, arg as the handler left it: results are in it only when
+	 * call->rc says so. Why it failed is said with WHY() where that is found. */
 	void (*describe)(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 };
 

@@ -246,7 +246,7 @@ static void test_sized_structures(void **state)
 	struct file *file = fdtable_get(fd);
 	union {
 		struct sized s;
-		unsigned char bytes[300];
+		unsigned char bytes[304];
 	} arg;
 
 	(void)state;

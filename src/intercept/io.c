@@ -17,11 +17,14 @@
 static ssize_t rw_at(struct file *file, bool write_it, const void *buf, size_t len, off64_t off)
 {
 	uint64_t at = (uint64_t)(uintptr_t)buf, end;
-	bool bad = add_overflows(at, len, &end) || end > USER_END;
-	int rc = off < 0 ? -EINVAL : file_may(file, write_it);
+	int rc;
 
-	if (rc || bad)
+	if (off < 0)
+		return -EINVAL;
+	if (add_overflows(at, len, &end) || end > USER_END) {
+		rc = file_may(file, write_it);
 		return rc ? rc : -EFAULT;
+	}
 	len = MIN(len, MAX_RW);
 	return write_it ? file_write(file, &self_caller, at, len, (uint64_t)off)
 			: file_read(file, &self_caller, at, len, (uint64_t)off);

@@ -11,7 +11,7 @@
  */
 #include "intercept/mapping.h"
 
-#include "base/trace.h"
+#include "base/why.h"
 #include "intercept/intercept.h"
 #include "intercept/io_table.h"
 #include "intercept/trap.h"
@@ -42,7 +42,7 @@ static int check_request(const struct file *file, uint64_t at, uint64_t len, int
 	uint64_t rounded = align_up(len, UVFIO_PAGE_SIZE), end;
 
 	if (!is_aligned(off, UVFIO_PAGE_SIZE) || !len)
-		return -EINVAL;
+		return WHY(-EINVAL, "%s", len ? "the offset is not aligned to a page" : "length is 0");
 	if (!rounded || rounded > ADDRESS_LIMIT)
 		return -ENOMEM;
 	if (add_overflows(off, rounded, &end))
@@ -56,9 +56,9 @@ static int check_request(const struct file *file, uint64_t at, uint64_t len, int
 	if (flags & MAP_HUGETLB)
 		return -EINVAL;
 	if (type != MAP_PRIVATE && (prot & PROT_WRITE) && mode == O_RDONLY)
-		return -EACCES;
+		return WHY(-EACCES, "the descriptor was opened for reading only");
 	if (mode == O_WRONLY)
-		return -EACCES;
+		return WHY(-EACCES, "the descriptor was opened for writing only");
 	return 0;
 }
 
@@ -130,10 +130,12 @@ static long place(struct file *file, uint64_t at, const struct mmap_plan *plan)
 
 static void trace_mapping(const struct file *file, const struct mmap_plan *plan, long result)
 {
+	char error[256];
+
 	if (result < 0)
-		trace_emit(TRACE_FILE, NULL, "mmap", 0, "%s offset=0x%llx length=0x%llx prot=%d -> error %ld",
+		trace_emit(TRACE_FILE, NULL, "mmap", 0, "%s offset=0x%llx length=0x%llx prot=%d = -1 %s",
 			   file->path, (unsigned long long)plan->offset, (unsigned long long)plan->length,
-			   plan->prot, -result);
+			   plan->prot, why_error(result, error, sizeof(error)));
 	else
 		trace_emit(TRACE_FILE, NULL, "mmap", 0, "%s offset=0x%llx length=0x%llx prot=%d -> 0x%lx%s",
 			   file->path, (unsigned long long)plan->offset, (unsigned long long)plan->length,
@@ -145,8 +147,11 @@ long mapping_new(struct file *file, uint64_t at, uint64_t len, int prot, int fla
 	struct mmap_plan plan = {
 		.offset = off, .length = align_up(len, UVFIO_PAGE_SIZE), .prot = prot, .flags = flags
 	};
-	long rc = check_request(file, at, len, prot, flags, off);
+	long rc;
 
+	if (trace_on(TRACE_FILE))
+		why_clear();
+	rc = check_request(file, at, len, prot, flags, off);
 	if (!rc)
 		rc = file_mmap(file, &plan);
 	if (!rc && any_trapped(&plan))

@@ -3,7 +3,7 @@
  * Device nodes. In the session directory a node is a socket: opening it fails with ENXIO by whatever road a
  * program came (a translated path, a link, a directory descriptor), and only then do we ask which one it is.
  */
-#include "base/trace.h"
+#include "base/why.h"
 #include "file/fdtable.h"
 #include "intercept/control.h"
 #include "intercept/intercept.h"
@@ -62,18 +62,31 @@ static int open_here(const char *name, int oflags)
 	return rc ? rc : fdtable_install(file, oflags);
 }
 
+static void trace_open(const char *name, int rc)
+{
+	char error[256];
+
+	if (rc >= 0)
+		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = %d", name, rc);
+	else
+		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = -1 %s", name,
+			   why_error(rc, error, sizeof(error)));
+}
+
 int node_open(const char *name, int oflags)
 {
 	int rc;
 
 	section_begin();
+	if (trace_on(TRACE_FILE))
+		why_clear();
 	if (!remote_open(name, oflags, &rc))
 		rc = open_here(name, oflags);
 	section_end();
 	if (rc >= 0 && (oflags & STATUS_FLAGS))
 		fcntl(rc, F_SETFL, fcntl(rc, F_GETFL) | (oflags & STATUS_FLAGS));
 	if (trace_on(TRACE_FILE))
-		trace_emit(TRACE_FILE, NULL, "open", 0, "%s = %d", name, rc);
+		trace_open(name, rc);
 	return rc;
 }
 

@@ -225,6 +225,17 @@ int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len)
 	return mm->self ? copy_mixed(local, va, len, true) : copy_other(mm, local, va, len, true);
 }
 
+int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool write)
+{
+	void *remote = (void *)(uintptr_t)va;
+
+	if (!mm->self)
+		return write ? mm_write(mm, va, local, len) : mm_read(mm, local, va, len);
+	if (va >= MM_VA_END || len > MM_VA_END - va)
+		return -EFAULT;
+	return write ? copy_nofault(remote, local, len) : copy_nofault(local, remote, len);
+}
+
 /* Pages that the process has locked by mlock(): they count against the same limit. */
 static uint64_t mlocked_pages(const struct mm *mm)
 {

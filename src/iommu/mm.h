@@ -51,6 +51,8 @@ struct mm *mm_by_index(uint16_t index); /* no reference; valid while a mapping h
 /* Copy. 0 or -EFAULT (a part may have been copied). */
 int mm_read(struct mm *mm, void *dst, uint64_t va, size_t len);
 int mm_write(struct mm *mm, uint64_t va, const void *src, size_t len);
+/* The same between va and local for who holds locks: a BAR is no memory, and its device is not called. */
+int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool write);
 
 /*
  * Is [va, va+len) mapped there with read (and write, when asked) permission, as get_user_pages would find it?

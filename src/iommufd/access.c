@@ -41,8 +41,7 @@ static int change_ioas(struct iommufd_access *access, struct iommufd_ioas *ioas)
 	if (old == ioas)
 		return 0;
 	if (ioas) {
-		rc = iopt_add_access(&ioas->iopt, access, access->iova_alignment,
-				     &access->iopt_access_list_id);
+		rc = iopt_add_access(&ioas->iopt, access, &access->iopt_access_list_id);
 		if (rc)
 			return rc;
 		iommufd_object_use(&ioas->obj);

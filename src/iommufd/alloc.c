@@ -8,7 +8,9 @@
 
 bool iommufd_should_fail(void)
 {
-	return failpoint() && WHY(true, "a failure was injected");
+	const bool fails = failpoint();
+
+	return fails ? WHY(fails, "a failure was injected") : false;
 }
 
 void *iommufd_calloc(size_t nr, size_t size)

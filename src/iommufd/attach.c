@@ -68,23 +68,23 @@ static struct iommufd_domain *domain_of(const struct iommufd_hw_pagetable *hwpt)
 	return hwpt ? hwpt->domain : NULL;
 }
 
-/* One device goes from what old has to what hwpt has; NULL: nothing. */
-static int set_device(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hw_pagetable *hwpt,
-		      struct iommufd_hw_pagetable *old)
+/* One device goes from one to the other; NULL: nothing. */
+static int set_device(struct iommufd_device *idev, uint32_t pasid, struct iommufd_hw_pagetable *to,
+		      struct iommufd_hw_pagetable *from)
 {
 	const struct iommufd_hw_dev *dev = idev->dev;
 	int rc;
 
-	if (hwpt && hwpt->domain->owner != dev->ops)
-		return WHY(-EINVAL, "HWPT %u was made for other hardware than %s", hwpt->obj.id, dev->name);
+	if (to && to->domain->owner != dev->ops)
+		return WHY(-EINVAL, "HWPT %u was made for other hardware than %s", to->obj.id, dev->name);
 	if (!concerned(idev, pasid))
 		return 0;
-	if (hwpt && pasid && pasid >> dev->max_pasid_log2)
+	if (to && pasid && pasid >> dev->max_pasid_log2)
 		return WHY(-EINVAL, "PASID %u: %s has %u bits of them", pasid, dev->name,
 			   dev->max_pasid_log2);
-	rc = dev->ops->attach(idev->dev, pasid, domain_of(hwpt), domain_of(old));
-	if (!rc && old)
-		iommufd_auto_response_faults(old, idev);
+	rc = dev->ops->attach(idev->dev, pasid, domain_of(to), domain_of(from));
+	if (!rc && from)
+		iommufd_auto_response_faults(from, idev);
 	return rc;
 }
 

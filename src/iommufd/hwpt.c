@@ -80,7 +80,9 @@ static int check_flags(const struct iommufd_hw_dev *dev, uint32_t flags)
 			       IOMMU_HWPT_FAULT_ID_VALID | IOMMU_HWPT_ALLOC_PASID;
 
 	if (flags & ~known)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", flags & ~known);
+		return WHY(-EOPNOTSUPP,
+			   "unknown flags 0x%x: known are NEST_PARENT, DIRTY_TRACKING, FAULT_ID_VALID, PASID",
+			   flags & ~known);
 	if (flags & IOMMU_HWPT_ALLOC_DIRTY_TRACKING && !dev->dirty_tracking)
 		return WHY(-EOPNOTSUPP, "%s has an IOMMU that does not track dirty pages", dev->name);
 	if (flags & IOMMU_HWPT_FAULT_ID_VALID && flags & IOMMU_HWPT_ALLOC_NEST_PARENT)
@@ -205,7 +207,7 @@ int iommufd_hwpt_alloc(struct iommufd_ucmd *ucmd)
 	struct iommufd_ioas *ioas = NULL;
 	struct iommufd_device *idev;
 	struct iommufd_object *on;
-	int rc = -EINVAL;
+	int rc;
 
 	if (cmd->__reserved)
 		return WHY(-EOPNOTSUPP, "__reserved is not 0");
@@ -215,8 +217,11 @@ int iommufd_hwpt_alloc(struct iommufd_ucmd *ucmd)
 	if (!idev)
 		return -ENOENT;
 	on = iommufd_get_object(ucmd->ctx, cmd->pt_id, IOMMUFD_OBJ_ANY);
-	if (!on)
+	if (!on) {
+		rc = WHY(-EINVAL, "no object has the id %u: it must be an IOAS, an HWPT or a vIOMMU",
+			 cmd->pt_id);
 		goto put_idev;
+	}
 	if (on->type == IOMMUFD_OBJ_IOAS)
 		ioas = container_of(on, struct iommufd_ioas, obj);
 	if (ioas)

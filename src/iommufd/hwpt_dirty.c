@@ -89,7 +89,8 @@ int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd)
 	int rc;
 
 	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_DIRTY_TRACKING_ENABLE)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+		return WHY(-EOPNOTSUPP, "unknown flags 0x%x: known is ENABLE (1)",
+			   cmd->flags & ~(uint32_t)IOMMU_HWPT_DIRTY_TRACKING_ENABLE);
 	paging = iommufd_get_object(ucmd->ctx, cmd->hwpt_id, IOMMUFD_OBJ_HWPT_PAGING);
 	if (!paging)
 		return -ENOENT;
@@ -99,16 +100,9 @@ int iommufd_hwpt_set_dirty_tracking(struct iommufd_ucmd *ucmd)
 	return rc;
 }
 
-static void ignore_range(void *arg, uint64_t start, uint64_t last)
-{
-	(void)arg;
-	(void)start;
-	(void)last;
-}
-
 static int check_range(struct io_pagetable *iopt, const struct iommu_hwpt_get_dirty_bitmap *cmd)
 {
-	uint64_t alignment = iopt_iova_ranges(iopt, ignore_range, NULL), last;
+	uint64_t alignment = iopt_iova_alignment(iopt), last;
 
 	if (add_overflows(cmd->iova, cmd->length - 1, &last))
 		return WHY(-EOVERFLOW, "the range ends behind the last address");
@@ -139,8 +133,7 @@ static int get_bitmap(struct iommufd_ucmd *ucmd, struct iommufd_hwpt_paging *pag
 
 	bitmap.last_byte = ((cmd->length - 1) >> bitmap.shift) / 8;
 	rc = iopt_read_dirty(&paging->ioas->iopt, paging->common.domain, cmd->iova, cmd->length,
-			     cmd->page_size, cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, set_dirty,
-			     &bitmap);
+			     cmd->flags & IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR, set_dirty, &bitmap);
 	write_window(&bitmap);
 	if (bitmap.error)
 		return WHY(bitmap.error, "the bitmap is no memory that can be written");
@@ -153,8 +146,11 @@ int iommufd_hwpt_get_dirty_bitmap(struct iommufd_ucmd *ucmd)
 	struct iommufd_hwpt_paging *paging;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR || cmd->__reserved)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x, or __reserved is not 0", cmd->flags);
+	if (cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR)
+		return WHY(-EOPNOTSUPP, "unknown flags 0x%x: known is NO_CLEAR (1)",
+			   cmd->flags & ~(uint32_t)IOMMU_HWPT_GET_DIRTY_BITMAP_NO_CLEAR);
+	if (cmd->__reserved)
+		return WHY(-EOPNOTSUPP, "__reserved is 0x%x", cmd->__reserved);
 	paging = iommufd_get_object(ucmd->ctx, cmd->hwpt_id, IOMMUFD_OBJ_HWPT_PAGING);
 	if (!paging)
 		return -ENOENT;

@@ -148,7 +148,9 @@ int iommufd_hwpt_invalidate(struct iommufd_ucmd *ucmd)
 	cmd->entry_num = 0;
 	if (!rc) {
 		obj = iommufd_get_object(ucmd->ctx, cmd->hwpt_id, IOMMUFD_OBJ_ANY);
-		rc = obj ? invalidate(obj, &array) : -ENOENT;
+		rc = obj ? invalidate(obj, &array)
+			 : WHY(-ENOENT, "no object has the id %u: it must be a nested HWPT or a vIOMMU",
+			       cmd->hwpt_id);
 		if (obj) {
 			cmd->entry_num = array.entry_num;
 			iommufd_put_object(ucmd->ctx, obj);

@@ -311,7 +311,7 @@ struct iopf_response {
 };
 /* A device reports a fault: it goes to the fault queue of what the device is attached to with that pasid.
  * -EINVAL: nothing is, or it has none; then the device is answered invalid at once. */
-int iommufd_report_fault(struct iommufd_device *idev, const struct iopf_fault *fault);
+int iommufd_report_fault(struct iommufd_device *idev, const struct iopf_fault *iopf);
 /* idev is detached from hwpt: its faults in the queue are answered invalid. For every device of a group. */
 void iommufd_auto_response_faults(struct iommufd_hw_pagetable *hwpt, struct iommufd_device *idev);
 

@@ -14,6 +14,7 @@ int iommufd_ioas_alloc(struct iommufd_ctx *ctx, struct iommufd_ioas **ioas)
 	if (rc)
 		return rc;
 	iopt_init(&(*ioas)->iopt);
+	(*ioas)->iopt.ioas_id = (*ioas)->obj.id;
 	CDS_INIT_LIST_HEAD(&(*ioas)->hwpt_list);
 	pthread_mutex_init(&(*ioas)->mutex, NULL);
 	return 0;
@@ -52,28 +53,34 @@ int iommufd_ioas_alloc_ioctl(struct iommufd_ucmd *ucmd)
 
 /* ---- IOVA_RANGES, ALLOW_IOVAS */
 
-struct ranges_out {
-	const struct caller *caller;
-	uint64_t uptr;
-	uint32_t nr, room;
-	int rc;
-};
-
-static void put_range(void *arg, uint64_t start, uint64_t last)
+static int put_ranges(struct iommufd_ucmd *ucmd, const struct iommu_range *ranges, uint32_t nr)
 {
-	struct iommu_iova_range range = { start, last };
-	struct ranges_out *out = arg;
+	struct iommu_ioas_iova_ranges *cmd = ucmd->arg;
+	uint32_t room = cmd->num_iovas;
+	int rc;
 
-	if (!out->rc && out->nr < out->room)
-		out->rc = copy_out(out->caller, out->uptr + out->nr * sizeof(range), &range, sizeof(range));
-	out->nr++;
+	for (uint32_t i = 0; i < MIN(nr, room); i++) {
+		struct iommu_iova_range range = { ranges[i].start, ranges[i].last };
+
+		rc = copy_out(ucmd->caller, cmd->allowed_iovas + i * sizeof(range), &range, sizeof(range));
+		if (rc)
+			return WHY(rc, "allowed_iovas 0x%llx is not writable memory",
+				   (unsigned long long)cmd->allowed_iovas);
+	}
+	cmd->num_iovas = nr;
+	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
+	if (!rc && nr > room)
+		rc = WHY(-EMSGSIZE, "there are %u ranges, and num_iovas has room for %u", nr, room);
+	return rc;
 }
 
 int iommufd_ioas_iova_ranges(struct iommufd_ucmd *ucmd)
 {
 	struct iommu_ioas_iova_ranges *cmd = ucmd->arg;
-	struct ranges_out out = { ucmd->caller, cmd->allowed_iovas, 0, cmd->num_iovas, 0 };
+	struct iommu_range *ranges;
 	struct iommufd_ioas *ioas;
+	uint64_t alignment;
+	uint32_t nr;
 	int rc;
 
 	if (cmd->__reserved)
@@ -81,15 +88,12 @@ int iommufd_ioas_iova_ranges(struct iommufd_ucmd *ucmd)
 	ioas = iommufd_get_ioas(ucmd->ctx, cmd->ioas_id);
 	if (!ioas)
 		return -ENOENT;
-	cmd->out_iova_alignment = iopt_iova_ranges(&ioas->iopt, put_range, &out);
+	rc = iopt_iova_ranges(&ioas->iopt, &ranges, &nr, &alignment);
+	cmd->out_iova_alignment = alignment;
+	if (!rc)
+		rc = put_ranges(ucmd, ranges, nr);
+	free(ranges);
 	iommufd_put_object(ucmd->ctx, &ioas->obj);
-	if (out.rc)
-		return WHY(out.rc, "allowed_iovas 0x%llx is not writable memory",
-			   (unsigned long long)cmd->allowed_iovas);
-	cmd->num_iovas = out.nr;
-	rc = iommufd_ucmd_respond(ucmd, sizeof(*cmd));
-	if (!rc && out.nr > out.room)
-		rc = WHY(-EMSGSIZE, "there are %u ranges, and num_iovas has room for %u", out.nr, out.room);
 	return rc;
 }
 
@@ -153,6 +157,15 @@ int iommufd_ioas_allow_iovas(struct iommufd_ucmd *ucmd)
 
 /* ---- MAP, MAP_FILE, COPY, UNMAP */
 
+static int check_flags(uint32_t flags)
+{
+	const uint32_t unknown = flags & ~(uint32_t)MAP_FLAGS;
+
+	return unknown ? WHY(-EOPNOTSUPP, "unknown flags 0x%x: known are FIXED_IOVA, WRITEABLE, READABLE",
+			     unknown)
+		       : 0;
+}
+
 static int check_protection(uint32_t flags)
 {
 	if (flags & (IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE))
@@ -178,8 +191,11 @@ int iommufd_ioas_map(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS || cmd->__reserved)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x, or __reserved is not 0", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
+	if (cmd->__reserved)
+		return WHY(-EOPNOTSUPP, "__reserved is 0x%x", cmd->__reserved);
 	if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX)
 		return WHY(-EOVERFLOW, "iova or length is 2^64 - 1");
 	rc = check_protection(cmd->flags);
@@ -205,8 +221,9 @@ int iommufd_ioas_map_file(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
 	if (cmd->iova == UINT64_MAX || cmd->length == UINT64_MAX)
 		return WHY(-EOVERFLOW, "iova or length is 2^64 - 1");
 	rc = check_protection(cmd->flags);
@@ -232,8 +249,9 @@ int iommufd_ioas_copy(struct iommufd_ucmd *ucmd)
 	uint64_t iova = cmd->dst_iova;
 	int rc;
 
-	if (cmd->flags & ~(uint32_t)MAP_FLAGS)
-		return WHY(-EOPNOTSUPP, "unknown flags 0x%x", cmd->flags);
+	rc = check_flags(cmd->flags);
+	if (rc)
+		return rc;
 	if (cmd->length == UINT64_MAX || cmd->src_iova == UINT64_MAX || cmd->dst_iova == UINT64_MAX)
 		return WHY(-EOVERFLOW, "length, src_iova or dst_iova is 2^64 - 1");
 	rc = check_protection(cmd->flags);

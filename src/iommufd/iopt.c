@@ -11,10 +11,24 @@
 
 #include <stdlib.h>
 
+const struct iopt_words iopt_iommufd_words = { "user_va", "length", "IOMMU_IOAS_IOVA_RANGES" };
+__thread const struct iopt_words *iopt_words = &iopt_iommufd_words;
+
+/* Devices that copy all the time must not keep a map out for ever. Nobody takes it twice for reading. */
+static void init_lock(struct io_pagetable *iopt)
+{
+	pthread_rwlockattr_t attr;
+
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&iopt->lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
 void iopt_init(struct io_pagetable *iopt)
 {
 	*iopt = (struct io_pagetable){ .iova_alignment = 1, .clear = { 1, 0 } };
-	pthread_rwlock_init(&iopt->lock, NULL);
+	init_lock(iopt);
 	pthread_mutex_init(&iopt->accesses_lock, NULL);
 	range_map_init_gaps(&iopt->areas);
 	iopt_test_register(iopt);
@@ -37,7 +51,7 @@ void iopt_destroy(struct io_pagetable *iopt)
 
 void iopt_forked(struct io_pagetable *iopt)
 {
-	pthread_rwlock_init(&iopt->lock, NULL);
+	init_lock(iopt);
 	pthread_mutex_init(&iopt->accesses_lock, NULL);
 	iopt_pages_forked();
 	iopt_file_forked();
@@ -103,14 +117,24 @@ static int no_place(struct io_pagetable *iopt, uint64_t iova, uint64_t last)
 		   (unsigned long long)range.start, (unsigned long long)range.last);
 }
 
+/* Of the memory's address only what is within a page counts. */
+static int misaligned(const struct io_pagetable *iopt, const struct iopt_area *area)
+{
+	unsigned long long alignment = MIN(iopt->iova_alignment, (uint64_t)UVFIO_PAGE_SIZE);
+
+	if (area->pages->type == IOPT_PAGES_USER)
+		return WHY(-EINVAL, "%s 0x%llx is not aligned to 0x%llx", iopt_words->va,
+			   (unsigned long long)area_va(area), alignment);
+	return WHY(-EINVAL, "0x%llx in the file is not aligned to 0x%llx",
+		   (unsigned long long)(iopt_pages_origin(area->pages) + area->start_byte), alignment);
+}
+
 static int check_area(const struct io_pagetable *iopt, const struct iopt_area *area)
 {
 	if (area->prot & IOMMU_WRITE && !area->pages->writable)
 		return WHY(-EPERM, "the memory was mapped without WRITEABLE");
 	if (area->start_byte % UVFIO_PAGE_SIZE & (iopt->iova_alignment - 1))
-		return WHY(-EINVAL, "offset 0x%llx in the page is not aligned to 0x%llx",
-			   (unsigned long long)(area->start_byte % UVFIO_PAGE_SIZE),
-			   (unsigned long long)iopt->iova_alignment);
+		return misaligned(iopt, area);
 	return 0;
 }
 
@@ -145,8 +169,8 @@ static int find_place(struct io_pagetable *iopt, const struct iopt_area *area, u
 		      unsigned int flags)
 {
 	if (len & (iopt->iova_alignment - 1) || !len)
-		return WHY(-EINVAL, "length 0x%llx is not aligned to 0x%llx", (unsigned long long)len,
-			   (unsigned long long)iopt->iova_alignment);
+		return WHY(-EINVAL, "%s 0x%llx is not aligned to 0x%llx", iopt_words->len,
+			   (unsigned long long)len, (unsigned long long)iopt->iova_alignment);
 	if (flags & IOPT_ALLOC_IOVA)
 		return iopt_alloc_iova(iopt, iova, iopt_pages_origin(area->pages) + area->start_byte, len);
 	return iopt_check_iova(iopt, *iova, len);
@@ -201,10 +225,10 @@ static int map_pages(struct io_pagetable *iopt, struct iopt_pages *pages, uint64
 	pages->first = (struct iopt_area){ .pages = pages, .start_byte = start_byte, .prot = prot };
 	ret = add_areas(iopt, &add, 1, len, iova, flags);
 	if (!ret && trace_on(TRACE_DMA))
-		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx %c%c",
-			   (unsigned long long)*iova, (unsigned long long)(*iova + (len - 1)),
-			   (unsigned long long)va, prot & IOMMU_READ ? 'r' : '-',
-			   prot & IOMMU_WRITE ? 'w' : '-');
+		trace_emit(TRACE_DMA, NULL, "map", 0, "ioas=%u iova=0x%llx-0x%llx vaddr=0x%llx%s%s",
+			   iopt->ioas_id, (unsigned long long)*iova, (unsigned long long)(*iova + (len - 1)),
+			   (unsigned long long)va, prot & IOMMU_READ ? " READ" : "",
+			   prot & IOMMU_WRITE ? " WRITE" : "");
 	return ret;
 }
 
@@ -231,8 +255,6 @@ int iopt_map_file_pages(struct iommufd_ctx *ctx, struct io_pagetable *iopt, cons
 		return WHY(-EINVAL, "length is 0");
 	if (add_overflows(start, len - 1, &last))
 		return WHY(-EOVERFLOW, "start + length goes beyond 64 bits");
-	if (len > UINT64_MAX - UVFIO_PAGE_SIZE)
-		return WHY(-EINVAL, "length is too large");
 	ret = iopt_pages_file(ctx, caller, fd, start, len, prot & IOMMU_WRITE, &pages);
 	if (ret)
 		return ret;
@@ -318,8 +340,10 @@ int iopt_copy(struct io_pagetable *dst, uint64_t *dst_iova, struct io_pagetable 
 		ret = add_areas(dst, copy.adds, copy.nr, len, dst_iova, flags);
 	free(copy.adds);
 	if (!ret && trace_on(TRACE_DMA))
-		trace_emit(TRACE_DMA, NULL, "copy", 0, "iova=0x%llx-0x%llx from iova=0x%llx",
+		trace_emit(TRACE_DMA, NULL, "copy", 0,
+			   "ioas=%u iova=0x%llx-0x%llx from ioas=%u iova=0x%llx%s%s", dst->ioas_id,
 			   (unsigned long long)*dst_iova, (unsigned long long)(*dst_iova + (len - 1)),
-			   (unsigned long long)src_iova);
+			   src->ioas_id, (unsigned long long)src_iova, prot & IOMMU_READ ? " READ" : "",
+			   prot & IOMMU_WRITE ? " WRITE" : "");
 	return ret;
 }

@@ -62,11 +62,13 @@ void iopt_table_remove_domain(struct io_pagetable *iopt, struct iommufd_domain *
 int iopt_table_enforce_dev_resv_regions(struct io_pagetable *iopt, struct iommufd_hw_dev *dev);
 int iopt_reserve_iova(struct io_pagetable *iopt, uint64_t start, uint64_t last, void *owner);
 void iopt_remove_reserved_iova(struct io_pagetable *iopt, void *owner);
-/* IOMMU_IOAS_ALLOW_IOVAS: replace the allowed ranges; -EADDRINUSE, -EINVAL (overlap). */
+/* IOMMU_IOAS_ALLOW_IOVAS: replace the allowed ranges by these, ascending and disjoint; -EADDRINUSE, -ENOMEM.
+ */
 int iopt_set_allow_iova(struct io_pagetable *iopt, const struct iommu_range *ranges, unsigned int nr);
-/* IOMMU_IOAS_IOVA_RANGES: call fn for each usable range, ascending; the alignment. */
-uint64_t iopt_iova_ranges(struct io_pagetable *iopt, void (*fn)(void *arg, uint64_t start, uint64_t last),
-			  void *arg);
+/* IOMMU_IOAS_IOVA_RANGES: the usable ranges, ascending, to be freed, and the alignment. 0 or -ENOMEM. */
+int iopt_iova_ranges(struct io_pagetable *iopt, struct iommu_range **ranges, uint32_t *nr,
+		     uint64_t *alignment);
+uint64_t iopt_iova_alignment(struct io_pagetable *iopt);
 
 /* VFIO compat: areas are cut at these IOVAs; and the v1 type's whole-page domains. */
 int iopt_cut_iova(struct io_pagetable *iopt, const uint64_t *iovas, unsigned int nr);
@@ -76,16 +78,14 @@ bool iopt_large_pages_disabled(struct io_pagetable *iopt);
 
 /* Dirty tracking of one of its domains. */
 int iopt_set_dirty_tracking(struct io_pagetable *iopt, struct iommufd_domain *domain, bool on);
-/* bits: one per pgsize from iova on; set, never cleared. keep: the domain forgets nothing. */
+/* Call fn for each stretch that was written to, up to a hole: -EINVAL. keep: the domain forgets nothing. */
 int iopt_read_dirty(struct io_pagetable *iopt, struct iommufd_domain *domain, uint64_t iova, uint64_t len,
-		    uint64_t pgsize, bool keep, void (*fn)(void *arg, uint64_t iova, uint64_t size),
-		    void *arg);
+		    bool keep, void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg);
 
 /* ---- accesses. The access's own lock orders them with attach and detach. */
 
-/* *list_id: to remove it by. alignment: of IOVAs it needs (a page, or 1). -EADDRINUSE: areas are not so. */
-int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint64_t alignment,
-		    uint32_t *list_id);
+/* *list_id: to remove it by. -EADDRINUSE: areas are not aligned as it needs. */
+int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint32_t *list_id);
 void iopt_remove_access(struct io_pagetable *iopt, uint32_t list_id);
 /* lock_area: the area cannot be unmapped by notification alone until unpinned (internal accesses). */
 int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct mm_page *pages,

@@ -34,12 +34,10 @@ static int free_list_id(struct io_pagetable *iopt, uint32_t *id)
 	return 0;
 }
 
-int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint64_t alignment,
-		    uint32_t *list_id)
+int iopt_add_access(struct io_pagetable *iopt, struct iommufd_access *access, uint32_t *list_id)
 {
 	int ret;
 
-	(void)alignment; /* access->iova_alignment */
 	pthread_rwlock_wrlock(&iopt->lock);
 	pthread_mutex_lock(&iopt->accesses_lock);
 	ret = free_list_id(iopt, list_id);
@@ -74,12 +72,13 @@ static int check_use(const struct iopt_walk *walk, unsigned int flags)
 	const struct iopt_area *area = walk->area;
 	bool write = flags & IOMMUFD_ACCESS_RW_WRITE;
 
-	if (area->prevent_access || area->pages->type == IOPT_PAGES_DMABUF)
-		return WHY(-EINVAL, "0x%llx %s", (unsigned long long)walk->at,
-			   area->prevent_access ? "is being unmapped" : "is memory of a device");
+	if (area->prevent_access)
+		return WHY(-EINVAL, "0x%llx is being unmapped", (unsigned long long)walk->at);
 	if (!(area->prot & (write ? IOMMU_WRITE : IOMMU_READ)) || (write && !area->pages->writable))
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)walk->at,
 			   write ? "writable" : "readable");
+	if (area->pages->type == IOPT_PAGES_DMABUF)
+		return WHY(-EINVAL, "0x%llx is memory of a device", (unsigned long long)walk->at);
 	return 0;
 }
 
@@ -203,8 +202,7 @@ static int copy_part(const struct iopt_walk *walk, void *data, size_t len, unsig
 
 	if (ret)
 		return ret;
-	ret = flags & IOMMUFD_ACCESS_RW_WRITE ? mm_write(pages->mm, pages->va + byte, data, len)
-					      : mm_read(pages->mm, data, pages->va + byte, len);
+	ret = mm_copy_memory(pages->mm, pages->va + byte, data, len, flags & IOMMUFD_ACCESS_RW_WRITE);
 	return ret ? WHY(ret, "the memory at 0x%llx is not there", (unsigned long long)(pages->va + byte))
 		   : 0;
 }

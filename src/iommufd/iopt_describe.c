@@ -48,7 +48,7 @@ static bool add_recent(const struct io_pagetable *iopt, uint64_t iova, char *buf
 
 		if (iova < range->start || iova > range->last)
 			continue;
-		snprintf(buf, len, "; [%#llx-%#llx] was unmapped a while ago",
+		snprintf(buf, len, "; it was mapped until [%#llx-%#llx] was unmapped",
 			 (unsigned long long)range->start, (unsigned long long)range->last);
 		return true;
 	}

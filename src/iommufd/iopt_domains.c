@@ -266,15 +266,13 @@ int iopt_set_dirty_tracking(struct io_pagetable *iopt, struct iommufd_domain *do
 }
 
 int iopt_read_dirty(struct io_pagetable *iopt, struct iommufd_domain *domain, uint64_t iova, uint64_t len,
-		    uint64_t pgsize, bool keep, void (*fn)(void *arg, uint64_t iova, uint64_t size),
-		    void *arg)
+		    bool keep, void (*fn)(void *arg, uint64_t iova, uint64_t size), void *arg)
 {
 	uint64_t last = iova + (len - 1);
 	struct iopt_walk walk;
 	int ret = 0;
 	bool more;
 
-	(void)pgsize;
 	if (!domain->ops->read_dirty)
 		return WHY(-EOPNOTSUPP, "the domain was made without DIRTY_TRACKING");
 	pthread_rwlock_wrlock(&iopt->lock);

@@ -4,11 +4,6 @@
 
 #include "base/why.h"
 
-static unsigned int domain_prot(const struct iopt_area *area)
-{
-	return area->prot | (area->pages->io ? IOMMU_MMIO : 0);
-}
-
 /* What is copied in several parts is aligned as a whole only. */
 int iopt_area_map(struct iommufd_domain *domain, const struct iopt_area *area)
 {
@@ -16,7 +11,7 @@ int iopt_area_map(struct iommufd_domain *domain, const struct iopt_area *area)
 		return WHY(-EINVAL, "the part 0x%llx-0x%llx is not aligned for the IOMMU",
 			   (unsigned long long)area->iova, (unsigned long long)area->last);
 	return domain->ops->map(domain, area->iova, area_size(area), area->pages->mm, area_va(area),
-				domain_prot(area));
+				area->prot);
 }
 
 int iopt_area_cover(struct iopt_area *area)

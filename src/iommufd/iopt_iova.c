@@ -62,10 +62,10 @@ int iopt_check_iova(struct io_pagetable *iopt, uint64_t iova, uint64_t len)
 		return WHY(-EINVAL, "iova 0x%llx is not aligned to 0x%llx", (unsigned long long)iova,
 			   (unsigned long long)iopt->iova_alignment);
 	if (add_overflows(iova, len - 1, &last))
-		return WHY(-EOVERFLOW, "iova + length goes beyond 64 bits");
+		return WHY(-EOVERFLOW, "iova + %s goes beyond 64 bits", iopt_words->len);
 	if (is_reserved(iopt, iova, last))
-		return WHY(-EINVAL, "0x%llx-0x%llx is not usable: IOMMU_IOAS_IOVA_RANGES tells what is",
-			   (unsigned long long)iova, (unsigned long long)last);
+		return WHY(-EINVAL, "0x%llx-0x%llx is not usable: %s tells what is", (unsigned long long)iova,
+			   (unsigned long long)last, iopt_words->ranges);
 	return 0;
 }
 
@@ -243,39 +243,15 @@ int iopt_table_enforce_dev_resv_regions(struct io_pagetable *iopt, struct iommuf
 	return ret;
 }
 
-static int by_start(const void *a, const void *b)
-{
-	const struct iommu_range *x = a, *y = b;
-
-	return (x->start > y->start) - (x->start < y->start);
-}
-
-/* A sorted copy of disjoint ranges. */
-static int copy_ranges(const struct iommu_range *ranges, unsigned int nr, struct iommu_range **out)
-{
-	*out = NULL;
-	if (!nr)
-		return 0;
-	*out = iommufd_calloc(nr, sizeof(**out));
-	if (!*out)
-		return -ENOMEM;
-	memcpy(*out, ranges, nr * sizeof(**out));
-	qsort(*out, nr, sizeof(**out), by_start);
-	for (unsigned int i = 1; i < nr; i++)
-		if ((*out)[i].start <= (*out)[i - 1].last) {
-			free(*out);
-			return WHY(-EINVAL, "the ranges overlap");
-		}
-	return 0;
-}
-
 int iopt_set_allow_iova(struct io_pagetable *iopt, const struct iommu_range *ranges, unsigned int nr)
 {
-	struct iommu_range *allowed, *old;
-	int ret = copy_ranges(ranges, nr, &allowed);
+	struct iommu_range *allowed = nr ? iommufd_calloc(nr, sizeof(*allowed)) : NULL, *old;
+	int ret = 0;
 
-	if (ret)
-		return ret;
+	if (nr && !allowed)
+		return -ENOMEM;
+	if (nr)
+		memcpy(allowed, ranges, nr * sizeof(*allowed));
 	pthread_rwlock_wrlock(&iopt->lock);
 	for (unsigned int i = 0; i < nr && !ret; i++)
 		if (is_reserved(iopt, allowed[i].start, allowed[i].last))
@@ -291,17 +267,29 @@ int iopt_set_allow_iova(struct io_pagetable *iopt, const struct iommu_range *ran
 	return ret;
 }
 
-uint64_t iopt_iova_ranges(struct io_pagetable *iopt, void (*fn)(void *arg, uint64_t start, uint64_t last),
-			  void *arg)
+int iopt_iova_ranges(struct io_pagetable *iopt, struct iommu_range **ranges, uint32_t *nr,
+		     uint64_t *alignment)
 {
-	struct iommu_range usable = { 0, 0 };
+	struct iommu_range usable = { 0, 0 }, *out;
+
+	pthread_rwlock_rdlock(&iopt->lock);
+	*alignment = iopt->iova_alignment;
+	out = calloc(iopt->nr_reserved + 1, sizeof(*out)); /* there cannot be more */
+	*ranges = out;
+	for (bool more = out && next_usable(iopt, 0, UINT64_MAX, &usable); more;
+	     more = usable.last != UINT64_MAX && next_usable(iopt, usable.last + 1, UINT64_MAX, &usable))
+		*out++ = usable;
+	pthread_rwlock_unlock(&iopt->lock);
+	*nr = (uint32_t)(out - *ranges);
+	return out ? 0 : -ENOMEM;
+}
+
+uint64_t iopt_iova_alignment(struct io_pagetable *iopt)
+{
 	uint64_t alignment;
 
 	pthread_rwlock_rdlock(&iopt->lock);
 	alignment = iopt->iova_alignment;
-	for (bool more = next_usable(iopt, 0, UINT64_MAX, &usable); more;
-	     more = usable.last != UINT64_MAX && next_usable(iopt, usable.last + 1, UINT64_MAX, &usable))
-		fn(arg, usable.start, usable.last);
 	pthread_rwlock_unlock(&iopt->lock);
 	return alignment;
 }

@@ -32,6 +32,16 @@ struct iopt_area {
 	bool revoked; /* is in no domain, though there are: its device has taken the memory back */
 };
 
+/* What the structure that the program gave calls these: for the reasons why a call fails. */
+struct iopt_words {
+	const char *va, *len;
+	const char *ranges; /* what tells which IOVAs are usable */
+};
+
+/* Of the thread's call: IOMMUFD's own words, but while a call of VFIO's is carried out and traced. */
+extern __thread const struct iopt_words *iopt_words;
+extern const struct iopt_words iopt_iommufd_words;
+
 enum iopt_pages_type { IOPT_PAGES_USER, IOPT_PAGES_FILE, IOPT_PAGES_DMABUF };
 
 /* What pages of the program's own memory do without. */
@@ -51,7 +61,6 @@ struct iopt_pages {
 	uint8_t account_mode;
 	bool writable;
 	bool moving;          /* iopt_change.c */
-	bool io;              /* some is a BAR; known once it is covered */
 	_Atomic bool revoked; /* DMABUF: the device has taken it back */
 	struct mm *mm;
 	uint64_t va;                       /* of page 0 in mm */

@@ -19,12 +19,14 @@ struct iopt_reserved {
 };
 
 struct io_pagetable {
-	/* Protects everything here but accesses. Held for reading by who pins, reads or copies areas. */
+	/* Protects everything here but accesses. Held for reading by who pins, reads or copies areas: never
+	 * twice, because who wants to change something goes first. */
 	pthread_rwlock_t lock;
 	struct range_map areas;        /* of struct iopt_area, by IOVA */
 	_Atomic uint64_t num_accesses; /* the sum of the areas'; changed under lock held for reading */
 	uint64_t iova_alignment;       /* of IOVAs, lengths, and the page offsets of memory */
 	bool disable_large_pages;
+	uint32_t ioas_id; /* for traces */
 
 	struct iommufd_domain **domains; /* each has every area */
 	unsigned int nr_domains, max_domains;

@@ -214,8 +214,8 @@ static int unmap_range(struct io_pagetable *iopt, uint64_t start, uint64_t last,
 	pthread_rwlock_unlock(&iopt->lock);
 	*unmapped = unmap.bytes;
 	if (unmap.bytes && trace_on(TRACE_DMA))
-		trace_emit(TRACE_DMA, NULL, "unmap", 0, "iova=0x%llx-0x%llx unmapped=0x%llx",
-			   (unsigned long long)start, (unsigned long long)last,
+		trace_emit(TRACE_DMA, NULL, "unmap", 0, "ioas=%u iova=0x%llx-0x%llx unmapped=0x%llx",
+			   iopt->ioas_id, (unsigned long long)start, (unsigned long long)last,
 			   (unsigned long long)unmap.bytes);
 	return ret;
 }
@@ -226,9 +226,9 @@ int iopt_unmap_iova(struct io_pagetable *iopt, uint64_t iova, uint64_t len, uint
 
 	*unmapped = 0;
 	if (!len)
-		return WHY(-EINVAL, "length is 0");
+		return WHY(-EINVAL, "%s is 0", iopt_words->len);
 	if (add_overflows(iova, len - 1, &last))
-		return WHY(-EOVERFLOW, "iova + length goes beyond 64 bits");
+		return WHY(-EOVERFLOW, "iova + %s goes beyond 64 bits", iopt_words->len);
 	return unmap_range(iopt, iova, last, unmapped);
 }
 

@@ -255,6 +255,8 @@ void *iommufd_get_object(struct iommufd_ctx *ctx, uint32_t id, enum iommufd_obje
 			obj = NULL;
 	}
 	pthread_mutex_unlock(&ctx->ids->lock);
+	if (type == IOMMUFD_OBJ_ANY) /* what it must be only the caller knows */
+		return obj;
 	if (!obj && is != IOMMUFD_OBJ_ANY && is != type)
 		(void)WHY(-ENOENT, "id %u is %s, not %s", id, type_names[is], type_names[type]);
 	else if (!obj)

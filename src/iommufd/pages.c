@@ -67,9 +67,9 @@ int iopt_pages_user(struct iommufd_ctx *ctx, struct mm *mm, uint64_t uptr, uint6
 	uint64_t end, start_byte = uptr % UVFIO_PAGE_SIZE;
 
 	if (add_overflows(uptr, len, &end))
-		return WHY(-EOVERFLOW, "user_va + length goes beyond 64 bits");
+		return WHY(-EOVERFLOW, "%s + %s goes beyond 64 bits", iopt_words->va, iopt_words->len);
 	if (!len || len > UINT64_MAX - UVFIO_PAGE_SIZE)
-		return WHY(-EINVAL, "length is %s", len ? "too large" : "0");
+		return WHY(-EINVAL, "%s is %s", iopt_words->len, len ? "too large" : "0");
 	*pages = iopt_pages_alloc(ctx, IOPT_PAGES_USER, mm, mm, start_byte, len, writable);
 	if (!*pages)
 		return -ENOMEM;
@@ -119,6 +119,15 @@ void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t acc
 		atomic_fetch_sub_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
 }
 
+static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, int rc)
+{
+	return WHY(rc, "the memory at 0x%llx-0x%llx is %s", (unsigned long long)va,
+		   (unsigned long long)(va + len - 1),
+		   pages->writable && !mm_check(pages->mm, va, len, false)
+			   ? "there, but not all of it is writable"
+			   : "not all there, or not readable");
+}
+
 /* What pinning would find out. */
 static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
@@ -134,8 +143,7 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	if (ret && !pages->writable) /* what may be written only can be read all the same */
 		ret = mm_check_bar(pages->mm, va, len, true, &bar);
 	if (ret)
-		return WHY(ret, "the memory at 0x%llx-0x%llx is not there, or not %s", (unsigned long long)va,
-			   (unsigned long long)(va + len - 1), pages->writable ? "writable" : "readable");
+		return say_fault(pages, va, len, ret);
 	if (bar)
 		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
 			   (unsigned long long)va, (unsigned long long)(va + len - 1));

@@ -36,6 +36,9 @@ struct iopt_file {
 	uint64_t va;
 };
 
+/* So much more of a file than it has may be mapped. */
+#define ROOM_MAX ((uint64_t)64 << 30)
+
 static pthread_mutex_t files_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct iopt_file *files;
 
@@ -77,50 +80,75 @@ static struct iopt_file *find_file(const struct stat *st, uint64_t start, uint64
 	return NULL;
 }
 
-/* A descriptor may be for reading only, where the pages of the file are not. */
-static void *map_fd(int fd, uint64_t start, uint64_t size, bool *writable)
+/* For reading first: a file of hugetlbfs that is mapped writable grows to the end of the mapping. */
+static bool map_part(struct iopt_file *file, int fd)
 {
-	long va = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, start);
+	long va = syscall(SYS_mmap, NULL, file->size, PROT_READ, MAP_SHARED | MAP_NORESERVE, fd, file->start);
+
+	if (va == -1)
+		return false;
+	file->va = (uint64_t)va;
+	file->writable = !syscall(SYS_mprotect, va, file->size, PROT_READ | PROT_WRITE);
+	return true;
+}
+
+/* A descriptor may be for reading only, where the pages of the file are not. */
+static bool map_fd(struct iopt_file *file, int fd)
+{
+	bool done = map_part(file, fd);
 	char path[32];
 	long again;
 
-	*writable = true;
-	if (va != -1 || (errno != EACCES && errno != EPERM))
-		return (void *)va;
+	if (done && file->writable)
+		return true;
+	if (!done && errno != EACCES)
+		return false;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
 	again = syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC);
-	if (again >= 0) {
-		va = syscall(SYS_mmap, NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, again, start);
-		syscall(SYS_close, again);
-	}
-	if (va != -1)
-		return (void *)va;
-	*writable = false;
-	return (void *)syscall(SYS_mmap, NULL, size, PROT_READ, MAP_SHARED, fd, start);
+	if (again < 0)
+		return done;
+	if (done)
+		syscall(SYS_munmap, file->va, file->size);
+	done = map_part(file, (int)again);
+	syscall(SYS_close, again);
+	return done;
 }
 
-/* The whole file when it has [start, end), else these pages. Under files_lock. */
-static int map_new(int fd, const struct stat *st, uint64_t start, uint64_t end, struct iopt_file **out)
+/*
+ * The part of the file to map for [start, end). A program may append to a file, or map what lies beyond its
+ * end, page by page, and has no more than some ten thousand mappings: so there is room for what comes next.
+ */
+static void choose_part(struct iopt_file *file, const struct stat *st, uint64_t start, uint64_t end)
 {
-	struct iopt_file *file = iommufd_zalloc(sizeof(*file));
 	uint64_t unit = MAX((uint64_t)st->st_blksize, UVFIO_PAGE_SIZE); /* a huge page of hugetlbfs */
-	void *va;
+	uint64_t whole = align_up((uint64_t)st->st_size, unit), all = MAX(whole, align_up(end, unit));
 
-	if (!file)
-		return -ENOMEM;
-	if (end <= align_up((uint64_t)st->st_size, unit)) {
-		file->size = align_up((uint64_t)st->st_size, unit);
+	if (all <= ROOM_MAX) {
+		file->size = BIT64(64 - __builtin_clzll(all - 1));
+	} else if (end <= whole) {
+		file->size = align_up(whole, ROOM_MAX);
 	} else {
 		file->start = align_down(start, unit);
 		file->size = align_up(end, unit) - file->start;
 	}
-	va = map_fd(fd, file->start, file->size, &file->writable);
-	if (va == MAP_FAILED) {
+}
+
+/* Under files_lock. */
+static int map_new(int fd, const struct stat *st, uint64_t start, uint64_t end, struct iopt_file **out)
+{
+	struct iopt_file *file;
+
+	if (end > INT64_MAX)
+		return -EINVAL;
+	file = iommufd_zalloc(sizeof(*file));
+	if (!file)
+		return -ENOMEM;
+	choose_part(file, st, start, end);
+	if (!map_fd(file, fd)) {
 		free(file);
 		return errno == ENOMEM ? -ENOMEM : -EINVAL;
 	}
-	mm_note_change((uint64_t)(uintptr_t)va, file->size);
-	file->va = (uint64_t)(uintptr_t)va;
+	mm_note_change(file->va, file->size);
 	file->dev = st->st_dev;
 	file->ino = st->st_ino;
 	file->next = files;
@@ -129,23 +157,27 @@ static int map_new(int fd, const struct stat *st, uint64_t start, uint64_t end, 
 	return 0;
 }
 
+/* *out stays as it is when there cannot be such pages of the file. */
 static int get_file(int fd, uint64_t start, uint64_t end, struct iopt_file **out)
 {
+	struct iopt_file *file;
 	struct stat st;
 	int ret = 0;
 
 	if (syscall(SYS_fstat, fd, &st))
 		return -errno;
 	pthread_mutex_lock(&files_lock);
-	*out = find_file(&st, start, end, true);
-	if (!*out)
-		*out = find_file(&st, start, end, false);
-	if (!*out)
-		ret = map_new(fd, &st, start, end, out);
-	if (!ret)
-		(*out)->refs++;
+	file = find_file(&st, start, end, true);
+	if (!file)
+		file = find_file(&st, start, end, false);
+	if (!file)
+		ret = map_new(fd, &st, start, end, &file);
+	if (!ret) {
+		file->refs++;
+		*out = file;
+	}
 	pthread_mutex_unlock(&files_lock);
-	return ret;
+	return ret == -EINVAL ? 0 : ret;
 }
 
 static bool is_memory_file(int fd)
@@ -167,10 +199,10 @@ static int pages_of_fd(struct iommufd_ctx *ctx, const struct caller *caller, int
 
 	if (syscall(SYS_fcntl, fd, F_GETFL) & O_PATH)
 		ret = -EBADF;
+	else if (len > UINT64_MAX - UVFIO_PAGE_SIZE)
+		ret = WHY(-EINVAL, "length is too large");
 	else if (!ours && is_memory_file(fd) && end > first)
 		ret = get_file(fd, first, end, &file);
-	if (ret == -EINVAL) /* there cannot be such pages of it */
-		ret = 0;
 	pages = ret ? NULL
 		    : iopt_pages_alloc(ctx, IOPT_PAGES_FILE, self, caller->mm, start - first, len, writable);
 	mm_put(self);

@@ -2,6 +2,8 @@
 /* The fake IOMMU, and short names for what the tests do. */
 #include "iommufd/test_bench.h"
 
+#include <unistd.h>
+
 _Atomic int fake_domains, fake_fail_map;
 
 static struct fake_domain *to_fake(struct iommufd_domain *domain)
@@ -457,3 +459,36 @@ void sweep(struct bench *b, long (*fn)(struct bench *b))
 	assert_true(n > 1);
 }
 #endif
+
+/* ---- files */
+
+long map_file(struct bench *b, uint32_t ioas, int fd, uint64_t start, uint64_t len, uint64_t *iova)
+{
+	struct iommu_ioas_map_file cmd = {
+		sizeof(cmd), IOMMU_IOAS_MAP_WRITEABLE | IOMMU_IOAS_MAP_READABLE, ioas, fd, start, len, 0
+	};
+	long rc = call(b, IOMMU_IOAS_MAP_FILE, &cmd);
+
+	*iova = cmd.iova;
+	return rc;
+}
+
+int memory_file(uint64_t size)
+{
+	int fd = memfd_create("test", MFD_CLOEXEC);
+
+	assert_true(fd >= 0);
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	return fd;
+}
+
+struct iommufd_access *access_new(struct bench *b, uint32_t ioas)
+{
+	static const struct iommufd_access_ops ops = { 0 };
+	struct iommufd_access *access;
+	uint32_t id;
+
+	assert_int_equal(iommufd_access_create(b->ctx, &ops, b, &access, &id), 0);
+	assert_int_equal(iommufd_access_attach(access, ioas), 0);
+	return access;
+}

@@ -78,6 +78,11 @@ long nested_new(struct bench *b, int dev, uint32_t on, struct fake_data *data, u
 long map_va(struct bench *b, uint32_t ioas, uint64_t iova, uint64_t va, uint64_t len);
 long map(struct bench *b, uint32_t ioas, uint64_t iova, uint64_t pages);
 long unmap(struct bench *b, uint32_t ioas, uint64_t iova, uint64_t len);
+/* At an IOVA that is chosen. */
+long map_file(struct bench *b, uint32_t ioas, int fd, uint64_t start, uint64_t len, uint64_t *iova);
+int memory_file(uint64_t size);
+/* An access that reads and writes. */
+struct iommufd_access *access_new(struct bench *b, uint32_t ioas);
 /* May iova be mapped in ioas? */
 bool usable(struct bench *b, uint32_t ioas, uint64_t iova);
 

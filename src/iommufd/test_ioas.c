@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The ioctls of an IOAS: their flags, their errors in the kernel's order, ranges, files, another process. */
+/* The ioctls of an IOAS: their flags, their errors in the kernel's order, ranges, another process. */
 #include "iommufd/test_bench.h"
 
 #include <signal.h>
@@ -174,6 +174,32 @@ static void test_ranges(void **state)
 	iommufd_put_object(b->ctx, &obj->obj);
 }
 
+static struct io_pagetable *asked;
+
+static int out_unlocked(const struct caller *caller, uint64_t dst, const void *src, size_t len)
+{
+	assert_int_equal(pthread_rwlock_trywrlock(&asked->lock), 0);
+	pthread_rwlock_unlock(&asked->lock);
+	return self_caller.ops->copy_out(caller, dst, src, len);
+}
+
+/* The memory may be another process's, which is slow, or stopped. */
+static void test_ranges_slowly(void **state)
+{
+	struct bench *b = *state;
+	struct caller_ops ops = *self_caller.ops;
+	struct caller slow = { .ops = &ops, .mm = self_caller.mm };
+	struct iommu_iova_range out = { 1, 1 };
+	struct iommu_ioas_iova_ranges cmd = { sizeof(cmd), ioas_new(b), 1, 0, (uintptr_t)&out, 0 };
+	struct iommufd_ioas *ioas = iommufd_get_ioas(b->ctx, cmd.ioas_id);
+
+	ops.copy_out = out_unlocked;
+	asked = &ioas->iopt;
+	assert_int_equal(file_ioctl(b->file, &slow, IOMMU_IOAS_IOVA_RANGES, (uintptr_t)&cmd), 0);
+	assert_true(!out.start && out.last == UINT64_MAX);
+	iommufd_put_object(b->ctx, &ioas->obj);
+}
+
 static void test_allow(void **state)
 {
 	const struct iommu_iova_range apart[] = { { 9 * PG, 10 * PG - 1 }, { 3 * PG, 4 * PG - 1 } };
@@ -197,114 +223,6 @@ static void test_allow(void **state)
 	assert_int_equal(allow(b, ioas, NULL, 0), 0);
 	assert_int_equal(map_flags(b, ioas, RWF, &iova, b->va, PG), 0);
 	assert_int_equal(iova, PG);
-}
-
-/* ---- files */
-
-static long map_file(struct bench *b, uint32_t ioas, int fd, uint64_t start, uint64_t len, uint64_t *iova)
-{
-	struct iommu_ioas_map_file cmd = { sizeof(cmd), RWF, ioas, fd, start, len, 0 };
-	long rc = call(b, IOMMU_IOAS_MAP_FILE, &cmd);
-
-	*iova = cmd.iova;
-	return rc;
-}
-
-static int memory_file(uint64_t size)
-{
-	int fd = memfd_create("test", MFD_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(ftruncate(fd, (off_t)size), 0);
-	return fd;
-}
-
-static struct iommufd_access *reader(struct bench *b, uint32_t ioas)
-{
-	static const struct iommufd_access_ops ops = { 0 };
-	struct iommufd_access *access;
-	uint32_t id;
-
-	assert_int_equal(iommufd_access_create(b->ctx, &ops, b, &access, &id), 0);
-	assert_int_equal(iommufd_access_attach(access, ioas), 0);
-	return access;
-}
-
-static void test_file(void **state)
-{
-	struct bench *b = *state;
-	uint32_t ioas = ioas_new(b);
-	int fd = memory_file(8 * PG), socks[2];
-	struct iommufd_access *access = reader(b, ioas);
-	uint64_t iova, word = 0x0123456789abcdef, got;
-
-	assert_int_equal(map_file(b, ioas, -1, 0, PG, &iova), -EBADF);
-	assert_int_equal(map_file(b, ioas, 500, 0, PG, &iova), -EBADF);
-	assert_int_equal(map_file(b, ioas, fd, 0, 0, &iova), -EINVAL);
-	assert_int_equal(map_file(b, ioas, fd, UINT64_MAX, 2, &iova), -EOVERFLOW);
-	assert_int_equal(map_file(b, ioas, fd, 2 * PG, 3 * PG, &iova), 0);
-	assert_int_equal(pwrite(fd, &word, 8, 3 * PG), 8);
-	close(fd); /* the memory stays */
-	assert_int_equal(iommufd_access_rw(access, iova + PG, &got, 8, IOMMUFD_ACCESS_RW_READ), 0);
-	assert_int_equal(got, word);
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, socks), 0);
-	assert_int_equal(map_file(b, ioas, socks[0], 0, PG, &iova), 0); /* shows itself when it is used */
-	assert_int_equal(iommufd_access_rw(access, iova, &got, 8, IOMMUFD_ACCESS_RW_READ), -EINVAL);
-	assert_int_equal(map_file(b, ioas, socks[1], UINT64_MAX / 2, PG, &iova), 0);
-	close(socks[0]);
-	close(socks[1]);
-	iommufd_access_destroy(access);
-}
-
-static void test_file_in_a_domain(void **state)
-{
-	struct bench *b = *state;
-	uint32_t ioas = ioas_new(b);
-	int fd = memory_file(4 * PG), pipes[2];
-	uint64_t iova, again;
-
-	assert_int_equal(pipe(pipes), 0);
-	bind_dev(b, A);
-	assert_true(attach(b, A, ioas) > 0);
-	assert_int_equal(map_file(b, ioas, pipes[0], 0, PG, &iova), -EINVAL);
-	assert_int_equal(map_file(b, ioas, fd, 3 * PG, 2 * PG, &iova), -EINVAL);
-	assert_int_equal(map_file(b, ioas, fd, 3 * PG, PG, &iova), 0);
-	assert_int_equal(map_file(b, ioas, fd, 0, 4 * PG, &again), 0);
-	assert_int_equal(self_caller.mm->pinned_pages, 5);
-	assert_int_equal(unmap(b, ioas, 0, UINT64_MAX), 0);
-	assert_int_equal(self_caller.mm->pinned_pages, 0);
-	assert_int_equal(ftruncate(fd, 8 * PG), 0);
-	assert_int_equal(map_file(b, ioas, fd, 3 * PG, 5 * PG, &iova), 0); /* it has grown */
-	detach(b, A);
-	unbind_dev(b, A);
-	close(fd);
-	close(pipes[0]);
-	close(pipes[1]);
-}
-
-/* A descriptor for reading only is as good, as in the kernel. */
-static void test_file_read_only(void **state)
-{
-	struct bench *b = *state;
-	uint32_t ioas = ioas_new(b);
-	int fd = memory_file(PG), again;
-	struct iommufd_access *access = reader(b, ioas);
-	uint64_t iova, word = 7, got = 0;
-	char path[40];
-
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-	again = open(path, O_RDONLY | O_CLOEXEC);
-	assert_true(again >= 0);
-	assert_int_equal(map_file(b, ioas, again, 0, PG, &iova), 0);
-	assert_int_equal(iommufd_access_rw(access, iova, &word, 8, IOMMUFD_ACCESS_RW_WRITE), 0);
-	assert_int_equal(pread(fd, &got, 8, 0), 8);
-	assert_int_equal(got, word);
-	close(again);
-	again = open(path, O_PATH | O_CLOEXEC);
-	assert_int_equal(map_file(b, ioas, again, 0, PG, &iova), -EBADF);
-	close(again);
-	close(fd);
-	iommufd_access_destroy(access);
 }
 
 /* ---- another process */
@@ -358,7 +276,7 @@ static void test_process_is_gone(void **state)
 	struct bench *b = *state;
 	uint32_t ioas = ioas_new(b);
 	struct iommufd_ioas *obj = iommufd_get_ioas(b->ctx, ioas);
-	struct iommufd_access *access = reader(b, ioas);
+	struct iommufd_access *access = access_new(b, ioas);
 	struct mm *mm;
 	uint64_t iova = PG, word;
 	int status;
@@ -445,10 +363,8 @@ int main(void)
 		T(test_unmap),
 		T(test_copy),
 		T(test_ranges),
+		T(test_ranges_slowly),
 		T(test_allow),
-		T(test_file),
-		T(test_file_in_a_domain),
-		T(test_file_read_only),
 		T(test_change_process),
 		T(test_process_is_gone),
 		T(test_huge_pages_option),

@@ -139,7 +139,7 @@ static void test_alignment(void **state)
 
 static void test_apertures_and_ranges(void **state)
 {
-	struct iommu_range allowed[] = { { 4 * PG, 9 * PG - 1 }, { PG, 2 * PG - 1 } };
+	struct iommu_range allowed[] = { { PG, 2 * PG - 1 }, { 4 * PG, 9 * PG - 1 } };
 	struct iommu_range reserved_too = { 0, 5 * PG };
 
 	(void)state;
@@ -252,6 +252,35 @@ static void test_pinning_and_copying(void **state)
 	assert_int_equal(iopt_access_rw(&table, 8 * PG, &word, 8, IOMMUFD_ACCESS_RW_READ), -EFAULT);
 }
 
+static bool bar_called;
+
+static int call_bar(uint64_t at, void *data, size_t len, bool write)
+{
+	(void)at;
+	if (!write)
+		memset(data, 0, len);
+	bar_called = true;
+	return 0;
+}
+
+/* Its device may itself use an access, and would find the locks held. */
+static void test_bar_is_no_memory(void **state)
+{
+	uint64_t word = 1;
+
+	(void)state;
+	mm_io_access = call_bar;
+	mm_note_map(va(15 * PG), PG, PROT_READ | PROT_WRITE, MM_IO);
+	assert_int_equal(map(0, 14 * PG, 2 * PG), 0);
+	assert_int_equal(iopt_access_rw(&table, PG, &word, 8, IOMMUFD_ACCESS_RW_READ), -EFAULT);
+	assert_int_equal(iopt_access_rw(&table, PG - 4, &word, 8, IOMMUFD_ACCESS_RW_READ), -EFAULT);
+	assert_int_equal(iopt_access_rw(&table, PG, &word, 8, IOMMUFD_ACCESS_RW_WRITE), -EFAULT);
+	assert_int_equal(iopt_access_pin(&table, PG, PG, NULL, 0, false), -EFAULT);
+	assert_false(bar_called);
+	mm_note_change(va(15 * PG), PG);
+	mm_io_access = NULL;
+}
+
 static void test_locked_areas_stay(void **state)
 {
 	(void)state;
@@ -335,8 +364,11 @@ static void test_describing(void **state)
 					       "[0x30000-0x30fff] rw, 0xf000 above");
 	assert_int_equal(unmap(0x10000, 0x18000), 2);
 	assert_string_equal(describe(0x20000), "nearest: [0x30000-0x30fff] rw, 0x10000 above; "
-					       "[0x10000-0x20fff] was unmapped a while ago");
+					       "it was mapped until [0x10000-0x20fff] was unmapped");
 	assert_non_null(strstr(describe(va(8)), "the memory there is mapped at IOVA 0x30008"));
+	assert_int_equal(unmap(0x30000, PG), 1);
+	assert_string_equal(describe(0x30000), "no mapping exists at all; it was mapped until "
+					       "[0x30000-0x30fff] was unmapped");
 }
 
 #ifdef UVFIO_IOMMUFD_TEST
@@ -429,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copies_are_pinned_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copy_cannot_write_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinning_and_copying, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_bar_is_no_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_areas_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stubborn_pins, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_limits, setup, teardown),

@@ -2,13 +2,15 @@
 /*
  * Threads that map, copy, unmap, pin, read, and attach domains, all on the same two IO page tables; and
  * threads that make, use and destroy IOASes by their ids, without asking who else does. What each call
- * answers depends on the others; that nothing is lost shows in the end, and what races, under TSan.
+ * answers depends on the others; that nothing is lost shows in the end, and what races, under TSan. And
+ * threads that read so that some read is always under way.
  */
 #include "file/fdtable.h"
 #include "iommufd/test_iopt.h"
 
 #include <fcntl.h>
 #include <pthread.h>
+#include <time.h>
 
 #define TABLES  2
 #define WORKERS 4
@@ -140,20 +142,18 @@ static int rw(struct worker *w)
 	return iommufd_access_rw(w->access, any_iova(w) + rnd(w, PG), buf, 1 + rnd(w, sizeof(buf) - 1), 0);
 }
 
-static void count_range(void *arg, uint64_t start, uint64_t last)
-{
-	*(unsigned int *)arg += start <= last;
-}
-
 static int ask(struct worker *w)
 {
 	struct io_pagetable *iopt = any_table(w);
-	unsigned int ranges = 0;
+	struct iommu_range *ranges;
+	uint64_t alignment;
 	char text[200];
+	uint32_t nr;
 
-	iopt_iova_ranges(iopt, count_range, &ranges);
+	assert_int_equal(iopt_iova_ranges(iopt, &ranges, &nr, &alignment), 0);
+	free(ranges);
 	iopt_describe(iopt, any_iova(w), text, sizeof(text));
-	assert_true(ranges && text[0]);
+	assert_true(nr && alignment && text[0]);
 #ifdef UVFIO_IOMMUFD_TEST
 	iopt_test_pins(mm, (uint64_t)(uintptr_t)memory);
 #endif
@@ -273,6 +273,68 @@ static void test_ids(void **state)
 	munmap(memory, PAGES * PG);
 }
 
+/* ---- readers that are never all away */
+
+#define READERS    4
+#define READ_PAGES 512
+#define BASE       ((uint64_t)1 << 30)
+
+static struct io_pagetable busy;
+static struct iommufd_ctx local = { .params = &params, .account_mode = IOPT_ACCOUNT_USER };
+static _Atomic bool mapped; /* all that was to be mapped */
+static _Atomic unsigned int reading;
+
+/* Gives up after a while: true. */
+static void *read_always(void *arg)
+{
+	char *buf = malloc(READ_PAGES * PG);
+	struct timespec end, now;
+
+	(void)arg;
+	assert_non_null(buf);
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += 8;
+	reading++;
+	do {
+		assert_int_equal(iopt_access_rw(&busy, BASE, buf, READ_PAGES * PG, 0), 0);
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (!mapped && now.tv_sec < end.tv_sec);
+	free(buf);
+	return mapped ? NULL : &busy;
+}
+
+static void test_readers_let_maps_in(void **state)
+{
+	pthread_t threads[READERS];
+	uint64_t iova = BASE;
+	void *late = NULL;
+
+	(void)state;
+	iommu_params_default(&params);
+	mm = mm_self();
+	memory = test_memory(READ_PAGES);
+	iopt_init(&busy);
+	assert_int_equal(iopt_map_user_pages(&local, &busy, mm, &iova, (uint64_t)(uintptr_t)memory,
+					     READ_PAGES * PG, RW, 0),
+			 0);
+	for (unsigned int i = 0; i < READERS; i++)
+		pthread_create(&threads[i], NULL, read_always, NULL);
+	while (reading < READERS)
+		sched_yield();
+	for (iova = PG; iova < 200 * PG; iova += PG)
+		assert_int_equal(
+			iopt_map_user_pages(&local, &busy, mm, &iova, (uint64_t)(uintptr_t)memory, PG, RW, 0),
+			0);
+	mapped = true;
+	for (unsigned int i = 0; i < READERS; i++) {
+		pthread_join(threads[i], &late);
+		assert_null(late);
+	}
+	iopt_destroy(&busy);
+	mm_put(mm);
+	munmap(memory, READ_PAGES * PG);
+}
+
 /* ---- */
 
 static void start(struct worker *w, uint64_t n)
@@ -319,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_ids),
+		cmocka_unit_test(test_readers_let_maps_in),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,7 +426,7 @@ static void test_random(void **state)
 	file_put(file);
 	assert_int_equal(mm->pinned_pages, 0);
 	assert_int_equal(mm->locked_pages, 0);
-	print_message("%llu operations, %u of them with a failure\n", (unsigned long long)operations,
+	print_message("# %llu operations, %u of them with a failure\n", (unsigned long long)operations,
 		      failures);
 	mm_put(mm);
 }

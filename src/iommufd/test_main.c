@@ -336,17 +336,43 @@ static void test_container_charges_like_vfio(void **state)
 
 /* ---- traces */
 
-static const char *described(uint32_t cmd, const void *arg, size_t len)
+/* What is said of a call with in for argument, which it made out, and that ended with rc. */
+static const char *described_call(uint32_t cmd, void *in, const void *out, long rc, size_t len)
 {
 	static char buf[200];
 	struct ioctl_row row = { .cmd = cmd };
-	struct ioctl_call ioctl_call = { .row = &row };
+	struct ioctl_call ioctl_call = { .row = &row, .in = in, .rc = rc };
 
 	memset(buf, 'x', sizeof(buf));
-	iommufd_describe(&ioctl_call, arg, buf, len);
+	iommufd_describe(&ioctl_call, out, buf, len);
 	if (len < sizeof(buf))
 		assert_int_equal(buf[len], 'x');
 	return buf;
+}
+
+static const char *described(uint32_t cmd, void *arg, size_t len)
+{
+	return described_call(cmd, arg, arg, 0, len);
+}
+
+static void test_results_in_descriptions(void **state)
+{
+	struct iommu_ioas_iova_ranges asked = { .ioas_id = 2 },
+				      told = { .ioas_id = 2, .num_iovas = 3, .out_iova_alignment = 1 };
+	struct iommu_option get = { .op = IOMMU_OPTION_OP_GET, .val64 = 9 }, got = { .val64 = 1 };
+	struct iommu_hwpt_invalidate invalidate = { .entry_num = 5 }, stopped = { .entry_num = 2 };
+	struct iommu_vfio_ioas ask = { .ioas_id = 9 }, answer = { .ioas_id = 1 };
+
+	(void)state;
+	assert_string_equal(described_call(IOMMU_IOAS_IOVA_RANGES, &asked, &told, -EMSGSIZE, 200),
+			    "ioas=2 num_iovas=0 -> num_iovas=3 alignment=0x1");
+	assert_string_equal(described_call(IOMMU_IOAS_IOVA_RANGES, &asked, &told, -ENOENT, 200),
+			    "ioas=2 num_iovas=0");
+	assert_string_equal(described_call(IOMMU_OPTION, &get, &got, 0, 200), "GET RLIMIT_MODE -> val64=1");
+	assert_string_equal(described_call(IOMMU_OPTION, &get, &get, -EPERM, 200), "GET RLIMIT_MODE");
+	assert_string_equal(described_call(IOMMU_HWPT_INVALIDATE, &invalidate, &stopped, -EINVAL, 200),
+			    "hwpt=0 data_type=0 entry_len=0 entry_num=5 -> entry_num=2");
+	assert_string_equal(described_call(IOMMU_VFIO_IOAS, &ask, &answer, 0, 200), "GET -> ioas=1");
 }
 
 static void test_descriptions(void **state)
@@ -367,9 +393,11 @@ static void test_descriptions(void **state)
 	assert_string_equal(described(IOMMU_IOAS_MAP, &map, 20), "ioas=7 iova=0x5000 ");
 	assert_string_equal(described(IOMMU_IOAS_MAP, &map, 8), "ioas=7 ");
 	assert_string_equal(described(IOMMU_FAULT_QUEUE_ALLOC, &fault, 200), "flags=0x10 -> fault=3 fd=7");
+	assert_string_equal(described_call(IOMMU_FAULT_QUEUE_ALLOC, &fault, &fault, -ENOMEM, 200),
+			    "flags=0x10");
 	assert_string_equal(described(IOMMU_OPTION, &opt, 200), "0x5 HUGE_PAGES object=3 val64=0");
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
-		static const uint64_t zeroes[16];
+		static uint64_t zeroes[16];
 
 		assert_true(strlen(described(sizes[i].cmd, zeroes, 200)) > 3 ||
 			    sizes[i].cmd == IOMMU_IOAS_CHANGE_PROCESS);
@@ -395,6 +423,7 @@ int main(void)
 		TEST(test_options),
 		cmocka_unit_test(test_container_charges_like_vfio),
 		cmocka_unit_test(test_descriptions),
+		cmocka_unit_test(test_results_in_descriptions),
 	};
 
 	return cmocka_run_group_tests_name("iommufd_main", tests, NULL, NULL);

@@ -13,6 +13,7 @@
 #include "iommufd/vfio_compat.h"
 
 #include "base/why.h"
+#include "iommufd/iopt_private.h"
 #include "uapi/type1_text.h"
 
 /* ---- the compat IOAS */
@@ -157,6 +158,15 @@ static bool maps_nothing(const struct vfio_iommu_type1_dma_map *map, unsigned in
 	       !add_overflows(map->vaddr, map->size - 1, &last);
 }
 
+static const struct iopt_words vfio_words = { "vaddr", "size", "VFIO_IOMMU_GET_INFO" };
+
+/* Which words a traced call's reasons are in. */
+static void say_as(const struct iopt_words *words)
+{
+	if (trace_on(TRACE_IOCTL))
+		iopt_words = words;
+}
+
 static long ioctl_map_dma(struct ioctl_call *call, void *arg)
 {
 	const struct vfio_iommu_type1_dma_map *map = arg;
@@ -172,9 +182,11 @@ static long ioctl_map_dma(struct ioctl_call *call, void *arg)
 		prot |= IOMMU_READ;
 	if (map->flags & VFIO_DMA_MAP_FLAG_WRITE)
 		prot |= IOMMU_WRITE;
+	say_as(&vfio_words);
 	rc = maps_nothing(map, prot) ? WHY(-EINVAL, "neither READ nor WRITE")
 				     : iopt_map_user_pages(ctx, &ioas->iopt, call->caller->mm, &iova,
 							   map->vaddr, map->size, prot, 0);
+	say_as(&iopt_iommufd_words);
 	iommufd_put_object(ctx, &ioas->obj);
 	return rc;
 }
@@ -213,16 +225,6 @@ static int unmap(struct io_pagetable *iopt, const struct vfio_iommu_type1_dma_un
 	return rc ? rc : iopt_unmap_iova(iopt, unmap->iova, unmap->size, unmapped);
 }
 
-/* What follows the structure in the engine's buffer. */
-struct unmap_tail {
-	uint64_t asked; /* for the trace: the size as it came */
-};
-
-static struct unmap_tail *unmap_tail(void *arg)
-{
-	return (void *)((char *)arg + sizeof(struct vfio_iommu_type1_dma_unmap));
-}
-
 /* Also when it fails, it says how much was unmapped. */
 static long ioctl_unmap_dma(struct ioctl_call *call, void *argp)
 {
@@ -233,10 +235,11 @@ static long ioctl_unmap_dma(struct ioctl_call *call, void *argp)
 	bool tell;
 	int rc;
 
-	unmap_tail(arg)->asked = arg->size;
 	if (!ioas)
 		return -ENODEV;
+	say_as(&vfio_words);
 	rc = unmap(&ioas->iopt, arg, &unmapped, &tell);
+	say_as(&iopt_iommufd_words);
 	iommufd_put_object(ctx, &ioas->obj);
 	if (!tell)
 		return rc;
@@ -285,7 +288,7 @@ static long ioctl_check_extension(struct ioctl_call *call, void *arg)
 	case VFIO_UNMAP_ALL:
 		return !is_no_iommu(ctx);
 	case VFIO_NOIOMMU_IOMMU:
-		return 1;
+		return is_no_iommu(ctx);
 	case VFIO_DMA_CC_IOMMU:
 		return check_coherency(ctx);
 	default:
@@ -333,11 +336,11 @@ static void describe_map(const struct ioctl_call *call, const void *arg, char *b
 
 static void describe_unmap(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
-	const struct vfio_iommu_type1_dma_unmap *unmap_arg = arg;
-	uint64_t unmapped = unmap_arg->size;
+	const struct vfio_iommu_type1_dma_unmap *in = call->in, *out = arg;
+	bool told = !call->rc || out->size != in->size;
+	uint64_t unmapped = out->size;
 
-	(void)call;
-	type1_unmap_text(arg, unmap_tail((void *)(uintptr_t)arg)->asked, &unmapped, buf, len);
+	type1_unmap_text(in, in->size, told ? &unmapped : NULL, buf, len);
 }
 
 static void describe_info(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
@@ -351,6 +354,7 @@ static const struct ioctl_row rows[] = {
 	  .minsz = offsetofend(struct vfio_iommu_type1_dma_map, size),
 	  .check_flags = true,
 	  .known_flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+	  .flag_names = "READ, WRITE",
 	  .handler = ioctl_map_dma,
 	  .describe = describe_map },
 	{ .cmd = VFIO_IOMMU_UNMAP_DMA,
@@ -358,6 +362,7 @@ static const struct ioctl_row rows[] = {
 	  .minsz = offsetofend(struct vfio_iommu_type1_dma_unmap, size),
 	  .check_flags = true,
 	  .known_flags = VFIO_DMA_UNMAP_FLAG_ALL,
+	  .flag_names = "ALL",
 	  .handler = ioctl_unmap_dma,
 	  .describe = describe_unmap },
 	{ .cmd = VFIO_IOMMU_GET_INFO,

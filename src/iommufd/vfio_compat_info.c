@@ -51,38 +51,21 @@ static void put_dma_avail(struct caps *caps)
 	link_cap(caps, sizeof(avail));
 }
 
-struct ranges {
-	struct vfio_iova_range *range;
-	uint32_t nr;
-	bool no_memory;
-};
-
-static void add_range(void *arg, uint64_t start, uint64_t last)
-{
-	struct ranges *ranges = arg;
-	struct vfio_iova_range *more = reallocarray(ranges->range, ranges->nr + 1, sizeof(*more));
-
-	if (!more) {
-		ranges->no_memory = true;
-		return;
-	}
-	more[ranges->nr++] = (struct vfio_iova_range){ .start = start, .end = last };
-	ranges->range = more;
-}
-
 /* As many ranges as there is room for; the head, which says how many there are, when all have. */
-static void put_ranges(struct caps *caps, const struct ranges *ranges)
+static void put_ranges(struct caps *caps, const struct iommu_range *ranges, uint32_t nr)
 {
 	const uint32_t head = (uint32_t)sizeof(struct vfio_iommu_type1_info_cap_iova_range);
 	const struct vfio_iommu_type1_info_cap_iova_range cap = {
 		.header = { .id = VFIO_IOMMU_TYPE1_INFO_CAP_IOVA_RANGE, .version = 1 },
-		.nr_iovas = ranges->nr,
+		.nr_iovas = nr,
 	};
-	uint32_t at = caps->size, len = head + ranges->nr * (uint32_t)sizeof(ranges->range[0]);
+	uint32_t at = caps->size, len = head + nr * (uint32_t)sizeof(struct vfio_iova_range);
 
-	for (uint32_t i = 0; i < ranges->nr; i++)
-		put(caps, at + head + i * (uint32_t)sizeof(ranges->range[0]), &ranges->range[i],
-		    sizeof(ranges->range[0]));
+	for (uint32_t i = 0; i < nr; i++) {
+		const struct vfio_iova_range range = { .start = ranges[i].start, .end = ranges[i].last };
+
+		put(caps, at + head + i * (uint32_t)sizeof(range), &range, sizeof(range));
+	}
 	if (at + len <= caps->call->argsz)
 		put(caps, at, &cap, head);
 	link_cap(caps, len);
@@ -112,21 +95,21 @@ long iommufd_vfio_get_info(struct ioctl_call *call, void *arg)
 	struct iommufd_ioas *ioas = iommufd_get_compat_ioas(ctx);
 	struct caps caps = { .call = call, .size = INFO_SIZE };
 	struct vfio_iommu_type1_info *info = arg;
-	struct ranges ranges = { .range = NULL };
+	struct iommu_range *ranges;
 	uint64_t alignment;
+	uint32_t nr;
+	int ret;
 
 	if (!ioas)
 		return -ENODEV;
-	alignment = iopt_iova_ranges(&ioas->iopt, add_range, &ranges);
+	ret = iopt_iova_ranges(&ioas->iopt, &ranges, &nr, &alignment);
 	info->iova_pgsizes = MAX(page_sizes(ioas, ctx->params->pgsizes), alignment);
 	iommufd_put_object(ctx, &ioas->obj);
-	if (ranges.no_memory) {
-		free(ranges.range);
-		return -ENOMEM;
-	}
+	if (ret)
+		return ret;
 	put_dma_avail(&caps);
-	put_ranges(&caps, &ranges);
-	free(ranges.range);
+	put_ranges(&caps, ranges, nr);
+	free(ranges);
 	info->flags = VFIO_IOMMU_INFO_PGSIZES | VFIO_IOMMU_INFO_CAPS;
 	info->cap_offset = call->argsz >= caps.size ? INFO_SIZE : 0;
 	info->argsz = caps.size;

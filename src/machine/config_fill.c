@@ -54,6 +54,21 @@ static int fill_addresses(struct machine_config *config, char *err, size_t err_l
 	return 0;
 }
 
+/* A device without an IOMMU has no node of its own. */
+static int check_nodes(const struct machine_config *config, char *err, size_t err_len)
+{
+	for (unsigned int i = 0; i < config->nr_devices && !config->vfio.legacy; i++) {
+		if (!config->devices[i].noiommu)
+			continue;
+		snprintf(err, err_len,
+			 "%s: noiommu=on: only a group gives such a device, and there are none with "
+			 "--iommufd-only (nodes=iommufd): leave one of the two out",
+			 config->devices[i].model->name);
+		return -EINVAL;
+	}
+	return 0;
+}
+
 static const struct device_config *group_member(const struct machine_config *config, unsigned int group,
 						const struct device_config *but)
 {
@@ -145,6 +160,8 @@ int machine_config_fill(struct machine_config *config, char *err, size_t err_len
 
 	if (!rc)
 		rc = fill_groups(config, err, err_len);
+	if (!rc)
+		rc = check_nodes(config, err, err_len);
 	if (rc)
 		return rc;
 	fill_numbers(config);

@@ -25,11 +25,14 @@ static void list_device(const struct uvfio_machine *machine, unsigned int i, FIL
 {
 	const struct device_config *dev = &machine->config.devices[i];
 	const char *name = pci_func_name(machine->funcs[i]);
+	char node[24] = "-";
 	unsigned int files = 0;
 	bool leaving = false;
 
 	vfio_device_state(machine->vfio, name, &files, &leaving);
-	fprintf(out, "%-13s %-9s %-6u ", name, dev->model->name, dev->group);
+	if (machine_has_cdev(machine, dev))
+		snprintf(node, sizeof(node), "vfio%u", dev->index);
+	fprintf(out, "%-13s %-9s %-6u %-7s ", name, dev->model->name, dev->group, node);
 	if (pci_func_gone(machine->funcs[i]))
 		fputs("pulled out, ", out);
 	else if (leaving)
@@ -43,6 +46,8 @@ static void put_group(const struct vfio_group_info *info, FILE *out)
 	fprintf(out, "%-6u yes     ", info->id);
 	if (info->opened)
 		fprintf(out, "open in process %d, ", (int)getpid());
+	else if (info->cdev_opened)
+		fprintf(out, "bound by cdev in process %d, ", (int)getpid());
 	else
 		fputs("closed, ", out);
 	if (info->container)
@@ -80,6 +85,7 @@ static void list_mdevs(struct uvfio_machine *machine, bool groups, FILE *out)
 		struct vfio_group_info info = { .id = m->group };
 		unsigned int files = 0;
 		bool leaving = false;
+		char node[24] = "-";
 
 		if (groups) {
 			vfio_group_state(machine->vfio, m->group, &info);
@@ -88,8 +94,10 @@ static void list_mdevs(struct uvfio_machine *machine, bool groups, FILE *out)
 			continue;
 		}
 		vfio_device_state(machine->vfio, m->uuid, &files, &leaving);
-		fprintf(out, "%-13s %-9s %-6u %s", m->uuid, mdev_parent_driver(m->parent)->name, m->group,
-			leaving ? "leaving, " : "");
+		if (machine->config.vfio.iommufd)
+			snprintf(node, sizeof(node), "vfio%u", m->index);
+		fprintf(out, "%-13s %-9s %-6u %-7s %s", m->uuid, mdev_parent_driver(m->parent)->name,
+			m->group, node, leaving ? "leaving, " : "");
 		put_files(files, out);
 	}
 	pthread_mutex_unlock(&machine->mdevs_lock);
@@ -198,7 +206,7 @@ static int list_all_mappings(struct uvfio_machine *machine, FILE *out)
 static const struct {
 	const char *what, *heading;
 } kinds[] = {
-	{ "devices", "ADDRESS       MODEL     GROUP  STATE" },
+	{ "devices", "ADDRESS       MODEL     GROUP  NODE    STATE" },
 	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },

@@ -87,6 +87,19 @@ static void find_node(struct uvfio_machine *machine, const char *path, struct no
 	}
 }
 
+/* There is a node as long as its device is in the description, whoever can still open it. */
+static bool cdev_exists(struct uvfio_machine *machine, unsigned int index)
+{
+	bool found = false;
+
+	pthread_mutex_lock(&machine->lock);
+	for (unsigned int i = 0; i < machine->config.nr_devices; i++)
+		found |= machine->config.devices[i].index == index &&
+			 machine_has_cdev(machine, &machine->config.devices[i]);
+	pthread_mutex_unlock(&machine->lock);
+	return found;
+}
+
 static int open_container(struct uvfio_machine *machine, int oflags, struct file **file)
 {
 	if (machine->config.vfio.iommufd_container)
@@ -111,6 +124,8 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 	case NODE_GROUP:
 		return vfio_group_open(machine->vfio, node.group.id, node.group.noiommu, oflags, file);
 	case NODE_CDEV:
+		if (!cdev_exists(machine, node.index))
+			return -ENOENT;
 		return vfio_cdev_open(machine->vfio, node.index, oflags, file);
 	case NODE_NONE:
 		break;

@@ -134,6 +134,18 @@ static void test_wrong_devices(void **state)
 		"a description has lines \"device ...\", \"iommu ...\" and \"vfio ...\", not \"divice\"");
 }
 
+static void test_wrong_interfaces(void **state)
+{
+	(void)state;
+	assert_wrong("vfio nodes=foo", "vfio: nodes=foo is not possible: use legacy, iommufd or all");
+	assert_wrong("vfio container=foo", "vfio: container=foo is not possible: use type1 or iommufd");
+	assert_wrong("vfio nodes=iommufd,container=type1",
+		     "vfio: with nodes=iommufd there is no /dev/vfio/vfio: leave container out");
+	assert_wrong("device nvme,noiommu=on\nvfio nodes=iommufd",
+		     "nvme: noiommu=on: only a group gives such a device, and there are none with "
+		     "--iommufd-only (nodes=iommufd): leave one of the two out");
+}
+
 static void test_far_option(void **state)
 {
 	struct machine_config config;
@@ -561,6 +573,7 @@ int main(void)
 		cmocka_unit_test(test_many_devices),
 		cmocka_unit_test(test_common_options),
 		cmocka_unit_test(test_wrong_devices),
+		cmocka_unit_test(test_wrong_interfaces),
 		cmocka_unit_test(test_far_option),
 		cmocka_unit_test(test_iommu),
 		cmocka_unit_test(test_iommu_windows),

@@ -130,6 +130,7 @@ static void test_cdev(void **state)
 	assert_true(iommufd >= 0 && device >= 0);
 	assert_int_equal(uvfio_open(m, "/dev/vfio/vfio", O_RDWR), -ENOENT);
 	assert_int_equal(uvfio_open(m, "/dev/vfio/1", O_RDWR), -ENOENT);
+	assert_int_equal(uvfio_open(m, "/dev/vfio/devices/vfio1", O_RDWR), -ENOENT);
 	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info), -EINVAL);
 	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_BIND_IOMMUFD, bind), 0);
 	assert_int_equal(uvfio_ioctl(device, VFIO_DEVICE_GET_INFO, &info), 0);
@@ -138,6 +139,9 @@ static void test_cdev(void **state)
 	uvfio_machine_free(m);
 	m = make("device nvme,size=1M\nvfio nodes=legacy\n");
 	assert_int_equal(uvfio_open(m, "/dev/iommu", O_RDWR), -ENOENT);
+	assert_int_equal(uvfio_open(m, "/dev/vfio/devices/vfio0", O_RDWR), -ENOENT);
+	uvfio_machine_free(m);
+	m = make("device nvme,size=1M,noiommu=on\nvfio nodes=all\n");
 	assert_int_equal(uvfio_open(m, "/dev/vfio/devices/vfio0", O_RDWR), -ENOENT);
 	uvfio_machine_free(m);
 }

@@ -21,24 +21,30 @@ static const struct uvfio_option vfio_options[] = {
 	{ .key = "container",
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct vfio_options, container),
-	  .preset = "type1",
-	  .help = "what /dev/vfio/vfio is: type1, or iommufd" },
+	  .help = "what /dev/vfio/vfio is: type1, without this option, or iommufd" },
 	{ .key = NULL },
 };
 
 static int check(const struct vfio_options *opts, struct vfio_config *vfio, char *err, size_t err_len)
 {
 	bool legacy = !strcmp(opts->nodes, "legacy"), iommufd = !strcmp(opts->nodes, "iommufd");
+	const char *container = opts->container ? opts->container : "type1";
 
 	if (!legacy && !iommufd && strcmp(opts->nodes, "all")) {
-		snprintf(err, err_len, "nodes=%s: is legacy, iommufd or all", opts->nodes);
+		snprintf(err, err_len, "vfio: nodes=%s is not possible: use legacy, iommufd or all",
+			 opts->nodes);
 		return -EINVAL;
 	}
 	vfio->legacy = !iommufd;
 	vfio->iommufd = !legacy;
-	vfio->iommufd_container = !strcmp(opts->container, "iommufd");
-	if (!vfio->iommufd_container && strcmp(opts->container, "type1")) {
-		snprintf(err, err_len, "--container=%s: is type1 or iommufd", opts->container);
+	vfio->iommufd_container = !strcmp(container, "iommufd");
+	if (!vfio->iommufd_container && strcmp(container, "type1")) {
+		snprintf(err, err_len, "vfio: container=%s is not possible: use type1 or iommufd", container);
+		return -EINVAL;
+	}
+	if (iommufd && opts->container) {
+		snprintf(err, err_len,
+			 "vfio: with nodes=iommufd there is no /dev/vfio/vfio: leave container out");
 		return -EINVAL;
 	}
 	return 0;

@@ -147,16 +147,20 @@ static void describe_info(const struct ioctl_call *call, const void *arg, char *
 {
 	const struct vfio_device_info *info = arg;
 
-	(void)call;
-	snprintf(buf, len, "flags=0x%x regions=%u irqs=%u", info->flags, info->num_regions, info->num_irqs);
+	if (!call->rc)
+		snprintf(buf, len, "flags=0x%x regions=%u irqs=%u", info->flags, info->num_regions,
+			 info->num_irqs);
 }
 
 static void describe_region(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
 	const struct vfio_region_info *info = arg;
 
-	(void)call;
-	snprintf(buf, len, "%s(%u) size=0x%llx offset=0x%llx%s%s%s%s", region_name(info->index), info->index,
+	int n = snprintf(buf, len, "%s(%u)", region_name(info->index), info->index);
+
+	if (call->rc)
+		return;
+	snprintf(buf + n, len - (size_t)n, " size=0x%llx offset=0x%llx%s%s%s%s",
 		 (unsigned long long)info->size, (unsigned long long)info->offset,
 		 info->flags & VFIO_REGION_INFO_FLAG_READ ? " READ" : "",
 		 info->flags & VFIO_REGION_INFO_FLAG_WRITE ? " WRITE" : "",
@@ -168,8 +172,11 @@ static void describe_irq(const struct ioctl_call *call, const void *arg, char *b
 {
 	const struct vfio_irq_info *info = arg;
 
-	(void)call;
-	snprintf(buf, len, "%s(%u) count=%u%s%s%s%s", irq_name(info->index), info->index, info->count,
+	int n = snprintf(buf, len, "%s(%u)", irq_name(info->index), info->index);
+
+	if (call->rc)
+		return;
+	snprintf(buf + n, len - (size_t)n, " count=%u%s%s%s%s", info->count,
 		 info->flags & VFIO_IRQ_INFO_EVENTFD ? " EVENTFD" : "",
 		 info->flags & VFIO_IRQ_INFO_MASKABLE ? " MASKABLE" : "",
 		 info->flags & VFIO_IRQ_INFO_AUTOMASKED ? " AUTOMASKED" : "",

@@ -212,13 +212,17 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 	plan->nr = 0;
 	/* such files are on no file system that programs may be run from, and that is looked at first */
 	if (plan->prot & PROT_EXEC)
-		return -EPERM;
-	if (index >= UVFIO_PCI_BARS || (plan->flags & MAP_TYPE) == MAP_PRIVATE)
-		return -EINVAL;
+		return WHY(-EPERM, "a BAR cannot be executed");
+	if (index >= UVFIO_PCI_BARS)
+		return WHY(-EINVAL, "the offset is in no BAR: VFIO_DEVICE_GET_REGION_INFO tells offsets");
+	if ((plan->flags & MAP_TYPE) == MAP_PRIVATE)
+		return WHY(-EINVAL, "a BAR is mapped with MAP_SHARED");
 	desc = &func->desc.bar[index];
 	if (!desc->size || desc->no_mmap)
-		return -EINVAL;
+		return WHY(-EINVAL, "BAR%u %s", (unsigned int)index,
+			   desc->size ? "cannot be mapped" : "does not exist");
 	if (add_overflows(pos, plan->length, &end) || end > align_up(desc->size, UVFIO_PAGE_SIZE))
-		return -EINVAL;
+		return WHY(-EINVAL, "BAR%u has 0x%llx bytes", (unsigned int)index,
+			   (unsigned long long)desc->size);
 	return plan_segments(&func->bars[index], plan, pos);
 }

@@ -232,20 +232,21 @@ static long ioctl_detach(struct ioctl_call *call, void *arg)
 static void describe_bind(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
 	const struct bind *bind = arg;
+	int n = snprintf(buf, len, "flags=0x%x iommufd=%d", bind->flags, bind->iommufd);
 
-	(void)call;
-	snprintf(buf, len, "flags=0x%x iommufd=%d devid=%u", bind->flags, bind->iommufd, bind->out_devid);
+	if (!call->rc && (size_t)n < len)
+		snprintf(buf + n, len - (size_t)n, " -> devid=%u", bind->out_devid);
 }
 
 static void describe_attach(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
-	const struct vfio_device_attach_iommufd_pt *attach = arg;
+	const struct vfio_device_attach_iommufd_pt *attach = arg, *in = call->in;
+	int n = snprintf(buf, len, "pt=%u", in->pt_id);
 
-	(void)call;
 	if (attach->flags & VFIO_DEVICE_ATTACH_PASID)
-		snprintf(buf, len, "pt=%u PASID=%u", attach->pt_id, attach->pasid);
-	else
-		snprintf(buf, len, "pt=%u", attach->pt_id);
+		n += snprintf(buf + n, len - (size_t)n, " PASID=%u", attach->pasid);
+	if (!call->rc)
+		snprintf(buf + n, len - (size_t)n, " -> hwpt=%u", attach->pt_id);
 }
 
 static void describe_detach(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
@@ -270,6 +271,7 @@ static const struct ioctl_row rows[] = {
 	  .minsz = offsetofend(struct vfio_device_attach_iommufd_pt, pt_id),
 	  .check_flags = true,
 	  .known_flags = VFIO_DEVICE_ATTACH_PASID,
+	  .flag_names = "PASID",
 	  .handler = ioctl_attach,
 	  .describe = describe_attach },
 	{ .cmd = VFIO_DEVICE_DETACH_IOMMUFD_PT,
@@ -277,6 +279,7 @@ static const struct ioctl_row rows[] = {
 	  .minsz = offsetofend(struct vfio_device_detach_iommufd_pt, flags),
 	  .check_flags = true,
 	  .known_flags = VFIO_DEVICE_DETACH_PASID,
+	  .flag_names = "PASID",
 	  .handler = ioctl_detach,
 	  .describe = describe_detach },
 };
@@ -313,7 +316,7 @@ int vfio_cdev_open(struct vfio *vfio, unsigned int index, int oflags, struct fil
 	char path[64];
 
 	if (!vdev)
-		return -ENODEV;
+		return WHY(-ENODEV, "no device has this number, or it is being removed");
 	df = vfio_df_new(vdev);
 	if (!df) {
 		vfio_device_put_registration(vdev);

@@ -292,6 +292,7 @@ static long ioctl_dirty_pages_v1(struct ioctl_call *call, void *arg)
 	  .minsz = offsetofend(struct vfio_iommu_type1_dma_map, size),                                       \
 	  .check_flags = true,                                                                               \
 	  .known_flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE | VFIO_DMA_MAP_FLAG_VADDR,         \
+	  .flag_names = "READ, WRITE, VADDR",                                                                \
 	  .handler = ioctl_map_dma,                                                                          \
 	  .describe = describe_map },                                                                        \
 		{ .cmd = VFIO_IOMMU_UNMAP_DMA,                                                               \
@@ -302,6 +303,7 @@ static long ioctl_dirty_pages_v1(struct ioctl_call *call, void *arg)
 		  .check_flags = true,                                                                       \
 		  .known_flags = VFIO_DMA_UNMAP_FLAG_GET_DIRTY_BITMAP | VFIO_DMA_UNMAP_FLAG_ALL |            \
 				 VFIO_DMA_UNMAP_FLAG_VADDR,                                                  \
+		  .flag_names = "GET_DIRTY_BITMAP, ALL, VADDR",                                              \
 		  .handler = ioctl_unmap_dma,                                                                \
 		  .describe = describe_unmap },                                                              \
 	{                                                                                                    \
@@ -319,6 +321,7 @@ static const struct ioctl_row v2_rows[] = {
 	  .check_flags = true,
 	  .known_flags = VFIO_IOMMU_DIRTY_PAGES_FLAG_START | VFIO_IOMMU_DIRTY_PAGES_FLAG_STOP |
 			 VFIO_IOMMU_DIRTY_PAGES_FLAG_GET_BITMAP,
+	  .flag_names = "START, STOP, GET_BITMAP",
 	  .handler = ioctl_dirty_pages,
 	  .describe = describe_dirty },
 };

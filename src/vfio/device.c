@@ -32,11 +32,12 @@ static bool is_for_cdevs(uint32_t cmd)
 	return cmd == VFIO_DEVICE_ATTACH_IOMMUFD_PT || cmd == VFIO_DEVICE_DETACH_IOMMUFD_PT;
 }
 
+#define NOT_BOUND "the device is not bound: VFIO_DEVICE_BIND_IOMMUFD comes first"
+
 static long not_bound(struct file *file, uint32_t cmd)
 {
 	if (trace_on(TRACE_IOCTL))
-		ioctl_trace_foreign(file, cmd, trace_now(), -EINVAL,
-				    "the device is not bound: VFIO_DEVICE_BIND_IOMMUFD comes first");
+		ioctl_trace_foreign(file, cmd, trace_now(), -EINVAL, NOT_BOUND);
 	return -EINVAL;
 }
 
@@ -59,7 +60,9 @@ static ssize_t device_read(struct file *file, const struct caller *caller, uint6
 {
 	struct vfio_device *vdev = to_device(file);
 
-	if (!has_access(file) || !vdev->ops->read)
+	if (!has_access(file))
+		return WHY(-EINVAL, NOT_BOUND);
+	if (!vdev->ops->read)
 		return -EINVAL;
 	return vdev->ops->read(vdev, caller, buf, len, off);
 }
@@ -69,7 +72,9 @@ static ssize_t device_write(struct file *file, const struct caller *caller, uint
 {
 	struct vfio_device *vdev = to_device(file);
 
-	if (!has_access(file) || !vdev->ops->write)
+	if (!has_access(file))
+		return WHY(-EINVAL, NOT_BOUND);
+	if (!vdev->ops->write)
 		return -EINVAL;
 	return vdev->ops->write(vdev, caller, buf, len, off);
 }
@@ -78,7 +83,9 @@ static int device_mmap(struct file *file, struct mmap_plan *plan)
 {
 	struct vfio_device *vdev = to_device(file);
 
-	return has_access(file) && vdev->ops->mmap ? vdev->ops->mmap(vdev, plan) : -EINVAL;
+	if (!has_access(file))
+		return WHY(-EINVAL, NOT_BOUND);
+	return vdev->ops->mmap ? vdev->ops->mmap(vdev, plan) : -EINVAL;
 }
 
 static int device_mmio(struct file *file, uint64_t off, void *data, unsigned int len, bool write)

@@ -41,7 +41,7 @@ static int get_claim(struct vfio_group *group)
 		rc = vfio_group_claim(group->id, group->noiommu, true);
 	if (!rc)
 		group->claims++;
-	return rc;
+	return rc == -EBUSY ? WHY(rc, "another process has the group or a device of it open") : rc;
 }
 
 static void put_claim(struct vfio_group *group)
@@ -109,7 +109,8 @@ static int set_iommufd(struct vfio_group *group, struct file *file)
 	int rc;
 
 	if (!ctx)
-		return WHY(-EBADFD, "the descriptor is open, but no container (/dev/vfio/vfio)");
+		return WHY(-EBADFD, "the descriptor is open, but neither a container (/dev/vfio/vfio) nor an "
+				    "IOMMUFD (/dev/iommu)");
 	rc = group->noiommu ? iommufd_vfio_compat_set_no_iommu(ctx) : iommufd_vfio_compat_ioas_create(ctx);
 	if (rc)
 		iommufd_ctx_put(ctx);
@@ -213,7 +214,8 @@ static void describe_status(const struct ioctl_call *call, const void *arg, char
 {
 	const struct vfio_group_status *status = arg;
 
-	(void)call;
+	if (call->rc)
+		return;
 	snprintf(buf, len, "flags=%s%s", status->flags & VFIO_GROUP_FLAGS_VIABLE ? "VIABLE" : "0",
 		 status->flags & VFIO_GROUP_FLAGS_CONTAINER_SET ? "|CONTAINER_SET" : "");
 }
@@ -293,9 +295,11 @@ static int claim_group(struct vfio_group *group)
 
 	pthread_mutex_lock(&group->lock);
 	if (!group->nr_devices)
-		rc = -ENODEV;
-	else if (group->opened || group->cdevs_opened)
-		rc = -EBUSY;
+		rc = WHY(-ENODEV, "the group has no device any more");
+	else if (group->opened)
+		rc = WHY(-EBUSY, "the group is open already, and is open once at a time");
+	else if (group->cdevs_opened)
+		rc = WHY(-EBUSY, "a device of the group is bound by its cdev (/dev/vfio/devices)");
 	else
 		rc = get_claim(group);
 	if (!rc)
@@ -312,7 +316,7 @@ int vfio_group_open(struct vfio *vfio, unsigned int group_id, bool noiommu, int 
 	int rc;
 
 	if (!group)
-		return -ENODEV;
+		return WHY(-ENODEV, "there is no such group");
 	snprintf(path, sizeof(path), "/dev/vfio/%s%u", noiommu ? "noiommu-" : "", group_id);
 	rc = claim_group(group);
 	if (rc)

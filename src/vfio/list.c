@@ -41,6 +41,7 @@ bool vfio_group_state(struct vfio *vfio, unsigned int id, struct vfio_group_info
 			.id = id,
 			.noiommu = group->noiommu,
 			.opened = group->opened,
+			.cdev_opened = group->cdevs_opened,
 			.container = group->container ? group->container->id : 0,
 			.iommufd = group->iommufd,
 		};

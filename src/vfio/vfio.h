@@ -220,6 +220,7 @@ struct vfio_group_info {
 	unsigned int id;
 	bool noiommu;
 	bool opened;
+	bool cdev_opened;       /* a device of it is bound by its cdev */
 	unsigned int container; /* its id; 0: none */
 	bool iommufd;           /* an IOMMUFD is in the container's place */
 };

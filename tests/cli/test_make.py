@@ -84,8 +84,22 @@ def test_install_is_quiet():
         assert result.returncode and result.stdout.startswith('bad\n'), result
 
 
+def test_tests_are_enabled_once():
+    # As the real ones do: what meson configures, ninja writes into build.ninja.
+    with Machine(meson='echo words; touch $0.configured', ninja='[ ! -e ${0%ninja}meson.configured ] || '
+                 '{ echo words; rm ${0%ninja}meson.configured; touch $2/build.ninja; }') as m:
+        os.mkdir(m.path('build'))
+        open(m.path('build/build.ninja'), 'w').close()
+        for target in m.path('build/tests.enabled'), 'all':
+            result = m.run('make', '-s', target, 'BUILD=' + m.path('build'))
+            assert result.returncode == 0 and result.stdout == '', result
+        result = m.run('make', '-q', m.path('build/tests.enabled'), 'BUILD=' + m.path('build'))
+        assert result.returncode == 0, result
+
+
 def main():
-    tests = [test_no_temporary_file, test_make_without_packages, test_make_says_what_meson_says, test_install_is_quiet]
+    tests = [test_no_temporary_file, test_make_without_packages, test_make_says_what_meson_says, test_install_is_quiet,
+             test_tests_are_enabled_once]
     failed = 0
     print(f'1..{len(tests)}')
     for number, test in enumerate(tests, 1):

@@ -45,12 +45,12 @@ def usage_errors():
 
 @test
 def wrong_trace():
-    run_refused('--trace: there is no category foo: use all, or some of ioctl, file, config, bar, dma, irq, cmd, '
+    run_refused('run: --trace: there is no category foo: use all, or some of ioctl, file, config, bar, dma, irq, cmd, '
                 'fault', '--trace=ioctl,foo,dma', status=2)
-    run_refused('--trace: there is no category "": use all, or some of ioctl, file, config, bar, dma, irq, cmd, fault',
+    run_refused('run: --trace: there is no category "": use all, or some of ioctl, file, config, bar, dma, irq, cmd, fault',
                 '--trace=', status=2)
-    run_refused('--trace-out: there is no file name: write --trace-out=FILE', '--trace-out=', status=2)
-    refused(2, '--trace-out: there is no file name: write --trace-out=FILE', 'run', '--trace-out', '--', 'touch', '@/ran')
+    run_refused('run: --trace-out: there is no file name: write --trace-out=FILE', '--trace-out=', status=2)
+    refused(2, 'run: --trace-out needs a value: see uvfio run --help', 'run', '--trace-out', '--', 'touch', '@/ran')
     run_refused('run: --trace takes its categories after a =: write --trace=ioctl,dma', '--trace', 'ioctl,dma', status=2)
     run_refused('--trace-out: @/no/x.json cannot be written: No such file or directory', '--trace-out=@/no/x.json')
 
@@ -61,7 +61,11 @@ def wrong_interfaces():
                 '--legacy-only', '--iommufd-only', status=2)
     run_refused('run: with --iommufd-only there is no /dev/vfio/vfio: leave --container out',
                 '--container=type1', '--iommufd-only', status=2)
-    run_refused('--container=type2: there are type1 and iommufd', '--container=type2', status=2)
+    run_refused('run: --container=type2: there are type1 and iommufd', '--container=type2', status=2)
+    run_refused('run: --container needs a value: see uvfio run --help', '--container', status=2)
+    run_refused('run: --container needs a value: see uvfio run --help', '--container', '--summary', status=2)
+    run_refused('nvme: noiommu=on: only a group gives such a device, and there are none with --iommufd-only (nodes=iommufd): '
+                'leave one of the two out', '--iommufd-only', '--device', 'nvme,size=1M,noiommu=on')
     run_refused('run: --legacy-only=1 takes no value: see uvfio run --help', '--legacy-only=1', status=2)
 
 

@@ -304,8 +304,8 @@ static int orphan(struct vfio *v, const char *bdf)
 int main(int argc, char **argv)
 {
 	struct vfio v = { .device = -1 };
-
 	char *suffix = argc == 3 ? strstr(argv[1], "-cdev") : NULL;
+	bool pulled;
 
 	if (argc != 3)
 		return 2;
@@ -318,12 +318,13 @@ int main(int argc, char **argv)
 		return forked(&v, argv[2]);
 	if (!strcmp(argv[1], "orphan"))
 		return orphan(&v, argv[2]);
-	if (open_all(&v, argv[2]) || (!strcmp(argv[1], "surprise") && map_bar(&v)))
+	pulled = !strcmp(argv[1], "surprise");
+	if (open_all(&v, argv[2]) || (pulled && map_bar(&v)))
 		return 1;
 	say("ready");
 	if (!strcmp(argv[1], "orderly"))
 		return orderly(&v);
-	if (!strcmp(argv[1], "surprise"))
+	if (pulled)
 		return surprise(&v, argv[2]);
 	return error(&v);
 }

@@ -24,7 +24,7 @@ def error(text):
 def orderly_removal_asks_and_waits():
     with Session('orderly', BDF) as s:
         s.says('ready')
-        row = f'{BDF}  nvme      1      open in process '
+        row = f'{BDF}  nvme      1      vfio0   open in process '
         assert row in s.ctl('devices').stdout
         assert s.ctl('groups').stdout.splitlines()[1].startswith('1      yes     open in process ')
         containers = s.ctl('containers').stdout.splitlines()
@@ -44,7 +44,8 @@ def orderly_removal_asks_and_waits():
 def removal_of_a_cdev():
     with Session('orderly-cdev', BDF) as s:
         s.says('ready')
-        assert f'{BDF}  nvme      1      open in process ' in s.ctl('devices').stdout
+        assert f'{BDF}  nvme      1      vfio0   open in process ' in s.ctl('devices').stdout
+        assert re.fullmatch(rf'1      yes     bound by cdev in process \d+, {BDF}', s.ctl('groups').stdout.splitlines()[1])
         containers = s.ctl('containers').stdout.splitlines()
         assert re.fullmatch(r'\d+\.i1\.\d+ +iommufd +1 +1 +8192', containers[-1]), containers
         mappings = s.ctl('mappings').stdout.splitlines()
@@ -104,7 +105,7 @@ def added_device_is_found_by_a_running_program():
             s.process.stdin.write('\n')
             s.process.stdin.flush()
             s.says('open')
-            s.wait_until(lambda: '0000:00:07.0  nvme      9      open in' in s.ctl('devices').stdout, kind)
+            s.wait_until(lambda: '0000:00:07.0  nvme      9      vfio1   open in' in s.ctl('devices').stdout, kind)
             s.end()
 
 
@@ -121,6 +122,8 @@ def removal_goes_on_without_its_client():
         client.communicate()
         expect(s.ctl('remove', BDF), 1,
                error(f'{BDF} is being removed already: its user has not closed it yet'))
+        expect(s.ctl('add', f'nvme,size=16M,addr={BDF[5:]}'), 1,
+               error(f'{BDF} is still taken by a device that is being removed: its user has not closed it yet'))
         expect(s.ctl('add', f'nvme,addr={BDF}'), 1)
         expect(s.ctl('remove', BDF, '--surprise'), 0, '', '')
         assert 'pulled out, open' in s.ctl('devices').stdout
@@ -200,7 +203,7 @@ def wrong_words():
         expect(s.ctl('--sessoin=x', 'devices'), 2)
         expect(s.ctl('--session=/nowhere/ctl', 'devices'), 1, error(
             '/nowhere/ctl: No such file or directory: is that a session that was started with --ctl?'))
-        assert s.ctl('devices').stdout.splitlines()[1:] == [f'{BDF}  nvme      1      closed']
+        assert s.ctl('devices').stdout.splitlines()[1:] == [f'{BDF}  nvme      1      vfio0   closed']
         s.end()
     with Place() as place:
         expect(place.run('ctl', 'devices'), 1,

@@ -129,6 +129,30 @@ def _(directory):
     assert re.fullmatch(r"uvfio: [^\n]* DMA fault: read of 8 bytes at IOVA 0x40000000 [^\n]*\n", result.err), result.err
 
 
+# What the headers of a newer system have, of which Debian 12 has the first without cdevs and the second not at all.
+NEWER_HEADERS = {
+    "vfio.h": "#ifndef NEWER_VFIO_H\n#define NEWER_VFIO_H\n#include_next <linux/vfio.h>\n#include <uapi/vfio.h>\n#endif\n",
+    "iommufd.h": "#include <uapi/iommufd.h>\n",
+}
+
+
+@case("compiled with newer headers, a driver opens the device by its own node, or by its group where it has none")
+def _(directory):
+    make(directory)
+    os.mkdir(os.path.join(directory, "linux"))
+    for name, text in NEWER_HEADERS.items():
+        with open(os.path.join(directory, "linux", name), "w", encoding="utf-8") as out:
+            out.write(text)
+    for compiler in C_COMPILERS:
+        for name in PLUG_INS:
+            installation.run(compiler, *STRICT, "-I.", f"-I{SOURCE}/src", "-o", f"{name}_driver", f"{name}_driver.c",
+                             cwd=directory)
+            drive(directory, name, "--iommufd-only")
+            traces = {option: drive(directory, name, "--trace=ioctl", *option).err for option in ((), ("--legacy-only",))}
+            equal({option: [word in trace for word in ("VFIO_DEVICE_BIND_IOMMUFD", "VFIO_GROUP_GET_DEVICE_FD")]
+                   for option, trace in traces.items()}, {(): [True, False], ("--legacy-only",): [False, True]}, "the way")
+
+
 @case("edu and its driver")
 def _(directory):
     make(directory)

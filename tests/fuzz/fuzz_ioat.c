@@ -171,11 +171,11 @@ static void make_engine(struct engine *engine, const char *options)
 	engine->ioat->worker->dma = dma_user_new(&iommu, &func->dev);
 	if (!engine->ioat->worker->dma)
 		abort();
-	worker_dma = engine->ioat->worker->dma; /* this thread is the worker */
 }
 
 static void run(struct engine *engine, unsigned int n)
 {
+	worker_dma = engine->ioat->worker->dma; /* this thread is the worker */
 	budget = n;
 	do {
 		again = false;

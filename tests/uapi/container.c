@@ -32,9 +32,6 @@ static void check_extensions(const struct mode *mode, int fd, bool set)
 			else
 				assert_true(rc == 0 || (set && rc == 1));
 			break;
-		case VFIO_NOIOMMU_IOMMU:
-			assert_int_equal(rc, mode->compat);
-			break;
 		default:
 			assert_int_equal(rc, 0);
 		}

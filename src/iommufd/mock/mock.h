@@ -22,9 +22,9 @@ int mock_domain_alloc(uint32_t flags, const struct iommufd_user_data *data, bool
 /* NULL: it is no paging domain of the mock. */
 struct mock_domain *to_mock_domain(struct iommufd_domain *domain);
 /* Where iova leads. -ENOENT. */
-int mock_domain_translate(struct mock_domain *domain, uint64_t iova, struct mm_page *page);
+int mock_domain_translate(struct mock_domain *mock, uint64_t iova, struct mm_page *out);
 bool mock_domain_tracks_dirty(struct mock_domain *domain);
-void mock_domain_set_dirty(struct mock_domain *domain, uint64_t iova);
+void mock_domain_set_dirty(struct mock_domain *mock, uint64_t iova);
 
 struct mock_viommu;
 
@@ -52,7 +52,7 @@ struct mock_dev {
 };
 
 extern const struct iommufd_hw_dev_ops mock_dev_ops;
-int mock_dev_create(uint32_t flags, struct mock_dev **mdev); /* -EINVAL, -ENOMEM */
+int mock_dev_create(uint32_t flags, struct mock_dev **out); /* -EINVAL, -ENOMEM */
 void mock_dev_destroy(struct mock_dev *mdev);
 /* Of the bound device with that id, until put. NULL: there is none. */
 struct iommufd_device *mock_get_idev(struct iommufd_ucmd *ucmd, uint32_t id, struct mock_dev **mdev);
