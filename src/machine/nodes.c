@@ -97,7 +97,7 @@ static bool cdev_exists(struct uvfio_machine *machine, unsigned int index)
 		found |= machine->config.devices[i].index == index &&
 			 machine_has_cdev(machine, &machine->config.devices[i]);
 	pthread_mutex_unlock(&machine->lock);
-	return found;
+	return found || machine_mdev_has_cdev(machine, index);
 }
 
 static int open_container(struct uvfio_machine *machine, int oflags, struct file **file)
