@@ -149,23 +149,6 @@ static int new_uuid(char uuid[40])
 	return got ? 0 : EXIT_ERROR;
 }
 
-static const char *why_not_created(int rc)
-{
-	switch (rc) {
-	case -EINVAL:
-		return "that is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-	case -ENOENT:
-		return "there is no such type: uvfio mdev types lists them";
-	case -EEXIST:
-		return "there is one of that UUID";
-	case -ENOSPC:
-	case -EUSERS:
-		return "there can be no more of this type";
-	default:
-		return strerror(-rc);
-	}
-}
-
 static int create(struct uvfio_machine *machine, const char *type, const char *given)
 {
 	char uuid[40] = "";
@@ -175,7 +158,7 @@ static int create(struct uvfio_machine *machine, const char *type, const char *g
 		return rc;
 	rc = machine_mdev_create(machine, type, given ? given : uuid, strlen(given ? given : uuid));
 	if (rc) {
-		complain("mdev: %s %s: cannot be made: %s", type, given ? given : uuid, why_not_created(rc));
+		complain("mdev: %s %s: cannot be made: %s", type, given ? given : uuid, machine_mdev_why(rc));
 		return EXIT_ERROR;
 	}
 	printf("%s\n", given ? given : uuid);

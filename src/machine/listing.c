@@ -238,16 +238,27 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 char *machine_describe(struct uvfio_machine *machine)
 {
 	char *text = NULL, *line;
+/* Instances stand in lines of their own. */
+static void describe_mdevs(const struct machine_config *config, FILE *out)
+{
+	for (unsigned int i = 0; i < config->nr_parents; i++)
+		fprintf(out, "device %s%s%s,type=none\n", config->parents[i].name,
+			*config->parents[i].options ? "," : "", config->parents[i].options);
+	for (unsigned int i = 0; i < config->nr_instances; i++) {
+		const struct mdev_instance_config *instance = &config->instances[i];
+		const struct mdev_parent_config *parent = &config->parents[instance->parent];
+
+		fprintf(out, "device %s,type=%s-%s,uuid=%s\n", parent->name, parent->driver->name,
+			instance->type->name, instance->uuid);
+	}
+}
+
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 
 	if (!out)
 		return NULL;
-	for (unsigned int i = 0; i < machine->config.nr_parents; i++) {
-		const struct mdev_parent_config *parent = &machine->config.parents[i];
-
-		fprintf(out, "device %s%s%s\n", parent->name, *parent->options ? "," : "", parent->options);
-	}
+	describe_mdevs(&machine->config, out);
 	pthread_mutex_lock(&machine->lock);
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
 		line = machine_config_line(&machine->config.devices[i]);

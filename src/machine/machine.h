@@ -119,12 +119,21 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
  * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
+/*
+ * Make those that the description has. A machine without a session has them from machine_new() on; in a
+ * session one process makes them, when the tree is there, and publishes them: they are in the list and in the
+ * tree. Unpublished ones are there to see whether they can be. 0, or -errno with a line in err.
+ */
+int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len);
+/* Why machine_mdev_create() failed, in words. */
+const char *machine_mdev_why(int rc);
 /* Rows for `uvfio mdev`: types, or instances. */
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);
 
 /* For `uvfio devices`. */
 const struct uvfio_option *machine_iommu_options(void);
 const struct uvfio_option *
-machine_common_device_options(void); /* addr, group, noiommu: every device has them */
+machine_common_device_options(void);                       /* addr, group, noiommu: every device has them */
+const struct uvfio_option *machine_instance_options(void); /* type, uuid: of mediated devices */
 
 #endif

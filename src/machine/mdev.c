@@ -220,7 +220,7 @@ static void follow(struct uvfio_machine *machine)
 
 /* ---- making */
 
-static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid)
+static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid, bool publish)
 {
 	struct machine_mdev as = { .listed = true };
 	struct tree tree;
@@ -236,14 +236,31 @@ static int create_locked(struct uvfio_machine *machine, const char *type, const 
 		as.group++;
 	as.index = as.group;
 	rc = machine_mdev_make(machine, &as);
-	if (!rc)
+	if (!rc && publish)
 		rc = mdevs_write(machine);
-	if (rc || !open_tree(machine, &tree))
+	if (rc || !publish || !open_tree(machine, &tree))
 		return rc;
 	write_mdev(machine, machine_mdev_find(machine, uuid), &tree);
 	update_mdev_available(as.parent, &tree);
 	close_tree(&tree);
 	return 0;
+}
+
+const char *machine_mdev_why(int rc)
+{
+	switch (rc) {
+	case -EINVAL:
+		return "that is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
+	case -ENOENT:
+		return "there is no such type: uvfio mdev types lists them";
+	case -EEXIST:
+		return "there is one of that UUID";
+	case -ENOSPC:
+	case -EUSERS:
+		return "there can be no more of this type";
+	default:
+		return strerror(-rc);
+	}
 }
 
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len)
@@ -256,8 +273,28 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	follow(machine);
-	rc = create_locked(machine, type, name);
+	rc = create_locked(machine, type, name, true);
 	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return rc;
+}
+
+int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len)
+{
+	const struct machine_config *config = &machine->config;
+	int rc = 0;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	for (unsigned int i = 0; i < config->nr_instances && !rc; i++) {
+		const struct mdev_instance_config *instance = &config->instances[i];
+		char type[64];
+
+		mdev_type_name(machine->parents[instance->parent], instance->type, type, sizeof(type));
+		rc = create_locked(machine, type, instance->uuid, publish);
+		if (rc)
+			snprintf(err, err_len, "%s: an instance of %s cannot be made: %s",
+				 config->parents[instance->parent].driver->name, type, machine_mdev_why(rc));
+	}
 	pthread_mutex_unlock(&machine->mdevs_lock);
 	return rc;
 }

@@ -53,22 +53,72 @@ static char *list(struct uvfio_machine *machine, bool types)
 	return text;
 }
 
+static void expect_description(const char *description, const char *complete)
+{
+	struct uvfio_machine *machine = machine_of(description);
+	char *text = machine_describe(machine);
+
+	assert_string_equal(text, complete);
+	free(text);
+	machine_free(machine);
+}
+
 static void test_descriptions(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
-	char err[512] = "", *text = machine_describe(machine);
+	struct uvfio_machine *machine = machine_of("device mtty,type=none\n");
+	char err[512] = "";
 
 	(void)state;
-	assert_string_equal(text, "device mtty,ports=3\n");
-	free(text);
 	assert_int_equal(machine_add_device(machine, "device mtty", NULL, err, sizeof(err)), -EINVAL);
 	assert_string_equal(
 		err, "\"device mtty\" is a parent of mediated devices: those are there from the start, "
 		     "uvfio run --device");
 	machine_free(machine);
-	expect_wrong("device mtty\ndevice mtty\n",
-		     "mtty: there can be one parent of a kind: make more instances of it");
+	expect_description("device mtty,ports=3,type=none\n", "device mtty,ports=3,type=none\n");
+	expect_description("device mtty,ports=5,type=mtty-2\ndevice mtty\ndevice mtty,uuid=" ONE "\n",
+			   "device mtty,ports=5,type=none\n"
+			   "device mtty,type=mtty-2,uuid=75766669-6f00-4000-8000-000000000001\n"
+			   "device mtty,type=mtty-1,uuid=75766669-6f00-4000-8000-000000000002\n"
+			   "device mtty,type=mtty-1,uuid=" ONE "\n");
 	expect_wrong("device mtty,ports=0\n", "mtty: ports=0 is not possible: use a number from 1 to 1024");
+	expect_wrong(
+		"device mtty\ndevice mtty,ports=2\n",
+		"mtty: ports=2: options of the parent go with the first --device mtty: there is one parent");
+	expect_wrong("device mtty,type=mtty-3\n",
+		     "mtty: type=mtty-3 is not possible: use mtty-1, mtty-2, or none");
+	expect_wrong("device mtty,type=1\n", "mtty: type=1 is not possible: use mtty-1, mtty-2, or none");
+	expect_wrong("device mtty,uuid=" ONE "0\n", "mtty: uuid=" ONE "0 is not possible: use a UUID like "
+						    "75766669-6f00-4000-8000-000000000001");
+	expect_wrong("device mtty,uuid=" ONE "\ndevice mtty,uuid=83B8F4F2-509F-382F-3C1E-E6BFE0FA1001\n",
+		     "mtty: two instances with uuid=" ONE ": give one another");
+	expect_wrong("device mtty,type=none,uuid=" ONE "\n",
+		     "mtty: uuid=" ONE " with type=none: there is no instance to have it");
+	expect_wrong("device mtty,ports=1,type=mtty-2\n",
+		     "mtty: an instance of mtty-2 cannot be made: there can be no more of this type");
+	expect_wrong("device mtty,typ=mtty-2\n", "mtty: there is no option typ: did you mean type?");
+	expect_wrong("device mtty,addr=0000:00:01.0\n",
+		     "mtty: there is no option addr: known are ports, type, uuid");
+}
+
+/* The instances of a description can be opened and removed like others. */
+static void test_instances_at_the_start(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-2,uuid=" TWO "\ndevice mtty\n");
+	char *text = list(machine, false);
+	struct file *file;
+
+	(void)state;
+	assert_string_equal(text,
+			    TWO " mtty-2       256    vfio256   \n"
+				"75766669-6f00-4000-8000-000000000001 mtty-1       257    vfio257   \n");
+	free(text);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio257", O_RDWR, &file), 0);
+	file_put(file);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio258", O_RDWR, &file), -ENOENT);
+	assert_int_equal(create(machine, "mtty-1", TWO), -EEXIST);
+	assert_int_equal(machine_mdev_remove(machine, TWO), 0);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio256", O_RDWR, &file), -ENOENT);
+	machine_free(machine);
 }
 
 static void test_uuids(void **state)
@@ -87,7 +137,7 @@ static void test_uuids(void **state)
 
 static void test_instances(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3,type=none\n");
 	struct file *file;
 	char *text;
 
@@ -116,7 +166,7 @@ static void test_instances(void **state)
 
 static void test_files(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty\n");
+	struct uvfio_machine *machine = machine_of("device mtty,type=none\n");
 	const char *text = ONE "\n";
 	struct file *file;
 	mode_t mode;
@@ -190,9 +240,9 @@ static void test_drivers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_uuids),
-		cmocka_unit_test(test_instances),    cmocka_unit_test(test_files),
-		cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
+		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
+		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
 	};
 
 	self_caller.mm = mm_self();

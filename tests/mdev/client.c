@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An ordinary program that makes mediated serial cards, drives them, and removes them, as on a kernel with
- * the sample driver mtty. It is run with `uvfio run --device mtty,ports=4`.
+ * the sample driver mtty. It is run with `uvfio run --device mtty,ports=4,type=none`.
  */
 #define PARENT "mtty"
 #include "mdev.h"
