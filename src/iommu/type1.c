@@ -40,7 +40,7 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	iommu->backed = true;
 	init_locks(iommu);
 	range_map_init(&iommu->mappings);
-	pin_table_init(&iommu->pins);
+	pin_table_init(&iommu->pins, UINT64_MAX);
 	CDS_INIT_LIST_HEAD(&iommu->pinners);
 	return iommu;
 }

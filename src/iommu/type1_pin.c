@@ -47,7 +47,7 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 	pinner->unmap = unmap;
 	pinner->owner = owner;
 	pinner->serial = ++serials;
-	pin_table_init(&pinner->pins);
+	pin_table_init(&pinner->pins, UINT64_MAX);
 	pthread_mutex_lock(&iommu->lock);
 	pinner->round = iommu->rounds;
 	cds_list_add_tail(&pinner->node, &iommu->pinners);

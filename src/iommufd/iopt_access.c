@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Accesses to the areas of an IO page table: pinning pages one by one, and copying.
+ * Accesses to the areas of an IO page table: pinning pages, and copying.
  *
  * The lock is held for reading, also while bytes are copied, so that memory is not unmapped under a copy.
  */
@@ -100,17 +100,22 @@ static struct part part_of(const struct iopt_walk *walk)
 			      area_byte(walk->area, iopt_walk_last(walk)) / UVFIO_PAGE_SIZE };
 }
 
+static uint64_t part_pages(struct part part)
+{
+	return part.last - part.first + 1;
+}
+
 static int pin_part(struct io_pagetable *iopt, struct iopt_area *area, struct part part, bool lock_area)
 {
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 	int ret;
 
 	pthread_mutex_lock(lock);
-	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_cover(area->pages, part.first, part.last);
+	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_pin(area->pages, part.first, part.last);
 	if (!ret) {
-		area->num_accesses++;
+		area->num_accesses += part_pages(part);
 		area->num_locks += lock_area;
-		atomic_fetch_add_explicit(&iopt->num_accesses, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&iopt->num_accesses, part_pages(part), memory_order_relaxed);
 	}
 	pthread_mutex_unlock(lock);
 	return ret;
@@ -121,10 +126,10 @@ static void unpin_part(struct io_pagetable *iopt, struct iopt_area *area, struct
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 
 	pthread_mutex_lock(lock);
-	iopt_pages_uncover(area->pages, part.first, part.last);
-	area->num_accesses--;
+	iopt_pages_unpin(area->pages, part.first, part.last);
+	area->num_accesses -= part_pages(part);
 	area->num_locks -= unlock_area;
-	atomic_fetch_sub_explicit(&iopt->num_accesses, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&iopt->num_accesses, part_pages(part), memory_order_relaxed);
 	pthread_mutex_unlock(lock);
 }
 

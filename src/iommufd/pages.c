@@ -128,6 +128,12 @@ static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, 
 			   : "not all there, or not readable");
 }
 
+static int check_range(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar)
+{
+	return len == UVFIO_PAGE_SIZE ? mm_check_page(mm, va, write, bar)
+				      : mm_check_bar(mm, va, len, write, bar);
+}
+
 /* What pinning would find out. */
 static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
@@ -139,15 +145,27 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 		return -EFAULT;
 	if (pages->type == IOPT_PAGES_FILE)
 		return iopt_file_check(pages, first, last);
-	ret = mm_check_bar(pages->mm, va, len, pages->writable, &bar);
+	ret = check_range(pages->mm, va, len, pages->writable, &bar);
 	if (ret && !pages->writable) /* what may be written only can be read all the same */
-		ret = mm_check_bar(pages->mm, va, len, true, &bar);
+		ret = check_range(pages->mm, va, len, true, &bar);
 	if (ret)
 		return say_fault(pages, va, len, ret);
 	if (bar)
 		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
 			   (unsigned long long)va, (unsigned long long)(va + len - 1));
 	return 0;
+}
+
+/* fresh of them are covered for the first time. */
+static int check_and_charge(struct iopt_pages *pages, uint64_t first, uint64_t last, uint64_t fresh)
+{
+	int ret = check_memory(pages, first, last);
+
+	if (!ret && iommufd_should_fail())
+		ret = -ENOMEM;
+	if (!ret && pages->type != IOPT_PAGES_DMABUF)
+		ret = iopt_charge(iopt_pages_charged(pages), pages->params, pages->account_mode, fresh);
+	return ret;
 }
 
 int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
@@ -157,11 +175,7 @@ int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 
 	if (ret || !fresh)
 		return ret;
-	ret = check_memory(pages, first, last);
-	if (!ret && iommufd_should_fail())
-		ret = -ENOMEM;
-	if (!ret && pages->type != IOPT_PAGES_DMABUF)
-		ret = iopt_charge(iopt_pages_charged(pages), pages->params, pages->account_mode, fresh);
+	ret = check_and_charge(pages, first, last, fresh);
 	if (ret)
 		cover_remove(&pages->cover, first, last);
 	return ret;
@@ -170,6 +184,43 @@ int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t gone = cover_remove(&pages->cover, first, last);
+
+	if (gone && pages->type != IOPT_PAGES_DMABUF)
+		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
+}
+
+static int pin_at_once(struct iopt_pages *pages, uint64_t first, uint64_t last, uint64_t *fresh)
+{
+	int ret = cover_pin(&pages->cover, first, last, fresh);
+
+	if (ret || !*fresh)
+		return ret;
+	ret = check_and_charge(pages, first, last, *fresh);
+	if (ret)
+		cover_unpin(&pages->cover, first, last);
+	return ret;
+}
+
+int iopt_pages_pin(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t fresh = 0;
+	int ret = pin_at_once(pages, first, last, &fresh);
+
+	if (likely(!ret) || !fresh || fresh == last - first + 1)
+		return ret;
+	/* Those that are covered already need no memory any more. */
+	ret = 0;
+	for (uint64_t i = first; !ret && i <= last; i++) {
+		ret = pin_at_once(pages, i, i, &fresh);
+		if (ret && i > first)
+			iopt_pages_unpin(pages, first, i - 1);
+	}
+	return ret;
+}
+
+void iopt_pages_unpin(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t gone = cover_unpin(&pages->cover, first, last);
 
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
 		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);

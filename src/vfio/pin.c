@@ -5,8 +5,8 @@
  * Such a device is a pinner of its container, or has an access to an IOMMUFD, from before open_device to
  * behind close_device. vdev->pins does not change in that time, so a driver's calls take no lock to find it.
  *
- * An access wants back just what it was asked for, and a driver may unpin other stretches than it has pinned.
- * So on an IOMMUFD each page is pinned by itself, and counted here, to know what the device has pinned.
+ * An access believes that what it is given back was pinned: on an IOMMUFD, too, what the device has pinned is
+ * counted here.
  */
 #include "vfio/internal.h"
 
@@ -62,7 +62,7 @@ static struct vfio_pins *pins_new(void)
 		return NULL;
 	pins->serial = ++serials;
 	init_locks(pins);
-	pin_table_init(&pins->pages);
+	pin_table_init(&pins->pages, UINT64_MAX);
 	return pins;
 }
 
@@ -145,12 +145,11 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 
 /* ---- on an IOMMUFD */
 
-/* Pages from page on that the device has pinned once more than it should: undone. The lock is held. */
-static void unpin_each(struct vfio_pins *pins, uint64_t page, uint64_t n)
+/* Pages that the device has pinned. The lock is held. */
+static void unpin_range(struct vfio_pins *pins, uint64_t page, uint64_t n)
 {
 	pin_table_put(&pins->pages, page, n);
-	for (uint64_t i = 0; i < n; i++)
-		iommufd_access_unpin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE);
+	iommufd_access_unpin_pages(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
 }
 
 static void unpin_rest(struct vfio_pins *pins)
@@ -160,7 +159,7 @@ static void unpin_rest(struct vfio_pins *pins)
 
 	pthread_mutex_lock(&pins->lock);
 	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
-		unpin_each(pins, page, 1);
+		unpin_range(pins, page, 1);
 	pthread_mutex_unlock(&pins->lock);
 }
 
@@ -292,24 +291,19 @@ void vfio_pins_close(struct vfio_device *vdev)
 }
 
 /* The lock is held. */
-static int pin_each(struct vfio_pins *pins, uint64_t page, unsigned int npage, unsigned int flags,
-		    struct mm_page *pages)
+static int pin_range(struct vfio_pins *pins, uint64_t page, unsigned int npage, unsigned int flags,
+		     struct mm_page *pages)
 {
 	uint64_t fresh;
 	int rc = pin_table_get(&pins->pages, page, npage, &fresh);
 
 	if (rc)
 		return rc;
-	for (unsigned int i = 0; i < npage; i++) {
-		rc = iommufd_access_pin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE,
-					      &pages[i], flags);
-		if (!rc)
-			continue;
-		pin_table_put(&pins->pages, page + i, npage - i);
-		unpin_each(pins, page, i);
-		return rc;
-	}
-	return 0;
+	rc = iommufd_access_pin_pages(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
+				      flags);
+	if (rc)
+		pin_table_put(&pins->pages, page, npage);
+	return rc;
 }
 
 static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage, unsigned int prot,
@@ -319,7 +313,7 @@ static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage
 	int rc;
 
 	pthread_mutex_lock(&pins->lock);
-	rc = pin_each(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
+	rc = pin_range(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
 	pthread_mutex_unlock(&pins->lock);
 	return rc;
 }
@@ -331,7 +325,7 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 
 	pthread_mutex_lock(&pins->lock);
 	if (pin_table_has(&pins->pages, page, npage))
-		unpin_each(pins, page, npage);
+		unpin_range(pins, page, npage);
 	else
 		rc = -EINVAL;
 	pthread_cond_broadcast(&pins->unpinned);
