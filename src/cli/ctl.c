@@ -50,6 +50,7 @@ static int ctl_help(void)
 	       "  groups                   its IOMMU groups\n"
 	       "  containers               its processes' containers, with the number and bytes of mappings\n"
 	       "  mappings                 what is mapped in them for DMA\n"
+	       "  memory                   bytes mapped, pinned and charged, by whose memory it is\n"
 	       "  add MODEL[,KEY=VALUE...] add a device, as uvfio run --device does; prints its address\n"
 	       "  remove ADDRESS           ask the device's user to let go of it (REQ), again every ten\n"
 	       "                           seconds, and wait until it is closed\n"

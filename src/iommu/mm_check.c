@@ -320,6 +320,10 @@ static int check(struct mm *mm, uint64_t va, uint64_t len, bool write, uint64_t 
 	*seen = 0;
 	if (va >= MM_VA_END || len > MM_VA_END - va)
 		return -EFAULT;
+	if (unlikely(mm->base)) {
+		*seen = KNOWN_READ | KNOWN_WRITE;
+		return mm_file_check(mm, va, len, write);
+	}
 	end = align_up(va + len, UVFIO_PAGE_SIZE);
 	va = align_down(va, UVFIO_PAGE_SIZE);
 	if (mm->self && known_good(va, end, need, seen)) {

@@ -48,6 +48,14 @@ struct other_mm {
 	struct shared_parts shared;
 };
 
+/* Give a new address space its place in the table, and its first reference. -ENOMEM. */
+int mm_add(struct mm *mm);
+
+/* Those that are files (mm_file.c). */
+void mm_file_free(struct mm *mm);
+int mm_file_copy(struct mm *mm, void *local, uint64_t va, size_t len, bool write);
+int mm_file_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
+
 void shared_note(struct other_mm *mm, const struct vma *vma);
 /* Copy what is at va of a process that is gone. 0 or -EFAULT. */
 int shared_copy(struct other_mm *mm, void *local, uint64_t va, size_t len, bool write);

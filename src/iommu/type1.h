@@ -12,6 +12,7 @@
 
 #include "iommu/dma.h"
 #include "iommu/domain.h"
+#include "iommu/mm_usage.h"
 
 struct type1;
 
@@ -62,14 +63,9 @@ int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage
 /* 0, or -EBUSY, -EINVAL a hole, -EPERM, -EFAULT. */
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write);
 
-/* Pages, for those who look from outside. */
-struct type1_memory {
-	uint64_t mapped;
-	uint64_t pinned_by_domains; /* all that is mapped, or 0 */
-	uint64_t pinned_by_drivers; /* each page once */
-	uint64_t charged;
-};
-void type1_get_memory(struct type1 *iommu, struct type1_memory *memory);
+/* What is mapped, pinned and charged, by address space: added to usages. Also what nobody limits is charged.
+ */
+void type1_get_usages(struct type1 *iommu, struct mm_usages *usages);
 
 /*
  * VFIO_IOMMU_MAP_DMA after the size and flag checks: prot IOMMU_READ|IOMMU_WRITE. Errors in the kernel's

@@ -151,19 +151,29 @@ void type1_uncharge_all(struct type1 *iommu)
 	range_map_each(&iommu->mappings, 0, UINT64_MAX, uncharge_one, &re);
 }
 
-static bool add_size(void *arg, struct range *range)
+struct add_usage {
+	struct type1 *iommu;
+	struct mm_usages *usages;
+};
+
+static bool add_usage(void *arg, struct range *range)
 {
-	*(uint64_t *)arg += range_size(range) / UVFIO_PAGE_SIZE;
+	const struct add_usage *add = arg;
+	struct mm_usage *usage = mm_usage_of(add->usages, mapping_mm(mapping_word(range)));
+	uint64_t size = range_size(range), pinned = pages_pinned(add->iommu, range);
+
+	usage->mapped += size;
+	usage->pinned_by_domains += add->iommu->backed ? size / UVFIO_PAGE_SIZE : 0;
+	usage->pinned_by_drivers += pinned;
+	usage->charged += add->iommu->backed ? size / UVFIO_PAGE_SIZE : pinned;
 	return true;
 }
 
-void type1_get_memory(struct type1 *iommu, struct type1_memory *memory)
+void type1_get_usages(struct type1 *iommu, struct mm_usages *usages)
 {
-	*memory = (struct type1_memory){ 0 };
+	struct add_usage add = { iommu, usages };
+
 	pthread_mutex_lock(&iommu->lock);
-	range_map_each(&iommu->mappings, 0, UINT64_MAX, add_size, &memory->mapped);
-	memory->pinned_by_domains = iommu->backed ? memory->mapped : 0;
-	memory->pinned_by_drivers = iommu->pins.pages;
-	memory->charged = iommu->backed ? memory->mapped : memory->pinned_by_drivers;
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, add_usage, &add);
 	pthread_mutex_unlock(&iommu->lock);
 }

@@ -10,7 +10,7 @@
 #define UVFIO_IOMMUFD_IOMMUFD_H
 
 #include "file/file.h"
-#include "iommu/mm.h"
+#include "iommu/mm_usage.h"
 #include "iommufd/hw.h"
 
 struct iommufd_ctx;
@@ -98,6 +98,14 @@ typedef void iommufd_ioas_fn(void *arg, const struct iommufd_ioas_info *info);
  * then. 0 or -ENOMEM.
  */
 int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg);
+
+typedef void iommufd_usage_fn(void *arg, unsigned int ctx, uint32_t id, const struct mm_usages *usages);
+/*
+ * The same with what is mapped, pinned and charged of each address space. What several IOASes share is
+ * charged once: to the first of them, and a page of it that drivers have pinned by one counts in each that
+ * has pins of that mapping.
+ */
+int iommufd_each_usage(const struct iommu_params *params, iommufd_usage_fn *fn, void *arg);
 
 /* ---- for VFIO's containers on IOMMUFD */
 

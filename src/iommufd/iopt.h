@@ -99,4 +99,7 @@ void iommufd_access_notify_unmap(struct io_pagetable *iopt, uint64_t iova, uint6
  * is mapped. */
 int iopt_change_process(struct io_pagetable *const *iopts, unsigned int nr, struct mm *mm);
 
+/* What these tables, all of one context, have of each address space: added to usages[i] for iopts[i]. */
+int iopt_get_usages(struct io_pagetable *const *iopts, unsigned int nr, struct mm_usages *usages);
+
 #endif

@@ -145,20 +145,9 @@ static int show(struct iommufd_ctx *ctx, uint32_t id, unsigned int max, iommufd_
 	return rc;
 }
 
-static int show_all(struct iommufd_ctx *ctx, unsigned int max, iommufd_ioas_fn *fn, void *arg)
-{
-	struct ids ids = { .id = NULL };
-	int rc;
-
-	iommufd_each_object(ctx, note_ioas, &ids);
-	rc = ids.no_memory ? -ENOMEM : 0;
-	for (unsigned int i = 0; i < ids.nr && !rc; i++)
-		rc = show(ctx, ids.id[i], max, fn, arg);
-	free(ids.id);
-	return rc;
-}
-
-int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg)
+/* Call fn for each context with these params. */
+static int each_ctx(const struct iommu_params *params, int (*fn)(struct iommufd_ctx *ctx, void *arg),
+		    void *arg)
 {
 	struct files files = { .file = NULL };
 	int rc = 0;
@@ -172,9 +161,100 @@ int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommu
 		struct iommufd_ctx *ctx = files.file[i]->priv;
 
 		if (!rc && ctx->params == params)
-			rc = show_all(ctx, max, fn, arg);
+			rc = fn(ctx, arg);
 		file_put(files.file[i]);
 	}
 	free(files.file);
 	return rc;
+}
+
+struct showing {
+	unsigned int max;
+	iommufd_ioas_fn *fn;
+	iommufd_usage_fn *usage_fn;
+	void *arg;
+};
+
+static int show_all(struct iommufd_ctx *ctx, void *arg)
+{
+	const struct showing *showing = arg;
+	struct ids ids = { .id = NULL };
+	int rc;
+
+	iommufd_each_object(ctx, note_ioas, &ids);
+	rc = ids.no_memory ? -ENOMEM : 0;
+	for (unsigned int i = 0; i < ids.nr && !rc; i++)
+		rc = show(ctx, ids.id[i], showing->max, showing->fn, showing->arg);
+	free(ids.id);
+	return rc;
+}
+
+int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg)
+{
+	struct showing showing = { .max = max, .fn = fn, .arg = arg };
+
+	return each_ctx(params, show_all, &showing);
+}
+
+/* ---- what is charged */
+
+struct tables {
+	struct iommufd_ioas **ioas;
+	struct io_pagetable **iopts;
+	struct mm_usages *usages;
+	unsigned int nr;
+};
+
+static int get_tables(struct iommufd_ctx *ctx, const struct ids *ids, struct tables *tables)
+{
+	tables->ioas = calloc(ids->nr + 1, sizeof(*tables->ioas));
+	tables->iopts = calloc(ids->nr + 1, sizeof(*tables->iopts));
+	tables->usages = calloc(ids->nr + 1, sizeof(*tables->usages));
+	if (!tables->ioas || !tables->iopts || !tables->usages)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < ids->nr; i++) {
+		struct iommufd_ioas *ioas = iommufd_get_ioas(ctx, ids->id[i]);
+
+		if (!ioas)
+			continue; /* gone meanwhile */
+		tables->ioas[tables->nr] = ioas;
+		tables->iopts[tables->nr++] = &ioas->iopt;
+	}
+	return 0;
+}
+
+static void put_tables(struct iommufd_ctx *ctx, struct tables *tables)
+{
+	for (unsigned int i = 0; i < tables->nr; i++) {
+		iommufd_put_object(ctx, &tables->ioas[i]->obj);
+		mm_usages_free(&tables->usages[i]);
+	}
+	free(tables->ioas);
+	free(tables->iopts);
+	free(tables->usages);
+}
+
+static int show_usages(struct iommufd_ctx *ctx, void *arg)
+{
+	const struct showing *showing = arg;
+	struct tables tables = { 0 };
+	struct ids ids = { .id = NULL };
+	int rc;
+
+	iommufd_each_object(ctx, note_ioas, &ids);
+	rc = ids.no_memory ? -ENOMEM : get_tables(ctx, &ids, &tables);
+	free(ids.id);
+	if (!rc)
+		rc = iopt_get_usages(tables.iopts, tables.nr, tables.usages);
+	for (unsigned int i = 0; !rc && i < tables.nr; i++)
+		showing->usage_fn(showing->arg, ctx->number, tables.ioas[i]->obj.id, &tables.usages[i]);
+	put_tables(ctx, &tables);
+	return rc;
+}
+
+int iommufd_each_usage(const struct iommu_params *params, iommufd_usage_fn *fn, void *arg)
+{
+	struct showing showing = { .usage_fn = fn, .arg = arg };
+
+	return each_ctx(params, show_usages, &showing);
 }

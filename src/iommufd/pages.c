@@ -13,6 +13,7 @@
 #include "base/why.h"
 #include "iommufd/dmabuf.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 _Static_assert(sizeof(struct iopt_pages) <= 120, "two lines of cache with what malloc() adds");
@@ -104,6 +105,7 @@ int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t accoun
 		return WHY(-ENOMEM, "%llu KiB of locked memory are more than what is left of %s",
 			   (unsigned long long)n * 4,
 			   params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+	mm = mm_payer(mm);
 	atomic_fetch_add_explicit(&mm->pinned_pages, n, memory_order_relaxed);
 	if (account_mode == IOPT_ACCOUNT_MM)
 		atomic_fetch_add_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
@@ -112,9 +114,14 @@ int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t accoun
 
 void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n)
 {
+	uint64_t was;
+
 	if (params)
 		mm_uncharge(mm, n);
-	atomic_fetch_sub_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	mm = mm_payer(mm);
+	was = atomic_fetch_sub_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	assert(was >= n);
+	(void)was;
 	if (account_mode == IOPT_ACCOUNT_MM)
 		atomic_fetch_sub_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
 }

@@ -45,6 +45,15 @@ uint64_t m_alignment(const struct m_table *t)
 
 /* ---- what is pinned */
 
+/* Does a pin, by way of this area, reach that page of its memory? */
+static bool reaches(const struct m_range *pin, const struct m_area *a, uint64_t index)
+{
+	uint64_t from = MAX(pin->start, a->iova), to = MIN(pin->last, area_last_of(a));
+
+	return from <= to && index >= (a->start + (from - a->iova)) / PG &&
+	       index <= (a->start + (to - a->iova)) / PG;
+}
+
 static bool is_covered(unsigned int pages, uint64_t index)
 {
 	for (const struct m_table *t = m_tables; t < m_tables + TABLES; t++) {
@@ -56,14 +65,9 @@ static bool is_covered(unsigned int pages, uint64_t index)
 				continue;
 			if (t->nr_domains)
 				return true;
-			for (unsigned int p = 0; p < t->nr_pins; p++) {
-				uint64_t from = MAX(t->pins[p].start, a->iova);
-				uint64_t to = MIN(t->pins[p].last, area_last_of(a));
-
-				if (from <= to && index >= (a->start + (from - a->iova)) / PG &&
-				    index <= (a->start + (to - a->iova)) / PG)
+			for (unsigned int p = 0; p < t->nr_pins; p++)
+				if (reaches(&t->pins[p], a, index))
 					return true;
-			}
 		}
 	}
 	return false;
@@ -76,6 +80,37 @@ uint64_t m_npinned(void)
 	for (unsigned int p = 0; p < ARRAY_SIZE(m_pages); p++)
 		for (uint64_t i = 0; m_pages[p].refs && i < m_pages[p].npages; i++)
 			n += is_covered(p, i);
+	return n;
+}
+
+static bool is_driver_pinned(unsigned int pages, uint64_t index)
+{
+	for (const struct m_table *t = m_tables; t < m_tables + TABLES; t++)
+		for (unsigned int i = 0; i < t->nr; i++)
+			for (unsigned int p = 0; t->areas[i].pages == pages && p < t->nr_pins; p++)
+				if (reaches(&t->pins[p], &t->areas[i], index))
+					return true;
+	return false;
+}
+
+static bool has_pins(const struct m_table *t, const struct m_area *a)
+{
+	for (unsigned int p = 0; p < t->nr_pins; p++)
+		if (t->pins[p].start <= area_last_of(a) && t->pins[p].last >= a->iova)
+			return true;
+	return false;
+}
+
+uint64_t m_pinned_by_drivers(const struct m_table *t)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < t->nr; i++) {
+		const struct m_area *a = &t->areas[i];
+
+		for (uint64_t k = a->start / PG; has_pins(t, a) && k <= (a->start + a->len - 1) / PG; k++)
+			n += is_driver_pinned(a->pages, k);
+	}
 	return n;
 }
 

@@ -73,5 +73,6 @@ int m_rw(const struct m_table *t, uint64_t iova, uint64_t len, bool write);
 int m_disable_large(struct m_table *t);
 int m_cut(struct m_table *t, uint64_t iova);
 uint64_t m_npinned(void);
+uint64_t m_pinned_by_drivers(const struct m_table *t); /* as iommufd_each_usage() counts them */
 
 #endif

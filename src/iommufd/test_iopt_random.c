@@ -93,6 +93,30 @@ static void compare_table(unsigned int n)
 	}
 }
 
+static void compare_usages(void)
+{
+	struct io_pagetable *iopts[TABLES];
+	struct mm_usages usages[TABLES] = { 0 };
+	uint64_t charged = 0;
+
+	for (unsigned int n = 0; n < TABLES; n++)
+		iopts[n] = &subjects[n].ioas->iopt;
+	assert_int_equal(iopt_get_usages(iopts, TABLES, usages), 0);
+	for (unsigned int n = 0; n < TABLES; n++) {
+		const struct mm_usage *usage = usages[n].usage;
+		uint64_t bytes = 0;
+
+		for (unsigned int i = 0; i < m_tables[n].nr; i++)
+			bytes += m_tables[n].areas[i].len;
+		assert_int_equal(usages[n].nr, bytes != 0);
+		assert_int_equal(bytes ? usage->mapped : 0, bytes);
+		assert_int_equal(bytes ? usage->pinned_by_drivers : 0, m_pinned_by_drivers(&m_tables[n]));
+		charged += bytes ? usage->charged : 0;
+		mm_usages_free(&usages[n]);
+	}
+	assert_int_equal(charged, mm->pinned_pages);
+}
+
 static void compare(void)
 {
 	for (unsigned int n = 0; n < TABLES; n++)
@@ -420,6 +444,8 @@ static void test_random(void **state)
 	for (uint64_t i = 0; i < operations; i++) {
 		step();
 		compare();
+		if (!(i % 8))
+			compare_usages();
 	}
 	for (unsigned int n = 0; n < TABLES; n++)
 		stop_table(n);

@@ -210,6 +210,7 @@ static const struct {
 	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
+	{ "memory", "CONTAINER    MAPPED       BY-DOMAINS   BY-DRIVERS   CHARGED      MEMORY-OF" },
 };
 
 const char *machine_list_heading(const char *what)
@@ -228,6 +229,8 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 		return list_containers(machine, out);
 	if (!strcmp(what, "mappings"))
 		return list_all_mappings(machine, out);
+	if (!strcmp(what, "memory"))
+		return machine_list_memory(machine, out);
 	list_functions(machine, !strcmp(what, "groups"), out);
 	list_mdevs(machine, !strcmp(what, "groups"), out);
 	return 0;
@@ -235,9 +238,6 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 
 /* ---- the description */
 
-char *machine_describe(struct uvfio_machine *machine)
-{
-	char *text = NULL, *line;
 /* Instances stand in lines of their own. */
 static void describe_mdevs(const struct machine_config *config, FILE *out)
 {
@@ -253,6 +253,9 @@ static void describe_mdevs(const struct machine_config *config, FILE *out)
 	}
 }
 
+char *machine_describe(struct uvfio_machine *machine)
+{
+	char *text = NULL, *line;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
 

@@ -92,8 +92,8 @@ int machine_tree_add(struct uvfio_machine *machine, const char *dir, const char 
 int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const char *bdf);
 
 /*
- * Write one row of text for each of what there is: "devices", "groups", "containers" or "mappings". -EINVAL:
- * something else; -ENOMEM.
+ * Write one row of text for each of what there is: "devices", "groups", "containers", "mappings" or "memory".
+ * -EINVAL: something else; -ENOMEM.
  */
 int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
 const char *machine_list_heading(const char *what); /* NULL: something else */

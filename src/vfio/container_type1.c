@@ -452,6 +452,13 @@ static int type1_list(void *data, struct vfio_mapping_list *list, unsigned int m
 	return 0;
 }
 
+static void type1_usages(void *data, struct mm_usages *usages)
+{
+	struct type1_container *tc = data;
+
+	type1_get_usages(tc->iommu, usages);
+}
+
 static const char *type1_type(void *data)
 {
 	struct type1_container *tc = data;
@@ -473,4 +480,5 @@ const struct vfio_iommu_driver vfio_type1_driver = {
 	.forked = type1_container_forked,
 	.type = type1_type,
 	.list = type1_list,
+	.usages = type1_usages,
 };
