@@ -72,6 +72,11 @@ static int place_parent(struct machine_config *config, const struct uvfio_mdev_d
 	for (*index = 0; *index < config->nr_parents; ++*index) {
 		if (strcmp(config->parents[*index].driver->name, driver->name))
 			continue;
+		if (config->parents[*index].driver != driver) {
+			snprintf(err, err_len, "%s is the name of two drivers, in %s and %.*s: rename one",
+				 driver->name, config->parents[*index].name, (int)name_len, name);
+			return -EINVAL;
+		}
 		if (!*options)
 			return 0;
 		snprintf(err, err_len,

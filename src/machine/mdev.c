@@ -3,6 +3,7 @@
 #include "machine/mdev.h"
 
 #include "base/log.h"
+#include "machine/plugin.h"
 #include "machine/tree.h"
 
 #include <fcntl.h>
@@ -26,6 +27,8 @@ int machine_make_parents(struct uvfio_machine *machine, char *err, size_t err_le
 	}
 	for (unsigned int i = 0; i < config->nr_parents && !rc; i++)
 		rc = mdev_parent_create(config->parents[i].driver, config->parents[i].options,
+					plugin_named(config->parents[i].name) ? config->parents[i].name
+									      : NULL,
 					&machine->parents[i], err, err_len);
 	return rc;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mediated devices of a machine without a session: what a description may say, making and removing. */
+#include "devices/models.h"
 #include "file/fdtable.h"
 #include "machine/impl.h"
 #include "machine/plugin.h"
@@ -221,20 +222,71 @@ static void test_drivers(void **state)
 	struct uvfio_mdev_driver driver = { .name = NULL };
 
 	(void)state;
-	expect_driver(&driver, "its model has no name: give one line");
+	expect_driver(&driver, "its driver has no name: give one line");
 	driver.name = "a/b";
 	driver.summary = "one";
 	driver.device_api = "vfio-pci";
-	expect_driver(&driver, "its driver's name is a/b: it becomes a directory's, give one word");
+	expect_driver(&driver, "its driver's name is a/b: it becomes a directory's, give one word of "
+			       "letters, digits, - and _");
 	driver.name = "ab";
-	expect_driver(&driver, "its driver has no callback read");
+	expect_driver(&driver, "its driver has no callback read: every driver has read and write");
 	driver.ops.read = access_nothing;
-	expect_driver(&driver, "its driver has no callback write");
+	expect_driver(&driver, "its driver has no callback write: every driver has read and write");
 	driver.ops.write = (int (*)(struct uvfio_mdev *, unsigned int, uint64_t, const void *, unsigned int))(
 		void (*)(void))access_nothing;
+	expect_driver(&driver, "its driver has neither get_available nor max_instances");
+	driver.max_instances = 1;
 	expect_driver(&driver, "its driver has no types: give one");
 	driver.types = types;
-	expect_driver(&driver, "its driver has neither get_available nor max_instances");
+	assert_int_equal(mdev_driver_check(&driver, NULL, 0), 0);
+	driver.name = "vfio";
+	expect_driver(&driver, "its driver's name is vfio, and /sys/class/vfio is something else: rename it");
+	driver.name = "ab";
+	driver.device_api = "vfio-platform";
+	expect_driver(&driver, "its driver's device_api is vfio-platform: there is vfio-pci");
+}
+
+static void expect_type(struct uvfio_mdev_type type, const char *why)
+{
+	struct uvfio_mdev_type types[] = { { .name = "1" }, type, { .name = NULL } };
+	struct uvfio_mdev_driver driver = *builtin_mdev_drivers[0];
+
+	driver.types = types;
+	expect_driver(&driver, why);
+}
+
+static void test_types(void **state)
+{
+	struct uvfio_mdev_driver driver = *builtin_mdev_drivers[0];
+	struct uvfio_option options[] = { { .key = "uuid", .help = "help" }, { .key = NULL } };
+
+	(void)state;
+	for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
+		assert_int_equal(mdev_driver_check(*d, NULL, 0), 0);
+	expect_type(
+		(struct uvfio_mdev_type){ .name = "a b" },
+		"type \"a b\": its name becomes a directory's, give one word of letters, digits, - and _");
+	expect_type((struct uvfio_mdev_type){ .name = "1" }, "type 1: there are two of them: rename one");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .pretty_name = "a\nb" },
+		    "type 2 has a line break in its pretty_name: give one line");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .description = "" },
+		    "type 2 has an empty description: leave it NULL");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .regions = { [3] = { UINT64_MAX } } },
+		    "type 2: region 3 has more than 2^40 bytes");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .irqs = { [1] = { .count = 33 } } },
+		    "type 2: irqs[1] has 33 vectors: there can be 32");
+	expect_type(
+		(struct uvfio_mdev_type){ .name = "2", .irqs = { [0] = { .count = 1, .automasked = true } } },
+		"type 2: irqs[0] is automasked and not maskable: nobody could unmask it");
+	expect_type(
+		(struct uvfio_mdev_type){
+			.name = "123456789012345678901234567890123456789012345678901234567890" },
+		"type 123456789012345678901234567890123456789012345678901234567890: "
+		"mtty-123456789012345678901234567890123456789012345678901234567890 is longer than 60 "
+		"letters: "
+		"shorten one of the names");
+	driver.options = options;
+	expect_driver(&driver, "option uuid is one that every device has: rename it");
 }
 
 int main(void)
@@ -243,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
 		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
 		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_types),
 	};
 
 	self_caller.mm = mm_self();
