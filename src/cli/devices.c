@@ -155,7 +155,9 @@ int devices_command(int argc, char **argv)
 	print_common(false);
 	printf("\n");
 	print_common(true);
-	printf("\n--iommu:\n");
-	print_options(machine_iommu_options());
+	for (unsigned int type = 0; machine_iommu_options(type); type++) {
+		printf("\n--iommu:\n");
+		print_options(machine_iommu_options(type));
+	}
 	return 0;
 }

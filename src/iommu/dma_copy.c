@@ -74,7 +74,7 @@ static inline __attribute__((always_inline)) int translate_walk(struct dma_user 
 {
 	struct pt_leaf leaf;
 
-	if (unlikely(!pgtable_walk(&user->domain->pt, iova, &leaf)))
+	if (unlikely(!iommu_domain_walk(user->domain, iova, &leaf)))
 		return DMA_NOT_MAPPED;
 	if (unlikely(!(leaf.pte & (write ? PTE_WRITE : PTE_READ))))
 		return DMA_NO_PERMISSION;

@@ -80,6 +80,18 @@ static void quiesce(struct iommu_domain *domain)
 	pgtable_reclaim(&domain->pt);
 }
 
+void iommu_domain_set_walk(struct iommu_domain *domain,
+			   bool (*walk)(void *arg, uint64_t iova, struct pt_leaf *leaf), void *arg)
+{
+	domain->walk_arg = arg;
+	domain->walk = walk;
+}
+
+void iommu_domain_sync(struct iommu_domain *domain)
+{
+	quiesce(domain);
+}
+
 void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova)
 {
 	if (domain)
@@ -181,7 +193,7 @@ int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned 
 	int ret = -ENOENT;
 
 	atomic_fetch_add(&domain->readers, 1);
-	if (pgtable_walk(&domain->pt, iova, &leaf)) {
+	if (iommu_domain_walk(domain, iova, &leaf)) {
 		*out = (struct iommu_translation){
 			.mm = mm_by_index((uint16_t)(leaf.pte >> PTE_MM_SHIFT)),
 			.va = (leaf.pte & PTE_ADDR) + (iova - leaf.first),

@@ -38,6 +38,8 @@ struct iommu_params {
 	unsigned int nr_reserved; /* windows that no mapping may touch; default 0xfee00000-0xfeefffff */
 	struct iommu_range reserved[16];
 	char reserved_type[16][12]; /* "msi", "direct", "reserved": as sysfs reserved_regions says */
+	const char *type;           /* which back end containers have: "type1", or another's name */
+	uint64_t of_type[8];        /* what only that one knows */
 };
 void iommu_params_default(struct iommu_params *params);
 /* Usable ranges [0, 2^width) minus the reserved windows, ascending. Returns how many; fills at most max. */
@@ -74,6 +76,16 @@ void iommu_domain_unmap(struct iommu_domain *domain, uint64_t iova, uint64_t siz
  */
 void iommu_domain_unmap_begin(struct iommu_domain *domain);
 void iommu_domain_unmap_end(struct iommu_domain *domain);
+
+/*
+ * Devices are translated by walk, in place of the domain's own page table: before any is attached. It is
+ * called in DMA sections and takes no lock; leaf: iommu/pgtable.h. What it has given may be used until
+ * iommu_domain_sync(), which waits for these sections; whoever changes what walk finds calls that.
+ */
+struct pt_leaf;
+void iommu_domain_set_walk(struct iommu_domain *domain,
+			   bool (*walk)(void *arg, uint64_t iova, struct pt_leaf *leaf), void *arg);
+void iommu_domain_sync(struct iommu_domain *domain);
 
 /* Dirty pages: set by device writes while tracking is on. */
 void iommu_domain_set_dirty_tracking(struct iommu_domain *domain, bool on);

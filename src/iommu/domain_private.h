@@ -10,6 +10,9 @@
 
 struct iommu_domain {
 	struct pgtable pt; /* changed under the owner's lock */
+	/* In its place, when not NULL; set before devices are attached. */
+	bool (*walk)(void *arg, uint64_t iova, struct pt_leaf *leaf);
+	void *walk_arg;
 	/* Unlike any other domain's; changes when an entry is taken away, so that caches can tell. */
 	_Alignas(64) _Atomic uint64_t generation;
 	_Atomic bool dirty_tracking;
@@ -23,6 +26,13 @@ struct iommu_domain {
 	void (*describe)(void *owner, uint64_t iova, char *buf, size_t len);
 	void *owner;
 };
+
+static inline bool iommu_domain_walk(const struct iommu_domain *domain, uint64_t iova, struct pt_leaf *leaf)
+{
+	if (unlikely(domain->walk))
+		return domain->walk(domain->walk_arg, iova, leaf);
+	return pgtable_walk(&domain->pt, iova, leaf);
+}
 
 uint64_t iommu_domain_next_generation(void);
 void iommu_domain_get(struct iommu_domain *domain);

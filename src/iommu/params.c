@@ -16,6 +16,7 @@ void iommu_params_default(struct iommu_params *params)
 		.nr_reserved = 1,
 		.reserved = { { 0xfee00000, 0xfeefffff } },
 		.reserved_type = { "msi" },
+		.type = "type1",
 	};
 }
 

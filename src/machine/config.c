@@ -265,6 +265,8 @@ int machine_config_parse(const char *description, struct machine_config *config,
 	if (!rc)
 		rc = vfio_config_parse(others.vfio, &config->vfio, err, err_len);
 	if (!rc)
+		rc = iommu_config_nodes(&config->iommu, &config->vfio, err, err_len);
+	if (!rc)
 		rc = machine_config_fill(config, err, err_len);
 	if (rc)
 		machine_config_free(config);

@@ -81,6 +81,25 @@ void machine_config_remove(struct machine_config *config, unsigned int index);
 /* The line that describes a device completely, with its end; allocated, or NULL. */
 char *machine_config_line(const struct device_config *dev);
 
+/* A type of IOMMU: what --iommu type= names. */
+struct iommu_type {
+	const char *name;
+	const struct uvfio_option *options;
+	int (*parse)(const char *text, struct iommu_params *params, char *err, size_t err_len);
+	bool iommufd; /* its devices can be used by /dev/iommu */
+};
+extern const struct iommu_type *const iommu_types[]; /* to a NULL; the first one when nothing is said */
+extern const struct iommu_type iommu_type_spapr;     /* iommu_spapr.c */
+
+/* For their parsers: -EINVAL, with a line in err, or -ENOMEM. */
+int iommu_bad_value(const char *key, const char *value, const char *right, char *err, size_t err_len);
+int iommu_parse_pgsizes(const char *value, uint64_t *pgsizes, char *err, size_t err_len);
+int iommu_parse_memlock(const char *value, struct iommu_params *params, char *err, size_t err_len);
+
+/* Leave out the nodes that the type of IOMMU cannot have. -EINVAL: they were asked for. */
+int iommu_config_nodes(const struct iommu_params *params, struct vfio_config *vfio, char *err,
+		       size_t err_len);
+
 /* "key=value,..." of all iommu lines joined by commas. reserved= may come several times. */
 int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What --iommu means: one option table, and the values that are more than a number.
+ * What --iommu means: an option table for each type of IOMMU, and the values that are more than a number.
  */
 #include "machine/config.h"
 
@@ -14,6 +14,7 @@
 #include <string.h>
 
 struct iommu_options {
+	char *type;
 	uint64_t width;
 	char *reserved;
 	char *pgsizes;
@@ -24,6 +25,11 @@ struct iommu_options {
 };
 
 static const struct uvfio_option iommu_options[] = {
+	{ .key = "type",
+	  .type = UVFIO_OPTION_STRING,
+	  .offset = offsetof(struct iommu_options, type),
+	  .preset = "type1",
+	  .help = "this one: an Intel IOMMU, type1 containers, /dev/iommu" },
 	{ .key = "width",
 	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct iommu_options, width),
@@ -68,12 +74,7 @@ static const struct uvfio_option iommu_options[] = {
 	{ .key = NULL },
 };
 
-const struct uvfio_option *machine_iommu_options(void)
-{
-	return iommu_options;
-}
-
-static int bad_value(const char *key, const char *value, const char *right, char *err, size_t err_len)
+int iommu_bad_value(const char *key, const char *value, const char *right, char *err, size_t err_len)
 {
 	snprintf(err, err_len, "--iommu: %s=%s is not possible: use %s", key, value, right);
 	return -EINVAL;
@@ -145,14 +146,14 @@ static int parse_reserved(const char *value, struct iommu_params *params, char *
 
 		snprintf(shown, sizeof(shown), "%s", word);
 		if (parse_window(word, &range, type))
-			rc = bad_value("reserved", shown,
-				       "FIRST-LAST[:msi|direct|reserved] of whole pages, like "
-				       "0xfee00000-0xfeefffff:msi, or none",
-				       err, err_len);
+			rc = iommu_bad_value("reserved", shown,
+					     "FIRST-LAST[:msi|direct|reserved] of whole pages, like "
+					     "0xfee00000-0xfeefffff:msi, or none",
+					     err, err_len);
 		else if (window_overlaps(params, &range))
-			rc = bad_value("reserved", shown, "windows that do not overlap", err, err_len);
+			rc = iommu_bad_value("reserved", shown, "windows that do not overlap", err, err_len);
 		else if (params->nr_reserved == ARRAY_SIZE(params->reserved))
-			rc = bad_value("reserved", shown, "at most 16 windows", err, err_len);
+			rc = iommu_bad_value("reserved", shown, "at most 16 windows", err, err_len);
 		else
 			add_window(params, &range, type);
 	}
@@ -160,7 +161,7 @@ static int parse_reserved(const char *value, struct iommu_params *params, char *
 	return rc;
 }
 
-static int parse_pgsizes(const char *value, uint64_t *pgsizes, char *err, size_t err_len)
+int iommu_parse_pgsizes(const char *value, uint64_t *pgsizes, char *err, size_t err_len)
 {
 	char *text = strdup(value), *rest = text, *word;
 	int rc = 0;
@@ -174,8 +175,9 @@ static int parse_pgsizes(const char *value, uint64_t *pgsizes, char *err, size_t
 		uint64_t size;
 
 		if (parse_size(word, &size) || size < UVFIO_PAGE_SIZE || (size & (size - 1)))
-			rc = bad_value("pgsizes", value,
-				       "powers of two from 4K on, joined by +, like 4K+2M+1G", err, err_len);
+			rc = iommu_bad_value("pgsizes", value,
+					     "powers of two from 4K on, joined by +, like 4K+2M+1G", err,
+					     err_len);
 		else
 			*pgsizes |= size;
 	}
@@ -183,7 +185,7 @@ static int parse_pgsizes(const char *value, uint64_t *pgsizes, char *err, size_t
 	return rc;
 }
 
-static int parse_memlock(const char *value, struct iommu_params *params, char *err, size_t err_len)
+int iommu_parse_memlock(const char *value, struct iommu_params *params, char *err, size_t err_len)
 {
 	uint64_t bytes;
 
@@ -192,7 +194,8 @@ static int parse_memlock(const char *value, struct iommu_params *params, char *e
 	if (params->memlock_rlimit || !strcmp(value, "unlimited"))
 		return 0;
 	if (parse_size(value, &bytes))
-		return bad_value("memlock", value, "unlimited, rlimit, or a size like 64M", err, err_len);
+		return iommu_bad_value("memlock", value, "unlimited, rlimit, or a size like 64M", err,
+				       err_len);
 	params->memlock_pages = bytes >> UVFIO_PAGE_SHIFT;
 	return 0;
 }
@@ -228,7 +231,7 @@ static char *join_reserved(const char *text)
 	return joined;
 }
 
-int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len)
+static int parse_type1(const char *text, struct iommu_params *params, char *err, size_t err_len)
 {
 	struct iommu_options opts;
 	char *joined = join_reserved(text);
@@ -249,9 +252,70 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 	params->dirty_tracking = opts.dirty_tracking;
 	rc = parse_reserved(opts.reserved, params, err, err_len);
 	if (!rc)
-		rc = parse_pgsizes(opts.pgsizes, &params->pgsizes, err, err_len);
+		rc = iommu_parse_pgsizes(opts.pgsizes, &params->pgsizes, err, err_len);
 	if (!rc)
-		rc = parse_memlock(opts.memlock, params, err, err_len);
+		rc = iommu_parse_memlock(opts.memlock, params, err, err_len);
 	options_free(iommu_options, &opts);
 	return rc;
+}
+
+static const struct iommu_type type1 = { "type1", iommu_options, parse_type1, .iommufd = true };
+
+const struct iommu_type *const iommu_types[] = { &type1, &iommu_type_spapr, NULL };
+
+/* Of the last type= in text, or the first type. NULL, and a line in err: there is no such type. */
+static const struct iommu_type *type_of(const char *text, char *err, size_t err_len)
+{
+	static const char key[] = "type=";
+	const struct iommu_type *type = iommu_types[0];
+	const char *item;
+	size_t len;
+
+	while (type && option_item(&text, &item, &len)) {
+		if (len < strlen(key) || memcmp(item, key, strlen(key)))
+			continue;
+		item += strlen(key);
+		len -= strlen(key);
+		type = NULL;
+		for (const struct iommu_type *const *t = iommu_types; *t && !type; t++)
+			if (strlen((*t)->name) == len && !memcmp((*t)->name, item, len))
+				type = *t;
+		if (!type)
+			snprintf(err, err_len, "--iommu: type=%.*s is not possible: use type1 or spapr",
+				 (int)len, item);
+	}
+	return type;
+}
+
+const struct uvfio_option *machine_iommu_options(unsigned int type)
+{
+	return type < ARRAY_SIZE(iommu_types) - 1 ? iommu_types[type]->options : NULL;
+}
+
+int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len)
+{
+	const struct iommu_type *type = type_of(text, err, err_len);
+
+	return type ? type->parse(text, params, err, err_len) : -EINVAL;
+}
+
+int iommu_config_nodes(const struct iommu_params *params, struct vfio_config *vfio, char *err, size_t err_len)
+{
+	const struct iommu_type *type = type_of("", NULL, 0);
+
+	for (const struct iommu_type *const *t = iommu_types; *t; t++)
+		if (!strcmp((*t)->name, params->type))
+			type = *t;
+	if (type->iommufd)
+		return 0;
+	if (!vfio->legacy || vfio->iommufd_container) {
+		snprintf(err, err_len,
+			 "--iommu: type=%s has groups and containers of its own only: leave --iommufd-only "
+			 "and "
+			 "--container=iommufd out",
+			 type->name);
+		return -EINVAL;
+	}
+	vfio->iommufd = false;
+	return 0;
 }

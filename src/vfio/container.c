@@ -13,8 +13,10 @@
 #include "uapi/type1_text.h"
 
 #include <stdlib.h>
+#include <string.h>
 
-static const struct vfio_iommu_driver *const drivers[] = { &vfio_type1_driver, &vfio_noiommu_driver };
+static const struct vfio_iommu_driver *const drivers[] = { &vfio_type1_driver, &vfio_spapr_driver,
+							   &vfio_noiommu_driver };
 
 static void container_get(struct vfio_container *container)
 {
@@ -188,9 +190,12 @@ static long ioctl_get_api_version(struct ioctl_call *call, void *arg)
 	return VFIO_API_VERSION;
 }
 
-/* Without groups anything goes; no-IOMMU groups have their own driver, which serves nobody else. */
+/* What the machine's IOMMU has. Without groups anything of that; no-IOMMU groups have their own driver, which
+ * serves nobody else. */
 static bool driver_allowed(struct vfio_container *container, const struct vfio_iommu_driver *driver)
 {
+	if (driver->iommu && strcmp(driver->iommu, container->vfio->params->type))
+		return false;
 	return cds_list_empty(&container->groups) || container->noiommu == driver->noiommu;
 }
 
@@ -230,6 +235,14 @@ static int try_driver(struct vfio_container *container, const struct vfio_iommu_
 	return 0;
 }
 
+static const char *allowed_types(struct vfio_container *container)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
+		if (driver_allowed(container, drivers[i]))
+			return drivers[i]->types;
+	return "none";
+}
+
 static long ioctl_set_iommu(struct ioctl_call *call, void *arg)
 {
 	struct vfio_container *container = call->file->priv;
@@ -252,9 +265,7 @@ static long ioctl_set_iommu(struct ioctl_call *call, void *arg)
 		rc = try_driver(container, drivers[i], call->arg, call->caller->mm);
 	}
 	if (rc == -ENODEV)
-		WHY(rc, "type %llu: %s", (unsigned long long)call->arg,
-		    container->noiommu ? "this container has NOIOMMU_IOMMU (8) only"
-				       : "there are TYPE1_IOMMU (1) and TYPE1v2_IOMMU (3)");
+		WHY(rc, "type %llu: %s", (unsigned long long)call->arg, allowed_types(container));
 out:
 	pthread_rwlock_unlock(&container->lock);
 	return rc;

@@ -125,6 +125,7 @@ static long noiommu_ioctl(void *data, struct file *file, const struct caller *ca
 
 const struct vfio_iommu_driver vfio_noiommu_driver = {
 	.name = "vfio-noiommu",
+	.types = "this container has NOIOMMU_IOMMU (8) only",
 	.check_extension = noiommu_check_extension,
 	.open = noiommu_open,
 	.release = noiommu_release,

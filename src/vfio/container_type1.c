@@ -468,6 +468,8 @@ static const char *type1_type(void *data)
 
 const struct vfio_iommu_driver vfio_type1_driver = {
 	.name = "vfio-type1",
+	.iommu = "type1",
+	.types = "there are TYPE1_IOMMU (1) and TYPE1v2_IOMMU (3)",
 	.check_extension = type1_check_extension,
 	.open = type1_open,
 	.release = type1_release,

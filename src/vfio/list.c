@@ -160,3 +160,35 @@ int vfio_each_container_usage(struct vfio *vfio,
 	free(all);
 	return rc;
 }
+
+struct report {
+	void (*line)(void *arg, unsigned int id, const char *text);
+	void *arg;
+	unsigned int id;
+};
+
+static void report_line(void *arg, const char *text)
+{
+	const struct report *report = arg;
+
+	report->line(report->arg, report->id, text);
+}
+
+int vfio_each_container_report(struct vfio *vfio, void (*line)(void *arg, unsigned int id, const char *text),
+			       void *arg)
+{
+	struct report report = { line, arg, 0 };
+	unsigned int nr;
+	struct vfio_container **all = get_all(vfio, &nr);
+
+	for (unsigned int i = 0; all && i < nr; i++) {
+		pthread_rwlock_rdlock(&all[i]->lock);
+		report.id = all[i]->id;
+		if (all[i]->driver && all[i]->driver->report)
+			all[i]->driver->report(all[i]->data, report_line, &report);
+		pthread_rwlock_unlock(&all[i]->lock);
+		vfio_container_put(all[i]);
+	}
+	free(all);
+	return all ? 0 : -ENOMEM;
+}

@@ -241,6 +241,10 @@ int vfio_each_container_usage(struct vfio *vfio,
 			      void (*fn)(void *arg, unsigned int id, const struct mm_usages *usages),
 			      void *arg);
 
+/* The same with the lines that the back end has for a person; a lock is held. */
+int vfio_each_container_report(struct vfio *vfio, void (*line)(void *arg, unsigned int id, const char *text),
+			       void *arg);
+
 /* ---- containers and their back ends */
 
 struct vfio_iommu_driver {
@@ -268,11 +272,16 @@ struct vfio_iommu_driver {
 	int (*list)(void *data, struct vfio_mapping_list *list, unsigned int max);
 	/* Add what is mapped, pinned and charged of each address space. NULL: nothing. */
 	void (*usages)(void *data, struct mm_usages *usages);
-	bool noiommu; /* serves containers of no-IOMMU groups only */
+	/* Add lines for a person about what only this back end has. NULL: nothing. */
+	void (*report)(void *data, void (*line)(void *arg, const char *text), void *arg);
+	const char *iommu; /* serves machines with this type of IOMMU only; NULL: any */
+	const char *types; /* what SET_IOMMU may ask of it, in words */
+	bool noiommu;      /* serves containers of no-IOMMU groups only */
 };
 
 extern const struct vfio_iommu_driver vfio_type1_driver;   /* vfio/container_type1.c */
 extern const struct vfio_iommu_driver vfio_noiommu_driver; /* vfio/container_noiommu.c */
+extern const struct vfio_iommu_driver vfio_spapr_driver;   /* vfio/container_spapr.c */
 
 const struct iommu_params *vfio_container_params(const struct vfio_container *container);
 bool vfio_noiommu_allowed(const struct vfio_container *container);

@@ -84,7 +84,7 @@ def wrong_models_and_options():
     run_refused('nvme: lba=1024 is not possible: use one of 512|4096', '--device', 'nvme,lba=1024')
     run_refused('--device: a value cannot contain a line break', '--device', 'nvme,file=a\nb')
     run_refused('--iommu: width=64 is not possible: use a number from 12 to 57', '--iommu', 'width=64')
-    run_refused('--iommu: there is no option foo: known are width, reserved, pgsizes, dma-entries, memlock, coherent, '
+    run_refused('--iommu: there is no option foo: known are type, width, reserved, pgsizes, dma-entries, memlock, coherent, '
                 'dirty-tracking', '--iommu', 'foo=1')
 
 

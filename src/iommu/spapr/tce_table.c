@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCE tables: arrays in levels. Interior words are addresses of arrays, set once, by whoever is first.
+ */
+#include "iommu/spapr/tce_table.h"
+
+#include "base/failpoint.h"
+
+#include <stdlib.h>
+
+#define WORD_SHIFT   3
+#define ADDRESS_BITS 55 /* the hardware's */
+
+static unsigned int ilog2(uint64_t value)
+{
+	return 63 - (unsigned int)__builtin_clzll(value);
+}
+
+/* How many entries each array of such a table has: 2^that. */
+static unsigned int level_bits(unsigned int entries_shift, unsigned int levels)
+{
+	return MAX((entries_shift + levels - 1) / levels, (unsigned int)UVFIO_PAGE_SHIFT - WORD_SHIFT);
+}
+
+uint64_t tce_table_bytes(unsigned int page_shift, uint64_t window_size, unsigned int levels)
+{
+	uint64_t bytes = 0, arrays;
+	unsigned int bits, entries_shift;
+
+	if (!levels || levels > TCE_MAX_LEVELS || !window_size || (window_size & (window_size - 1)) ||
+	    ilog2(window_size) < page_shift)
+		return 0;
+	entries_shift = ilog2(window_size) - page_shift;
+	bits = level_bits(entries_shift, levels);
+	if (bits * levels + page_shift >= ADDRESS_BITS)
+		return 0;
+	arrays = entries_shift > bits ? BIT64(entries_shift - bits) : 1;
+	for (unsigned int level = 0; level < levels; level++) {
+		bytes += arrays << (bits + WORD_SHIFT);
+		arrays = MAX(arrays >> bits, (uint64_t)1);
+	}
+	return bytes * 2;
+}
+
+static tce_t *array_new(struct tce_table *table)
+{
+	tce_t *array = failpoint() ? NULL : calloc(BIT64(table->level_bits), sizeof(*array));
+
+	if (array)
+		atomic_fetch_add_explicit(&table->arrays, sizeof(*array) << table->level_bits,
+					  memory_order_relaxed);
+	return array;
+}
+
+static void array_free(const struct tce_table *table, tce_t *array, unsigned int level)
+{
+	for (uint64_t i = 0; array && level && i < BIT64(table->level_bits); i++)
+		array_free(table, (tce_t *)(uintptr_t)atomic_load(&array[i]), level - 1);
+	free(array);
+}
+
+struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t start, unsigned int page_shift,
+				uint64_t window_size, unsigned int levels)
+{
+	struct tce_table *table;
+	unsigned int bits = level_bits(ilog2(window_size) - page_shift, levels);
+
+	if (sizeof(tce_t) << bits > TCE_ARRAY_MAX)
+		return NULL;
+	table = failpoint() ? NULL : calloc(1, sizeof(*table));
+	if (!table)
+		return NULL;
+	atomic_init(&table->refs, 1);
+	table->page_shift = page_shift;
+	table->levels = levels;
+	table->level_bits = bits;
+	table->start = start;
+	table->size = window_size >> page_shift;
+	table->bytes = tce_table_bytes(page_shift, window_size, levels);
+	table->entries = array_new(table);
+	table->view = array_new(table);
+	if (!table->entries || !table->view) {
+		free(table->entries);
+		free(table->view);
+		free(table);
+		return NULL;
+	}
+	table->mm = mm_get(mm);
+	table->memory = memory ? tce_mm_ref(memory) : NULL;
+	return table;
+}
+
+struct tce_table *tce_table_get(struct tce_table *table)
+{
+	atomic_fetch_add_explicit(&table->refs, 1, memory_order_relaxed);
+	return table;
+}
+
+void tce_table_put(struct tce_table *table)
+{
+	if (atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	tce_table_clear(table, 0, table->size);
+	array_free(table, table->entries, table->levels - 1);
+	array_free(table, table->view, table->levels - 1);
+	mm_put(table->mm);
+	if (table->memory)
+		tce_mm_put(table->memory);
+	free(table);
+}
+
+/* The array below *slot. NULL: there is none, or no memory for it. */
+static tce_t *next_array(struct tce_table *table, tce_t *slot, bool alloc)
+{
+	uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+	tce_t *array;
+
+	if (likely(word) || !alloc)
+		return (tce_t *)(uintptr_t)word;
+	array = array_new(table);
+	if (!array)
+		return NULL;
+	if (atomic_compare_exchange_strong(slot, &word, (uint64_t)(uintptr_t)array))
+		return array;
+	atomic_fetch_sub_explicit(&table->arrays, sizeof(*array) << table->level_bits, memory_order_relaxed);
+	free(array);
+	return (tce_t *)(uintptr_t)word;
+}
+
+static inline tce_t *find(struct tce_table *table, tce_t *array, uint64_t n, bool alloc)
+{
+	const uint64_t mask = BIT64(table->level_bits) - 1;
+
+	for (unsigned int level = table->levels - 1; level && array; level--)
+		array = next_array(table, &array[n >> level * table->level_bits & mask], alloc);
+	return array ? &array[n & mask] : NULL;
+}
+
+tce_t *tce_entry(struct tce_table *table, uint64_t n, bool alloc)
+{
+	return find(table, table->entries, n, alloc);
+}
+
+tce_t *tce_view(struct tce_table *table, uint64_t n, bool alloc)
+{
+	return find(table, table->view, n, alloc);
+}
+
+/* How many of the entries from n on, up to end, stand in n's array. */
+static uint64_t in_array(const struct tce_table *table, uint64_t n, uint64_t end)
+{
+	return MIN(BIT64(table->level_bits) - (n & (BIT64(table->level_bits) - 1)), end - n);
+}
+
+uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
+{
+	const uint64_t end = n + count;
+	uint64_t cleared = 0;
+
+	for (uint64_t left; n < end; n += left) {
+		tce_t *entry = tce_entry(table, n, false);
+
+		left = in_array(table, n, end);
+		for (uint64_t i = 0; entry && i < left; i++) {
+			uint64_t word;
+
+			if (!atomic_load_explicit(&entry[i], memory_order_relaxed))
+				continue;
+			word = tce_xchg(&entry[i], 0);
+			if (!word)
+				continue;
+			tce_release(table, word);
+			cleared++;
+		}
+	}
+	atomic_fetch_add_explicit(&table->clears, cleared, memory_order_relaxed);
+	return cleared;
+}
+
+void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg)
+{
+	for (uint64_t n = 0, left; n < table->size; n += left) {
+		tce_t *entry = tce_entry(table, n, false);
+
+		left = in_array(table, n, table->size);
+		for (uint64_t i = 0; entry && i < left; i++) {
+			uint64_t word = atomic_load_explicit(&entry[i], memory_order_relaxed);
+
+			if (word && !fn(arg, n + i, word))
+				return;
+		}
+	}
+}
+
+bool tce_table_walk(struct tce_table *table, uint64_t address, struct pt_leaf *leaf)
+{
+	tce_t *entry = tce_entry(table, (address - table->start) >> table->page_shift, false);
+	uint64_t word = entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
+
+	if (!word)
+		return false;
+	leaf->first = align_down(address, BIT64(table->page_shift));
+	leaf->last = leaf->first + (BIT64(table->page_shift) - 1);
+	leaf->pte = word;
+	leaf->word = entry;
+	return true;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCE tables: what translates the addresses of one DMA window.
+ *
+ * A window is a stretch of bus addresses: 2^n pages of 2^page_shift bytes from start on, and one entry (TCE)
+ * stands for each page. Entries are numbered from 0, the first page of the window. They stand in one array,
+ * or below one to four levels of arrays of equal size, of which only the topmost is there from the beginning:
+ * the others are made when an entry in them is first asked for with alloc. An array that is there stays until
+ * the table goes, so a pointer to an entry is good for as long as one holds the table.
+ *
+ * An entry is one word, 0 for nothing, else laid out as a leaf of iommu/pgtable.h: the address in the memory
+ * of table->mm that devices get to, what they may do there, and the index of that mm. Entries hold no
+ * references; the table holds its mm. Anyone changes an entry by exchanging it (tce_xchg()), without a lock:
+ * who takes a word out has to undo what was done for putting it in (tce_memory_unmapped()), so that each is
+ * undone once, however many change the same entry. What a window permits for writing it permits for reading,
+ * as the hardware does.
+ *
+ * Beside the entries, each table has the user-space view: for each entry the address that user space gave for
+ * it. It is made of arrays like those of the entries, which come with the first use of an entry in them.
+ *
+ * Three kinds of callers, and what each may do:
+ *
+ * - who must not allocate, lock or sleep: tce_entry() without alloc, tce_view() without alloc (NULL: an entry
+ *   in that array was never used; leave it to the next), tce_xchg(), tce_memory_lookup() and
+ *   tce_memory_unmapped(). When what was taken out had been usable by devices, they may still be using it,
+ *   until iommu_domain_sync(), which may wait.
+ * - who may: with alloc, and iommu_domain_sync().
+ * - devices: tce_table_walk(), from DMA sections.
+ *
+ * A table ends twice. tce_table_kill(): its window is removed; from then on no device gets to it, and nobody
+ * puts anything in it: who has put an entry looks at tce_table_is_dead() afterwards, and takes it out again
+ * when that says so. Then the last reference goes.
+ */
+#ifndef UVFIO_IOMMU_SPAPR_TCE_TABLE_H
+#define UVFIO_IOMMU_SPAPR_TCE_TABLE_H
+
+#include "iommu/pgtable.h"
+#include "iommu/spapr/tce_memory.h"
+
+#define TCE_MAX_LEVELS 5
+/* The largest array that can be had: as the kernel's page allocator. Wider tables need more levels. */
+#define TCE_ARRAY_MAX ((uint64_t)16 << 20)
+
+typedef _Atomic uint64_t tce_t;
+
+struct tce_table {
+	_Atomic uint32_t refs;
+	_Atomic bool dead;
+	unsigned int page_shift;
+	unsigned int levels, level_bits; /* 2^level_bits entries in each array */
+	uint64_t start;                  /* bus address */
+	uint64_t size;                   /* entries */
+	uint64_t bytes;                  /* what is charged for it: as if all of it were there */
+	struct mm *mm;                   /* a reference */
+	struct tce_mm *memory;   /* its registered memory: a reference; NULL: entries are for any memory */
+	tce_t *entries, *view;   /* topmost arrays */
+	_Atomic uint64_t arrays; /* bytes that there really are */
+	_Atomic uint64_t puts, clears; /* entries, so far */
+};
+
+/*
+ * What a table of a window takes: with its user-space view and all arrays. 0: there is no such table: the
+ * size is no power of two or less than a page, levels is none of 1 to 5, or it needs too many address bits.
+ */
+uint64_t tce_table_bytes(unsigned int page_shift, uint64_t window_size, unsigned int levels);
+
+/*
+ * A table with nothing in it, for addresses of mm, and for registered memory only when memory is not NULL.
+ * NULL: no memory, or the arrays are too large. The arguments are some that tce_table_bytes() knows.
+ */
+struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t start, unsigned int page_shift,
+				uint64_t window_size, unsigned int levels);
+struct tce_table *tce_table_get(struct tce_table *table);
+/* The last one takes out what is left in it. No device is in it any more. */
+void tce_table_put(struct tce_table *table);
+
+/* Nobody puts anything in it from now on; what is in it stays until it is taken out. */
+static inline void tce_table_kill(struct tce_table *table)
+{
+	atomic_store(&table->dead, true);
+}
+
+static inline bool tce_table_is_dead(struct tce_table *table)
+{
+	return unlikely(atomic_load(&table->dead));
+}
+
+/* Entry number n < size, or NULL: its array is not there, with alloc for want of memory. */
+tce_t *tce_entry(struct tce_table *table, uint64_t n, bool alloc);
+/* The same in the user-space view: an address; it means something while the entry is not 0. */
+tce_t *tce_view(struct tce_table *table, uint64_t n, bool alloc);
+
+/* The word for user address ua, a whole page of the table's. prot: IOMMU_READ, IOMMU_WRITE; not 0. */
+static inline uint64_t tce_word(const struct tce_table *table, uint64_t ua, unsigned int prot)
+{
+	return ua | PTE_LEAF | PTE_READ | (prot & PTE_WRITE) | (uint64_t)table->mm->index << PTE_MM_SHIFT;
+}
+
+/* Put word (0: nothing) in, and get what was there. */
+static inline uint64_t tce_xchg(tce_t *entry, uint64_t word)
+{
+	return atomic_exchange(entry, word);
+}
+
+static inline uint64_t tce_address(uint64_t word)
+{
+	return word & PTE_ADDR;
+}
+
+/* A word that tce_xchg() has given back: its memory has one user less. */
+static inline void tce_release(const struct tce_table *table, uint64_t word)
+{
+	if (table->memory)
+		tce_memory_unmapped(table->memory, tce_address(word));
+}
+
+/*
+ * Take out count entries from n on; absent arrays are passed over. Returns how many there were. Devices may
+ * use the old memory until iommu_domain_sync().
+ */
+uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count);
+
+/* Call fn for each entry that is not 0, in order, until it says no. */
+void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg);
+
+/* Is the bus address in this window? */
+static inline bool tce_table_has(const struct tce_table *table, uint64_t address)
+{
+	return address >= table->start && (address - table->start) >> table->page_shift < table->size;
+}
+
+/* What translates the bus address, which is in this window: true and *leaf, or false. In a DMA section. */
+bool tce_table_walk(struct tce_table *table, uint64_t address, struct pt_leaf *leaf);
+
+#endif
