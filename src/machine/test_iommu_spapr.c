@@ -88,7 +88,7 @@ static void test_wrong(void **state)
 	assert_wrong("iommu type=spapr,version=3",
 		     "--iommu: version=3 is not possible: use a number from 1 to 2");
 	assert_wrong("iommu type=spapr,window=3G",
-		     "--iommu: window=3G is not possible: use 64M, 128M, 256M, 512M, 1G or 2G");
+		     "--iommu: window=3G is not possible: use one of 64M|128M|256M|512M|1G|2G");
 	assert_wrong("iommu type=spapr,pgsizes=64K",
 		     "--iommu: pgsizes=64K is not possible: use 4K and others: the default window has it");
 	assert_wrong(

@@ -165,6 +165,8 @@ int spapr_map(struct spapr *spapr, struct mm *mm, uint64_t iova, uint64_t va, ui
 		return rc;
 	pthread_mutex_lock(&spapr->lock);
 	rc = find_entries(spapr, iova, va, size, &change);
+	if (!rc && !prot)
+		rc = WHY(-EINVAL, "neither READ nor WRITE");
 	if (!rc)
 		rc = put_all(&change, va, prot);
 	if (!rc)
