@@ -193,6 +193,8 @@ static void remove_window(struct spapr *spapr, unsigned int number)
 	if (spapr->domain)
 		iommu_domain_sync(spapr->domain);
 	mm_uncharge(spapr->mm, table->bytes / UVFIO_PAGE_SIZE);
+	if (spapr->memory)
+		tce_memory_reap(spapr->memory);
 	spapr->windows_removed++;
 	tce_table_put(table);
 }
@@ -298,7 +300,7 @@ void spapr_free(struct spapr *spapr)
 			remove_window(spapr, i);
 	pthread_mutex_unlock(&spapr->lock);
 	for (unsigned int i = 0; i < spapr->nr_registered; i++)
-		tce_memory_unregister(spapr->memory, spapr->registered[i]);
+		tce_memory_leave(spapr->memory, spapr->registered[i]);
 	spapr_disable(spapr);
 	if (spapr->memory)
 		tce_mm_put(spapr->memory);

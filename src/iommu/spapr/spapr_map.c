@@ -24,8 +24,12 @@ static uint64_t page_size(const struct tce_table *table)
 
 static void finish(const struct change *change)
 {
-	if (change->taken && change->spapr->domain)
+	if (!change->taken)
+		return;
+	if (change->spapr->domain)
 		iommu_domain_sync(change->spapr->domain);
+	if (change->spapr->memory)
+		tce_memory_reap(change->spapr->memory);
 }
 
 static void clear(struct change *change, uint64_t count)

@@ -22,7 +22,8 @@ struct tce_mm {
 	struct mm *mm;     /* a reference */
 	unsigned int refs; /* under all_lock */
 	struct cds_list_head node;
-	pthread_mutex_t lock; /* who registers and unregisters */
+	pthread_mutex_t lock;      /* who registers and unregisters */
+	_Atomic unsigned int left; /* regions that nobody uses, but entries of others */
 	struct places first;
 };
 
@@ -78,6 +79,7 @@ void tce_mm_put(struct tce_mm *tmm)
 	pthread_mutex_unlock(&all_lock);
 	if (!last)
 		return;
+	tce_memory_reap(tmm);
 	for (places = tmm->first.next; places; places = next) {
 		next = places->next;
 		free(places);
@@ -250,31 +252,62 @@ int tce_memory_register(struct tce_mm *tmm, const struct iommu_params *params, u
 
 	pthread_mutex_lock(&tmm->lock);
 	*mem = same(tmm, ua, size);
-	if (*mem)
-		(*mem)->used++;
-	else
+	if (*mem && !(*mem)->used++)
+		atomic_fetch_sub(&tmm->left, 1);
+	if (!*mem)
 		rc = add(tmm, params, ram_shift, ua, size, mem);
 	pthread_mutex_unlock(&tmm->lock);
 	return rc;
 }
 
+/* Under the lock: is it gone? *entries: else, that point into it. */
+static bool release(struct tce_mm *tmm, struct tce_memory *mem, uint64_t *entries)
+{
+	const uint64_t size = mem->size;
+	uint64_t mapped = 1;
+
+	if (!atomic_compare_exchange_strong(&mem->mapped, &mapped, 0)) {
+		*entries = mapped - 1;
+		return false;
+	}
+	mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
+	return true;
+}
+
 int tce_memory_unregister(struct tce_mm *tmm, struct tce_memory *mem)
 {
-	uint64_t mapped = 1, size;
+	uint64_t entries;
 	int rc = 0;
 
 	pthread_mutex_lock(&tmm->lock);
-	size = mem->size;
-	if (mem->used > 1) {
+	if (mem->used == 1 && !release(tmm, mem, &entries))
+		rc = WHY(-EBUSY, "%llu entries of TCE tables point into it", (unsigned long long)entries);
+	else
 		mem->used--;
-	} else if (atomic_compare_exchange_strong(&mem->mapped, &mapped, 0)) {
-		mem->used = 0;
-		mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
-	} else {
-		rc = WHY(-EBUSY, "%llu entries of TCE tables point into it", (unsigned long long)mapped - 1);
-	}
 	pthread_mutex_unlock(&tmm->lock);
 	return rc;
+}
+
+void tce_memory_leave(struct tce_mm *tmm, struct tce_memory *mem)
+{
+	uint64_t entries;
+
+	pthread_mutex_lock(&tmm->lock);
+	if (!--mem->used && !release(tmm, mem, &entries))
+		atomic_fetch_add(&tmm->left, 1);
+	pthread_mutex_unlock(&tmm->lock);
+}
+
+void tce_memory_reap(struct tce_mm *tmm)
+{
+	uint64_t entries;
+
+	if (likely(!atomic_load(&tmm->left)))
+		return;
+	pthread_mutex_lock(&tmm->lock);
+	for_each_place(tmm, places, mem) if (taken(mem) && !mem->used && release(tmm, mem, &entries))
+		atomic_fetch_sub(&tmm->left, 1);
+	pthread_mutex_unlock(&tmm->lock);
 }
 
 void tce_memory_each(struct tce_mm *tmm, void (*fn)(void *arg, const struct tce_memory_info *info), void *arg)

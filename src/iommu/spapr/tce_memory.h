@@ -4,7 +4,8 @@
  *
  * A region is registered once for an address space, and used by all containers that register the same: it is
  * charged once, and goes with the last that unregisters it. While an entry points into it the last one is
- * refused. Regions do not overlap.
+ * refused; when it ends all the same, with its container, the region stays until those entries go, which are
+ * of other containers. Regions do not overlap.
  *
  * Finding a region takes no lock, allocates nothing and cannot be too late: regions stand in arrays that stay
  * until the address space is forgotten, and a place is used again only when no entry is left in what stood
@@ -45,6 +46,10 @@ int tce_memory_register(struct tce_mm *tmm, const struct iommu_params *params, u
 			uint64_t ua, uint64_t size, struct tce_memory **mem);
 /* Use it once less. -EBUSY: it was the last, and entries point into it: nothing is done. */
 int tce_memory_unregister(struct tce_mm *tmm, struct tce_memory *mem);
+/* The same for a container that ends: the region stays while entries point into it. */
+void tce_memory_leave(struct tce_mm *tmm, struct tce_memory *mem);
+/* Entries have been taken out: regions that nobody uses, and no entry points into any more, go. */
+void tce_memory_reap(struct tce_mm *tmm);
 
 /*
  * The region that has all of [ua, ua+size), with one entry more in it; NULL: there is none. hint: where it
