@@ -49,7 +49,7 @@ def unpack(package, root):
 class Apt:
     """apt with everything of its own below a folder. have: packages that are as good as installed."""
 
-    def __init__(self, folder, suites, have=()):
+    def __init__(self, folder, suites, have=(), architecture="amd64"):
         self.folder = os.path.abspath(folder)
         self.suites = suites
         for name in ("etc", "state/lists/partial", "cache/archives/partial"):
@@ -65,7 +65,7 @@ class Apt:
         for key, name in options.items():
             self.options += ["-o", f"{key}={os.path.join(self.folder, name)}"]
         for option in ("Acquire::Languages=none", "Acquire::Retries=1", "Acquire::http::Timeout=20", "Debug::NoLocking=true",
-                       "APT::Architecture=amd64", "APT::Architectures=amd64", "APT::Update::Error-Mode=any",
+                       f"APT::Architecture={architecture}", f"APT::Architectures={architecture}", "APT::Update::Error-Mode=any",
                        "APT::Sandbox::User=" + ("root" if os.geteuid() == 0 else "")):
             self.options += ["-o", option]
 

@@ -17,6 +17,7 @@ from harness import Skip  # noqa: E402
 from packages import Apt, Unavailable, release, unpack  # noqa: E402
 
 STATUS = "/var/lib/dpkg/status"
+PACKAGES = {"x86_64": ["qemu-system-x86", "seabios"], "ppc64": ["qemu-system-ppc"]}
 
 
 def suites():
@@ -26,7 +27,7 @@ def suites():
     return here, os.environ.get("UVFIO_QEMU_SUITE", "bookworm-backports" if here == "bookworm" else here)
 
 
-def fill(folder, own):
+def fill(folder, own, target):
     """What the system lacks for QEMU, below folder/root; the version. own: that of the system's own release."""
     shutil.rmtree(folder, ignore_errors=True)
     here, suite = suites()
@@ -35,8 +36,8 @@ def fill(folder, own):
     shutil.copy(STATUS, os.path.join(folder, "state/status"))
     apt("apt-get", "update")
     apt("apt-get", "install", "--download-only", "--no-install-recommends", "--reinstall", "--yes", "-t", suite,
-        "qemu-system-x86", "qemu-system-common", "qemu-system-data", "seabios")
-    version = re.search(r"/qemu-system-x86_(?:[0-9]+%3a)?([\d.]+)", " ".join(apt.fetched())).group(1)
+        "qemu-system-common", "qemu-system-data", *PACKAGES[target])
+    version = re.search(f"/{PACKAGES[target][0]}_" + r"(?:[0-9]+%3a)?([\d.]+)", " ".join(apt.fetched())).group(1)
     for package in apt.fetched():
         unpack(package, os.path.join(folder, "root"))
         os.unlink(package)
@@ -68,13 +69,13 @@ def fetched(*words):
     return version
 
 
-def qemu(folder, own=False):
+def qemu(folder, own=False, target="x86_64"):
     """The words that start it, and its environment."""
-    version = fetched(folder, fill, own)
+    version = fetched(folder, fill, own, target)
     assert own or int(version.split(".")[0]) >= 10, f"QEMU {version} is not what was to be fetched"
     root = os.path.join(folder, "root/usr")
     libraries = os.path.join(root, "lib/x86_64-linux-gnu")
-    words = [os.path.join(root, "bin/qemu-system-x86_64")]
+    words = [os.path.join(root, f"bin/qemu-system-{target}")]
     for data in ("qemu", "seabios"):
         words += ["-L", os.path.join(root, "share", data)]
     return words, {**os.environ, "LD_LIBRARY_PATH": libraries, "QEMU_MODULE_DIR": os.path.join(libraries, "qemu")}
