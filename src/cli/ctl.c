@@ -51,6 +51,8 @@ static int ctl_help(void)
 	       "  containers               its processes' containers, with the number and bytes of mappings\n"
 	       "  mappings                 what is mapped in them for DMA\n"
 	       "  memory                   bytes mapped, pinned and charged, by whose memory it is\n"
+	       "  tce                      DMA windows, their tables and registered memory (--iommu "
+	       "type=spapr)\n"
 	       "  add MODEL[,KEY=VALUE...] add a device, as uvfio run --device does; prints its address\n"
 	       "  remove ADDRESS           ask the device's user to let go of it (REQ), again every ten\n"
 	       "                           seconds, and wait until it is closed\n"

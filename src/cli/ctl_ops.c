@@ -303,7 +303,7 @@ static void list(struct ctl_server *server, struct peer *client, const char *wha
 
 	if (!machine_list_heading(what)) {
 		client_error(server, client,
-			     "there are devices, groups, containers, mappings and memory to list");
+			     "there are devices, groups, containers, mappings, memory and tce to list");
 		return;
 	}
 	op = op_new(server, client, "list", what);

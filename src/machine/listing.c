@@ -159,6 +159,14 @@ static void list_mappings(void *arg, const struct vfio_container_info *info)
 		fprintf(arg, "%-12s and %" PRIu64 " more\n", name, list->count - list->nr);
 }
 
+static void put_report(void *arg, unsigned int id, const char *text)
+{
+	char name[32];
+
+	snprintf(name, sizeof(name), "%d.%u", (int)getpid(), id);
+	fprintf(arg, "%-12s %s\n", name, text);
+}
+
 /* ---- IO address spaces: "PROCESS.iIOMMUFD.ID" */
 
 static void name_ioas(const struct iommufd_ioas_info *info, char *name, size_t len)
@@ -211,6 +219,7 @@ static const struct {
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
 	{ "memory", "CONTAINER    MAPPED       BY-DOMAINS   BY-DRIVERS   CHARGED      MEMORY-OF" },
+	{ "tce", "CONTAINER    DMA WINDOWS, REGISTERED MEMORY, CALLS" },
 };
 
 const char *machine_list_heading(const char *what)
@@ -231,6 +240,8 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 		return list_all_mappings(machine, out);
 	if (!strcmp(what, "memory"))
 		return machine_list_memory(machine, out);
+	if (!strcmp(what, "tce"))
+		return vfio_each_container_report(machine->vfio, put_report, out);
 	list_functions(machine, !strcmp(what, "groups"), out);
 	list_mdevs(machine, !strcmp(what, "groups"), out);
 	return 0;

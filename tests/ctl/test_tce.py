@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""`uvfio ctl tce`: DMA windows, registered memory and calls. UVFIO CLIENT - MANPAGE as for harness.py."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), '..', 'cli'))
+from harness import main, test  # pylint: disable=wrong-import-position
+from session import Session  # pylint: disable=wrong-import-position
+
+HEADING = 'CONTAINER    DMA WINDOWS, REGISTERED MEMORY, CALLS'
+PENDING = 'window 0: the default window, not in use so far'
+DEFAULT = r'window 0: 0x0-0x7fffffff, pages of 4 KiB, levels: 1, entries: {} of 524288'
+TABLE = r'  put: {}, cleared: {}; tables of {} KiB, charged as {} KiB; attachments: 0'
+REGISTERED = r'registered: 0x[0-9a-f]+-0x[0-9a-f]+ of process \d+{}, {} KiB, for pages up to 64 KiB; entries into it: {}'
+CALLS = 'calls that mapped: {}, unmapped: {}, made windows: {}, removed windows: {}'
+
+
+def look(session, line, *rows, charged=None):
+    """The program says line; then the listing has to have these rows, of containers by their numbers."""
+    session.says(line)
+    listing = session.ctl('tce').stdout.splitlines()
+    assert listing[0] == HEADING, listing
+    assert len(listing) == len(rows) + 1, listing
+    for text, (number, row) in zip(listing[1:], rows):
+        assert re.fullmatch(rf'\d+\.{number} +{row}', text), (line, text, row)
+    if charged is not None:
+        usage = session.ctl('memory').stdout.splitlines()[1:]
+        assert [int(row.split()[4]) for row in usage] == charged, (usage, charged)
+    session.process.stdin.write('\n')
+    session.process.stdin.flush()
+
+
+def start():
+    return Session(options=('--device', 'nvme,size=16M', '--device', 'nvme,size=16M', '--iommu', 'type=spapr'))
+
+
+@test
+def every_step():
+    table = 2 * 524288 * 8  # of a default window, with its view
+    with start() as s:
+        look(s, 'set', (1, PENDING), (1, CALLS.format(0, 0, 0, 0)), charged=[0])
+        look(s, 'registered', (1, PENDING), (1, REGISTERED.format('', 1024, 0)), (1, CALLS.format(0, 0, 0, 0)), charged=[1 << 20])
+        look(s, 'mapped', (1, r'window 0: 0x0-0x3fffffff, pages of 64 KiB, levels: 2, entries: 0 of 16384'),
+             (1, TABLE.format(0, 0, 8, 264)),
+             (1, r'window 1: 0x800000000000000-0x80000003fffffff, pages of 64 KiB, levels: 2, entries: 7 of 16384'),
+             (1, TABLE.format(9, 2, 16, 264)), (1, REGISTERED.format('', 1024, 7)), (1, CALLS.format(2, 1, 2, 0)))
+        look(s, 'removed', (1, r'window 0: .*'), (1, TABLE.format(0, 0, 8, 264)), (1, CALLS.format(2, 1, 2, 1)))
+        look(s, 'enabled', (2, DEFAULT.format(16)), (2, TABLE.format(16, 0, 8192, 8192)), (2, r'enabled: 2097152 KiB are charged'),
+             (2, CALLS.format(1, 0, 1, 0)), charged=[(2 << 30) + table])
+        other = [(4, PENDING), (4, REGISTERED.format('', 128, 0)), (4, CALLS.format(0, 0, 0, 0))]
+        childs = [(3, DEFAULT.format(64)), (3, TABLE.format(64, 0, 8192, 8192)), (3, REGISTERED.format('', 256, 64)),
+                  (3, CALLS.format(1, 0, 1, 0))]
+        look(s, 'in a child', *childs, *other, charged=[table + (256 << 10), 128 << 10])
+        childs[2] = (3, REGISTERED.format(r' \(exited\)', 256, 64))
+        other = [(4, DEFAULT.format(32)), (4, TABLE.format(32, 0, 8192, 8192)), (4, REGISTERED.format('', 128, 32)),
+                 (4, CALLS.format(1, 0, 1, 0))]
+        look(s, 'without it', *childs, *other)
+        look(s, 'given back', (4, DEFAULT.format(16)), (4, TABLE.format(48, 16, 8192, 8192)), (4, REGISTERED.format('', 128, 16)),
+             (4, CALLS.format(2, 1, 1, 0)))
+        look(s, 'its own', (5, DEFAULT.format(64)), (5, TABLE.format(64, 0, 8192, 8192)), (5, REGISTERED.format('', 256, 64)),
+             (5, CALLS.format(1, 0, 1, 0)), charged=[table + (256 << 10)])
+        s.process.wait(30)
+        s.end()
+
+
+@test
+def other_machines_have_none():
+    with Session(options=('--device', 'nvme,size=16M')) as s:
+        assert s.ctl('tce').stdout.splitlines() == [HEADING]
+        s.process.kill()
+
+
+sys.exit(main())
