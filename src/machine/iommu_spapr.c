@@ -21,7 +21,8 @@ static const struct uvfio_option options[] = {
 	{ .key = "type",
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct spapr_options, type),
-	  .help = "spapr: this one, that of a POWER machine: sPAPR TCE containers, no /dev/iommu" },
+	  .help = "spapr: this one, that of a POWER machine: sPAPR TCE containers, no /dev/iommu; without it "
+		  "type1" },
 	{ .key = "version",
 	  .type = UVFIO_OPTION_UINT,
 	  .offset = offsetof(struct spapr_options, version),

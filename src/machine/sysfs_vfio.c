@@ -63,6 +63,19 @@ static void write_iommu(const struct uvfio_machine *machine, struct tree *tree)
 	tree_link(tree, "sys/devices/virtual/iommu/dmar0/subsystem", "sys/class/iommu");
 }
 
+static void write_type1(const struct uvfio_machine *machine, struct tree *tree)
+{
+	static const char *const off[] = { "allow_unsafe_interrupts", "disable_hugepages" };
+	char path[128];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(off); i++) {
+		snprintf(path, sizeof(path), "sys/module/vfio_iommu_type1/parameters/%s", off[i]);
+		tree_text(tree, path, 0644, "N");
+	}
+	tree_text(tree, "sys/module/vfio_iommu_type1/parameters/dma_entry_limit", 0644, "%" PRIu64,
+		  machine->config.iommu.dma_entries);
+}
+
 static void write_modules(const struct uvfio_machine *machine, struct tree *tree)
 {
 	static const struct {
@@ -70,8 +83,6 @@ static void write_modules(const struct uvfio_machine *machine, struct tree *tree
 		mode_t mode;
 		const char *value;
 	} parameters[] = {
-		{ "vfio_iommu_type1/parameters/allow_unsafe_interrupts", 0644, "N" },
-		{ "vfio_iommu_type1/parameters/disable_hugepages", 0644, "N" },
 		{ "vfio_pci/parameters/disable_denylist", 0444, "N" },
 		{ "vfio_pci/parameters/disable_idle_d3", 0644, "N" },
 		{ "vfio_pci/parameters/disable_vga", 0444, "N" },
@@ -84,8 +95,6 @@ static void write_modules(const struct uvfio_machine *machine, struct tree *tree
 		snprintf(path, sizeof(path), "sys/module/%s", parameters[i].path);
 		tree_text(tree, path, parameters[i].mode, "%s", parameters[i].value);
 	}
-	tree_text(tree, "sys/module/vfio_iommu_type1/parameters/dma_entry_limit", 0644, "%" PRIu64,
-		  machine->config.iommu.dma_entries);
 	tree_text(tree, "sys/module/vfio/parameters/enable_unsafe_noiommu_mode", 0644, "%c",
 		  machine_has_noiommu(&machine->config) ? 'Y' : 'N');
 }
@@ -119,7 +128,10 @@ void write_vfio_nodes(const struct uvfio_machine *machine, struct tree *tree)
 		if (machine_first_of_group(&machine->config, i))
 			write_group(machine, &group, tree);
 	}
-	write_iommu(machine, tree);
+	if (!strcmp(machine->config.iommu.type, "type1")) {
+		write_iommu(machine, tree);
+		write_type1(machine, tree);
+	}
 	write_modules(machine, tree);
 	write_driver(tree);
 }
