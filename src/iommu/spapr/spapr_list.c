@@ -176,28 +176,41 @@ void spapr_report(struct spapr *spapr, void (*line)(void *arg, const char *text)
 
 /* ---- fault reports */
 
+static void describe_entry(struct tce_table *table, uint64_t iova, char *buf, size_t len)
+{
+	struct pt_leaf leaf;
+
+	if (tce_table_walk(table, iova, &leaf))
+		snprintf(buf, len, "the entry [%#llx-%#llx] of its DMA window is for %s",
+			 (unsigned long long)leaf.first, (unsigned long long)leaf.last,
+			 leaf.pte & PTE_WRITE ? "reading and writing" : "reading only");
+	else
+		snprintf(buf, len, "it is in the DMA window [%#llx-%#llx], which has no entry for it",
+			 (unsigned long long)table->start,
+			 (unsigned long long)(table->start + (table->size << table->page_shift) - 1));
+}
+
 void spapr_describe(void *owner, uint64_t iova, char *buf, size_t len)
 {
 	struct spapr *spapr = owner;
+	struct tce_table *table;
 	size_t n = 0;
 
 	*buf = 0;
 	pthread_mutex_lock(&spapr->lock);
-	if (spapr_find_table(spapr, iova)) {
-		snprintf(buf, len, "it is in a DMA window, whose table has no entry for it");
-		goto unlock;
-	}
-	for (unsigned int i = 0; i < SPAPR_WINDOWS && n < len; i++) {
-		const struct tce_table *table = spapr->tables[i];
+	table = spapr_find_table(spapr, iova);
+	if (table)
+		describe_entry(table, iova, buf, len);
+	for (unsigned int i = 0; !table && i < SPAPR_WINDOWS && n < len; i++) {
+		const struct tce_table *other = spapr->tables[i];
 
-		if (table)
+		if (other)
 			n += (size_t)snprintf(
 				buf + n, len - n, "%s[%#llx-%#llx]",
-				n ? ", " : "it is in no DMA window: ", (unsigned long long)table->start,
-				(unsigned long long)(table->start + (table->size << table->page_shift) - 1));
+				n ? ", " : "it is in no DMA window: ", (unsigned long long)other->start,
+				(unsigned long long)(other->start + (other->size << other->page_shift) - 1));
 	}
-	if (!n)
+	if (!*buf)
 		snprintf(buf, len, "there is no DMA window at all");
-unlock:
 	pthread_mutex_unlock(&spapr->lock);
 }

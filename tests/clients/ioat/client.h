@@ -71,6 +71,7 @@ void wrong(const char *file, int line, const char *fmt, ...) __attribute__((form
 /* ---- vfio.c: the way to the engines */
 void engines_open(void);
 void engines_close(void);
+extern bool windows; /* the IOMMU has DMA windows, and memory is registered before it is mapped */
 long dma_map(uint64_t iova, void *at, uint64_t size, uint32_t flags);
 long dma_unmap(uint64_t iova, uint64_t size); /* bytes, or -1 */
 void *memory(uint64_t iova);                  /* of the area; contiguous to the middle */
@@ -159,7 +160,7 @@ uint32_t random_below(uint32_t n);
 struct test {
 	const char *name;
 	void (*run)(struct engine *e);
-	enum { ANY, V33, V34, MANY } needs; /* a version, or more engines than one */
+	enum { ANY, V33, V34, MANY, MAPPINGS } needs; /* a version; more engines than one; no windows */
 };
 
 extern const struct test register_tests[], operation_tests[], raid_tests[], error_tests[], state_tests[],

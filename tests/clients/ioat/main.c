@@ -46,6 +46,8 @@ static bool applies(const struct test *test, int argc, char **argv)
 		return named && engines[0].version >= 0x34;
 	case MANY:
 		return named && nr_engines > 1;
+	case MAPPINGS:
+		return named && !windows;
 	default:
 		return named;
 	}

@@ -25,6 +25,7 @@ struct engine engines[MAX_ENGINES];
 unsigned int nr_engines;
 
 static uint8_t *area, *small_area;
+bool windows;
 
 static void must(bool ok, const char *what)
 {
@@ -36,12 +37,34 @@ static void must(bool ok, const char *what)
 
 /* ---- memory */
 
+/* One window for all that is ever mapped: its table is made where something is. */
+static void make_window(void)
+{
+	struct vfio_iommu_spapr_tce_remove remove = { .argsz = sizeof(remove) };
+	struct vfio_iommu_spapr_tce_create create = {
+		.argsz = sizeof(create), .page_shift = 12, .window_size = 1ull << 48, .levels = 4
+	};
+
+	must(!ioctl(container, VFIO_IOMMU_SPAPR_TCE_REMOVE, &remove), "remove the default window");
+	must(!ioctl(container, VFIO_IOMMU_SPAPR_TCE_CREATE, &create), "make a window");
+}
+
+static void register_memory(void *at, uint64_t size)
+{
+	struct vfio_iommu_spapr_register_memory reg = { sizeof(reg), 0, (uintptr_t)at, size };
+
+	must(!ioctl(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, &reg) || errno == EBUSY || errno == EINVAL,
+	     "register memory");
+}
+
 long dma_map(uint64_t iova, void *at, uint64_t size, uint32_t flags)
 {
 	struct vfio_iommu_type1_dma_map map = {
 		.argsz = sizeof(map), .flags = flags, .vaddr = (uintptr_t)at, .iova = iova, .size = size
 	};
 
+	if (windows)
+		register_memory(at, size);
 	return ioctl(container, VFIO_IOMMU_MAP_DMA, &map);
 }
 
@@ -60,7 +83,10 @@ static void make_memory(void)
 	must(!dma_map(AREA, area + HALF, HALF, RW), "map the first half");
 	must(!dma_map(MIDDLE, area, HALF, RW), "map the second half");
 	must(!dma_map(READ_ONLY, small_area, SMALL, VFIO_DMA_MAP_FLAG_READ), "map to read");
-	must(!dma_map(WRITE_ONLY, small_area + SMALL, SMALL, VFIO_DMA_MAP_FLAG_WRITE), "map to write");
+	/* A window's entry for writing is for reading, too. */
+	if (!windows)
+		must(!dma_map(WRITE_ONLY, small_area + SMALL, SMALL, VFIO_DMA_MAP_FLAG_WRITE),
+		     "map to write");
 }
 
 void *memory(uint64_t iova)
@@ -193,7 +219,11 @@ void engines_open(void)
 		}
 	closedir(dir);
 	must(nr_engines > 0, "a copy engine");
-	must(!ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), "SET_IOMMU");
+	windows = ioctl(container, VFIO_CHECK_EXTENSION, VFIO_SPAPR_TCE_v2_IOMMU) == 1;
+	must(!ioctl(container, VFIO_SET_IOMMU, windows ? VFIO_SPAPR_TCE_v2_IOMMU : VFIO_TYPE1v2_IOMMU),
+	     "SET_IOMMU");
+	if (windows)
+		make_window();
 	make_memory();
 	for (unsigned int i = 0; i < nr_engines; i++)
 		engine_open(&engines[i]);
