@@ -9,6 +9,9 @@
  *
  * users_lock protects the lists of users and of a domain's devices. It is held while waiting: sections never
  * take it.
+ *
+ * Who must not wait for it looks at the domain's array of users. So a user's memory stays a user's: what is
+ * freed is kept for the next one, and a section number is never anything else.
  */
 #include "iommu/dma_private.h"
 
@@ -23,6 +26,7 @@
 uint64_t dma_patience = 5000000000;
 
 static pthread_mutex_t users_lock = PTHREAD_MUTEX_INITIALIZER;
+static CDS_LIST_HEAD(free_users); /* under users_lock */
 
 void dma_forked(void)
 {
@@ -105,36 +109,116 @@ void dma_wait_sections(struct iommu_domain *domain)
 	pthread_mutex_unlock(&users_lock);
 }
 
+/* ---- the users that a domain knows of. Under users_lock. */
+
+/* Before its sections can use the domain. */
+static void add_user(struct iommu_domain *domain, struct dma_user *user)
+{
+	uint32_t i = 0, nr = atomic_load(&domain->nr_users);
+
+	while (i < nr && atomic_load(&domain->users[i]))
+		i++;
+	if (i == DOMAIN_USERS) {
+		atomic_store(&domain->crowded, true);
+		return;
+	}
+	atomic_store(&domain->users[i], user);
+	if (i == nr)
+		atomic_store(&domain->nr_users, nr + 1);
+}
+
+/* When none of its sections uses the domain any more. */
+static void remove_user(struct iommu_domain *domain, const struct dma_user *user)
+{
+	for (uint32_t i = 0; i < atomic_load(&domain->nr_users); i++)
+		if (atomic_load(&domain->users[i]) == user)
+			atomic_store(&domain->users[i], NULL);
+}
+
+bool dma_sections_open(struct iommu_domain *domain)
+{
+	uint32_t nr = atomic_load(&domain->nr_users);
+
+	for (uint32_t i = 0; i < nr; i++) {
+		struct dma_user *user = atomic_load(&domain->users[i]);
+
+		if (user && atomic_load(&user->section) & 1)
+			return true;
+	}
+	return atomic_load(&domain->crowded);
+}
+
 /* The device is in both domains' lists while sections may still use the old one. */
 void iommu_dev_attach(struct iommu_dev *dev, struct iommu_domain *domain)
 {
+	struct iommu_domain *old;
+	struct dma_user *user;
+
 	pthread_mutex_lock(&users_lock);
+	old = atomic_load(&dev->domain);
+	cds_list_for_each_entry (user, &dev->users, node)
+		if (domain && domain != old)
+			add_user(domain, user);
 	atomic_store(&dev->domain, domain);
 	wait_dev(dev);
+	cds_list_for_each_entry (user, &dev->users, node)
+		if (old && domain != old)
+			remove_user(old, user);
 	cds_list_del_init(&dev->domain_node);
 	if (domain)
 		cds_list_add(&dev->domain_node, &domain->devs);
 	pthread_mutex_unlock(&users_lock);
 }
 
-struct uvfio_dma *dma_user_new(struct iommu_dev *dev, struct uvfio_device *owner)
+static struct dma_user *new_user(void)
 {
 	struct dma_user *user = aligned_alloc(64, align_up(sizeof(*user), 64));
 
+	if (user)
+		atomic_init(&user->section, 0);
+	return user;
+}
+
+/* One that was freed, or NULL. */
+static struct dma_user *used_user(void)
+{
+	struct dma_user *user = NULL;
+
+	pthread_mutex_lock(&users_lock);
+	if (!cds_list_empty(&free_users)) {
+		user = cds_list_first_entry(&free_users, struct dma_user, node);
+		cds_list_del(&user->node);
+	}
+	pthread_mutex_unlock(&users_lock);
+	return user;
+}
+
+struct uvfio_dma *dma_user_new(struct iommu_dev *dev, struct uvfio_device *owner)
+{
+	struct dma_user *user = used_user();
+	struct iommu_domain *domain;
+
+	if (!user)
+		user = new_user();
 	if (!user)
 		return NULL;
-	memset(user, 0, sizeof(*user));
+	memset((char *)user + offsetof(struct dma_user, dma), 0,
+	       sizeof(*user) - offsetof(struct dma_user, dma));
 	user->dma.dev = owner;
 	user->dev = dev;
 	user->epoch = 1;
 	pthread_mutex_lock(&users_lock);
 	cds_list_add(&user->node, &dev->users);
+	domain = atomic_load(&dev->domain);
+	if (domain)
+		add_user(domain, user);
 	pthread_mutex_unlock(&users_lock);
 	return &user->dma;
 }
 
 void dma_user_free(struct uvfio_dma *dma)
 {
+	struct iommu_domain *domain;
 	struct dma_user *user;
 
 	if (!dma)
@@ -142,8 +226,11 @@ void dma_user_free(struct uvfio_dma *dma)
 	user = to_user(dma);
 	pthread_mutex_lock(&users_lock);
 	cds_list_del(&user->node);
+	domain = atomic_load(&user->dev->domain);
+	if (domain)
+		remove_user(domain, user);
+	cds_list_add(&user->node, &free_users);
 	pthread_mutex_unlock(&users_lock);
-	free(user);
 }
 
 /* Entries were taken away since this user's last section: forget all translations. */

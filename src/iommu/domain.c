@@ -71,12 +71,17 @@ void iommu_domain_forked(struct iommu_domain *domain)
 }
 
 /* Nothing uses what was cleared once this returns. */
-static void quiesce(struct iommu_domain *domain)
+static void wait_for_devices(struct iommu_domain *domain)
 {
 	atomic_store(&domain->generation, iommu_domain_next_generation());
 	dma_wait_sections(domain);
 	for (unsigned int round = 0; atomic_load(&domain->readers); round++)
 		dma_back_off(round);
+}
+
+static void quiesce(struct iommu_domain *domain)
+{
+	wait_for_devices(domain);
 	pgtable_reclaim(&domain->pt);
 }
 
@@ -89,7 +94,13 @@ void iommu_domain_set_walk(struct iommu_domain *domain,
 
 void iommu_domain_sync(struct iommu_domain *domain)
 {
-	quiesce(domain);
+	wait_for_devices(domain);
+}
+
+bool iommu_domain_try_sync(struct iommu_domain *domain)
+{
+	atomic_store(&domain->generation, iommu_domain_next_generation());
+	return !dma_sections_open(domain) && !atomic_load(&domain->readers);
 }
 
 void iommu_domain_prefetch(const struct iommu_domain *domain, uint64_t iova)

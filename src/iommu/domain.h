@@ -80,12 +80,18 @@ void iommu_domain_unmap_end(struct iommu_domain *domain);
 /*
  * Devices are translated by walk, in place of the domain's own page table: before any is attached. It is
  * called in DMA sections and takes no lock; leaf: iommu/pgtable.h. What it has given may be used until
- * iommu_domain_sync(), which waits for these sections; whoever changes what walk finds calls that.
+ * iommu_domain_sync(), which waits for these sections; whoever changes what walk finds calls that, in any
+ * thread.
  */
 struct pt_leaf;
 void iommu_domain_set_walk(struct iommu_domain *domain,
 			   bool (*walk)(void *arg, uint64_t iova, struct pt_leaf *leaf), void *arg);
 void iommu_domain_sync(struct iommu_domain *domain);
+/*
+ * The same without waiting, and without a lock. False: some device is in a section, and may use the old
+ * translation to its end: iommu_domain_sync() waits for that.
+ */
+bool iommu_domain_try_sync(struct iommu_domain *domain);
 
 /* Dirty pages: set by device writes while tracking is on. */
 void iommu_domain_set_dirty_tracking(struct iommu_domain *domain, bool on);

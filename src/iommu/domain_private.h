@@ -8,6 +8,9 @@
 
 #include <pthread.h>
 
+/* More users of devices than these in one domain, and who looks without users_lock cannot tell. */
+#define DOMAIN_USERS 32u
+
 struct iommu_domain {
 	struct pgtable pt; /* changed under the owner's lock */
 	/* In its place, when not NULL; set before devices are attached. */
@@ -21,6 +24,11 @@ struct iommu_domain {
 	unsigned int batch;        /* owner's lock: unmap_begin without unmap_end */
 	bool cleared;              /* owner's lock: something was cleared in this batch */
 	struct cds_list_head devs; /* attached; under users_lock of dma.c */
+	/* Their users, for iommu_domain_try_sync(); changed under users_lock. Below nr_users, some are NULL.
+	 */
+	_Atomic(struct dma_user *) users[DOMAIN_USERS];
+	_Atomic uint32_t nr_users;
+	_Atomic bool crowded; /* there have been too many */
 
 	pthread_mutex_t describe_lock; /* outermost: held while the owner's function takes the owner's lock */
 	void (*describe)(void *owner, uint64_t iova, char *buf, size_t len);
@@ -42,5 +50,7 @@ void iommu_domain_put(struct iommu_domain *domain);
 void dma_back_off(unsigned int round);
 /* Wait for the sections that are open now in any device of domain. In dma.c. */
 void dma_wait_sections(struct iommu_domain *domain);
+/* May any be open? No lock. In dma.c. */
+bool dma_sections_open(struct iommu_domain *domain);
 
 #endif

@@ -76,6 +76,8 @@ int spapr_set_mm(struct spapr *spapr, struct mm *mm)
 		if (!spapr->memory)
 			return -ENOMEM;
 	}
+	if (spapr->v2)
+		tce_mm_add_domain(spapr->memory, &spapr->use, spapr->domain);
 	atomic_store(&spapr->mm, mm_get(mm));
 	return 0;
 }
@@ -127,6 +129,7 @@ static int new_table(struct spapr *spapr, unsigned int number, uint32_t page_shi
 		mm_uncharge(spapr->mm, bytes / UVFIO_PAGE_SIZE);
 		return WHY(-ENOMEM, "an array of the table is too large: more levels make smaller ones");
 	}
+	tce_table_set_domain(table, spapr->domain);
 	atomic_store_explicit(&spapr->tables[number], table, memory_order_release);
 	spapr->windows_made++;
 	return 0;
@@ -190,11 +193,8 @@ static void remove_window(struct spapr *spapr, unsigned int number)
 	if (tce_table_clear(table, 0, table->size) && trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, NULL, "unmap", 0, "the rest of the window at 0x%llx",
 			   (unsigned long long)table->start);
-	if (spapr->domain)
-		iommu_domain_sync(spapr->domain);
+	tce_finish(table);
 	mm_uncharge(spapr->mm, table->bytes / UVFIO_PAGE_SIZE);
-	if (spapr->memory)
-		tce_memory_reap(spapr->memory);
 	spapr->windows_removed++;
 	tce_table_put(table);
 }
@@ -283,6 +283,8 @@ void spapr_detach(struct spapr *spapr, struct iommu_dev *const *devs, unsigned i
 	for (unsigned int i = 0; i < nr; i++)
 		iommu_dev_attach(devs[i], NULL);
 	spapr->groups--;
+	if (final && spapr->memory)
+		tce_mm_remove_domain(spapr->memory, &spapr->use);
 	if (final)
 		spapr->domain = NULL;
 	pthread_mutex_unlock(&spapr->lock);

@@ -24,66 +24,14 @@ static uint64_t page_size(const struct tce_table *table)
 
 static void finish(const struct change *change)
 {
-	if (!change->taken)
-		return;
-	if (change->spapr->domain)
-		iommu_domain_sync(change->spapr->domain);
-	if (change->spapr->memory)
-		tce_memory_reap(change->spapr->memory);
+	if (change->taken)
+		tce_finish(change->table);
 }
 
 static void clear(struct change *change, uint64_t count)
 {
 	if (tce_table_clear(change->table, change->first, count))
 		change->taken = true;
-}
-
-/* Entry n points to ua from now on; what it pointed to before is released. -ENOMEM: an array of the table. */
-static int put(struct change *change, uint64_t n, uint64_t ua, unsigned int prot)
-{
-	struct tce_table *table = change->table;
-	tce_t *view = tce_view(table, n, true), *entry = view ? tce_entry(table, n, true) : NULL;
-	uint64_t old;
-
-	if (!entry)
-		return -ENOMEM;
-	old = tce_xchg(entry, tce_word(table, ua, prot));
-	atomic_store_explicit(view, ua, memory_order_relaxed);
-	if (!old)
-		return 0;
-	tce_release(table, old);
-	change->taken = true;
-	return 0;
-}
-
-/* ---- v2: registered memory */
-
-static int no_memory(const struct tce_table *table, uint64_t ua, const struct tce_memory *mem)
-{
-	if (!mem)
-		return WHY(-EINVAL, "the memory at vaddr 0x%llx is not registered for a whole page of 2^%u",
-			   (unsigned long long)ua, table->page_shift);
-	return WHY(-EINVAL, "the memory at vaddr 0x%llx is for pages of 2^%u, the window has 2^%u",
-		   (unsigned long long)ua, mem->page_shift, table->page_shift);
-}
-
-static int put_registered(struct change *change, uint64_t n, uint64_t ua, unsigned int prot,
-			  struct tce_memory **hint)
-{
-	struct tce_table *table = change->table;
-	struct tce_memory *mem = tce_memory_lookup(table->memory, ua, page_size(table), *hint);
-	int rc = 0;
-
-	if (!mem)
-		return no_memory(table, ua, NULL);
-	if (table->page_shift > mem->page_shift)
-		rc = no_memory(table, ua, mem);
-	if (!rc)
-		rc = put(change, n, ua, prot);
-	if (rc)
-		tce_memory_unmapped(table->memory, ua);
-	*hint = mem;
-	return rc;
 }
 
 /* ---- v1: any memory */
@@ -116,8 +64,9 @@ static int put_all(struct change *change, uint64_t ua, unsigned int prot)
 	int rc = 0;
 
 	for (i = 0; i < good && !rc; i++, ua += page) {
-		rc = v2 ? put_registered(change, change->first + i, ua, prot, &hint)
-			: put(change, change->first + i, ua, prot);
+		rc = v2 ? tce_put_registered(change->table, change->first + i, ua, prot, true, &hint,
+					     &change->taken)
+			: tce_put(change->table, change->first + i, ua, prot, true, &change->taken);
 		if (rc)
 			break;
 	}

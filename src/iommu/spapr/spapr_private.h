@@ -20,6 +20,7 @@ struct spapr {
 	 * iommu_domain_sync(). */
 	struct iommu_domain *domain; /* changed by attach and detach only, one at a time */
 	_Atomic(struct tce_table *) tables[SPAPR_WINDOWS];
+	struct tce_mm_domain use; /* of memory, by domain */
 	unsigned int groups;
 	bool default_pending;           /* the default window is to be made when it is needed */
 	uint64_t locked;                /* pages that ENABLE has charged */

@@ -9,7 +9,6 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <urcu/list.h>
 
 #define PLACES 32
 
@@ -22,8 +21,9 @@ struct tce_mm {
 	struct mm *mm;     /* a reference */
 	unsigned int refs; /* under all_lock */
 	struct cds_list_head node;
-	pthread_mutex_t lock;      /* who registers and unregisters */
-	_Atomic unsigned int left; /* regions that nobody uses, but entries of others */
+	pthread_mutex_t lock;         /* who registers and unregisters */
+	_Atomic unsigned int left;    /* regions that nobody uses, but entries of others */
+	struct cds_list_head domains; /* struct tce_mm_domain; under lock */
 	struct places first;
 };
 
@@ -39,6 +39,7 @@ static struct tce_mm *tce_mm_new(struct mm *mm)
 	tmm->mm = mm_get(mm);
 	tmm->refs = 1;
 	pthread_mutex_init(&tmm->lock, NULL);
+	CDS_INIT_LIST_HEAD(&tmm->domains);
 	cds_list_add(&tmm->node, &all);
 	return tmm;
 }
@@ -260,16 +261,42 @@ int tce_memory_register(struct tce_mm *tmm, const struct iommu_params *params, u
 	return rc;
 }
 
-/* Under the lock: is it gone? *entries: else, that point into it. */
+bool tce_memory_has_left(struct tce_mm *tmm)
+{
+	return unlikely(atomic_load(&tmm->left));
+}
+
+void tce_mm_add_domain(struct tce_mm *tmm, struct tce_mm_domain *use, struct iommu_domain *domain)
+{
+	use->domain = domain;
+	pthread_mutex_lock(&tmm->lock);
+	cds_list_add(&use->node, &tmm->domains);
+	pthread_mutex_unlock(&tmm->lock);
+}
+
+void tce_mm_remove_domain(struct tce_mm *tmm, struct tce_mm_domain *use)
+{
+	pthread_mutex_lock(&tmm->lock);
+	cds_list_del(&use->node);
+	pthread_mutex_unlock(&tmm->lock);
+}
+
+/*
+ * Under the lock: is it gone? *entries: else, that point into it. Who takes an entry out may have left the
+ * waiting for devices to someone else.
+ */
 static bool release(struct tce_mm *tmm, struct tce_memory *mem, uint64_t *entries)
 {
 	const uint64_t size = mem->size;
+	struct tce_mm_domain *use;
 	uint64_t mapped = 1;
 
 	if (!atomic_compare_exchange_strong(&mem->mapped, &mapped, 0)) {
 		*entries = mapped - 1;
 		return false;
 	}
+	cds_list_for_each_entry (use, &tmm->domains, node)
+		iommu_domain_sync(use->domain);
 	mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
 	return true;
 }

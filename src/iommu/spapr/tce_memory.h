@@ -18,6 +18,8 @@
 
 #include "iommu/domain.h"
 
+#include <urcu/list.h>
+
 struct tce_mm;
 
 struct tce_memory {
@@ -50,6 +52,19 @@ int tce_memory_unregister(struct tce_mm *tmm, struct tce_memory *mem);
 void tce_memory_leave(struct tce_mm *tmm, struct tce_memory *mem);
 /* Entries have been taken out: regions that nobody uses, and no entry points into any more, go. */
 void tce_memory_reap(struct tce_mm *tmm);
+/* Are there any that nobody uses? No lock. */
+bool tce_memory_has_left(struct tce_mm *tmm);
+
+/*
+ * Devices of domain get to what is registered from now on, or no more: a region goes only when none of them
+ * can be using an entry that pointed into it. Once for each domain; *use is the owner's.
+ */
+struct tce_mm_domain {
+	struct cds_list_head node;
+	struct iommu_domain *domain;
+};
+void tce_mm_add_domain(struct tce_mm *tmm, struct tce_mm_domain *use, struct iommu_domain *domain);
+void tce_mm_remove_domain(struct tce_mm *tmm, struct tce_mm_domain *use);
 
 /*
  * The region that has all of [ua, ua+size), with one entry more in it; NULL: there is none. hint: where it

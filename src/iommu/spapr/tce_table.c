@@ -5,6 +5,7 @@
 #include "iommu/spapr/tce_table.h"
 
 #include "base/failpoint.h"
+#include "iommu/domain_private.h"
 
 #include <stdlib.h>
 
@@ -106,7 +107,15 @@ void tce_table_put(struct tce_table *table)
 	mm_put(table->mm);
 	if (table->memory)
 		tce_mm_put(table->memory);
+	if (table->domain)
+		iommu_domain_put(table->domain);
 	free(table);
+}
+
+void tce_table_set_domain(struct tce_table *table, struct iommu_domain *domain)
+{
+	iommu_domain_get(domain);
+	table->domain = domain;
 }
 
 /* The array below *slot. NULL: there is none, or no memory for it. */

@@ -20,11 +20,11 @@
  *
  * Three kinds of callers, and what each may do:
  *
- * - who must not allocate, lock or sleep: tce_entry() without alloc, tce_view() without alloc (NULL: an entry
- *   in that array was never used; leave it to the next), tce_xchg(), tce_memory_lookup() and
- *   tce_memory_unmapped(). When what was taken out had been usable by devices, they may still be using it,
- *   until iommu_domain_sync(), which may wait.
- * - who may: with alloc, and iommu_domain_sync().
+ * - who must not allocate, lock or sleep: tce_put(), tce_put_registered() and tce_take() without alloc, then
+ *   tce_try_finish(). Any of them may ask for the next kind of caller (-EAGAIN): an entry in that array was
+ *   never used, or a device may still be using what was taken out. Who is called then does all of it again:
+ *   the same entry can be put, and taken out, any number of times.
+ * - who may: the same with alloc, then tce_finish(), which waits for devices.
  * - devices: tce_table_walk(), from DMA sections.
  *
  * A table ends twice. tce_table_kill(): its window is removed; from then on no device gets to it, and nobody
@@ -52,9 +52,10 @@ struct tce_table {
 	uint64_t size;                   /* entries */
 	uint64_t bytes;                  /* what is charged for it: as if all of it were there */
 	struct mm *mm;                   /* a reference */
-	struct tce_mm *memory;   /* its registered memory: a reference; NULL: entries are for any memory */
-	tce_t *entries, *view;   /* topmost arrays */
-	_Atomic uint64_t arrays; /* bytes that there really are */
+	struct tce_mm *memory; /* its registered memory: a reference; NULL: entries are for any memory */
+	struct iommu_domain *domain;   /* whose devices it is for: a reference; NULL: none */
+	tce_t *entries, *view;         /* topmost arrays */
+	_Atomic uint64_t arrays;       /* bytes that there really are */
 	_Atomic uint64_t puts, clears; /* entries, so far */
 };
 
@@ -70,6 +71,8 @@ uint64_t tce_table_bytes(unsigned int page_shift, uint64_t window_size, unsigned
  */
 struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t start, unsigned int page_shift,
 				uint64_t window_size, unsigned int levels);
+/* Whose devices it is for: before anything is put in it. */
+void tce_table_set_domain(struct tce_table *table, struct iommu_domain *domain);
 struct tce_table *tce_table_get(struct tce_table *table);
 /* The last one takes out what is left in it. No device is in it any more. */
 void tce_table_put(struct tce_table *table);
@@ -113,6 +116,26 @@ static inline void tce_release(const struct tce_table *table, uint64_t word)
 	if (table->memory)
 		tce_memory_unmapped(table->memory, tce_address(word));
 }
+
+/* ---- changing entries (tce_put.c). *taken is set when something was taken out that devices could use. */
+
+/*
+ * Entry n points to ua from now on. 0; -EAGAIN: its array is not there, and alloc is false; -ENOMEM; -ENXIO:
+ * the table is dead.
+ */
+int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc, bool *taken);
+/*
+ * The same, when ua is registered for a page of the table's. Also -EINVAL: it is not, or not for such pages.
+ * *hint: where it was last time; NULL at first.
+ */
+int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc,
+		       struct tce_memory **hint, bool *taken);
+/* Nothing is in entry n from now on. */
+void tce_take(struct tce_table *table, uint64_t n, bool *taken);
+/* No device uses what was taken out of the table until now. */
+void tce_finish(struct tce_table *table);
+/* The same without waiting: 0, or -EAGAIN: some may. Nothing is to be done when nothing was taken. */
+int tce_try_finish(struct tce_table *table);
 
 /*
  * Take out count entries from n on; absent arrays are passed over. Returns how many there were. Devices may

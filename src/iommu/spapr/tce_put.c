@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Changing entries: the steps that all callers share, whether they may wait or not. Without alloc nothing
+ * here allocates, locks or waits, but tce_finish().
+ */
+#include "iommu/spapr/tce_table.h"
+
+#include "base/why.h"
+
+static void take(struct tce_table *table, tce_t *entry, bool *taken)
+{
+	uint64_t old = tce_xchg(entry, 0);
+
+	if (!old)
+		return;
+	tce_release(table, old);
+	*taken = true;
+}
+
+int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc, bool *taken)
+{
+	tce_t *view = tce_view(table, n, alloc), *entry = view ? tce_entry(table, n, alloc) : NULL;
+	uint64_t old;
+
+	if (unlikely(!entry))
+		return alloc ? -ENOMEM : -EAGAIN;
+	old = tce_xchg(entry, tce_word(table, ua, prot));
+	atomic_store_explicit(view, ua, memory_order_relaxed);
+	if (old) {
+		tce_release(table, old);
+		*taken = true;
+	}
+	if (tce_table_is_dead(table)) {
+		take(table, entry, taken);
+		return -ENXIO;
+	}
+	return 0;
+}
+
+static int not_registered(const struct tce_table *table, uint64_t ua, const struct tce_memory *mem)
+{
+	if (!mem)
+		return WHY(-EINVAL, "the memory at vaddr 0x%llx is not registered for a whole page of 2^%u",
+			   (unsigned long long)ua, table->page_shift);
+	return WHY(-EINVAL, "the memory at vaddr 0x%llx is for pages of 2^%u, the window has 2^%u",
+		   (unsigned long long)ua, mem->page_shift, table->page_shift);
+}
+
+int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc,
+		       struct tce_memory **hint, bool *taken)
+{
+	struct tce_memory *mem = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *hint);
+	int rc;
+
+	if (unlikely(!mem))
+		return not_registered(table, ua, NULL);
+	if (unlikely(table->page_shift > atomic_load_explicit(&mem->page_shift, memory_order_relaxed)))
+		rc = not_registered(table, ua, mem);
+	else
+		rc = tce_put(table, n, ua, prot, alloc, taken);
+	if (unlikely(rc) && rc != -ENXIO) /* then it was in, and has been taken out */
+		tce_memory_unmapped(table->memory, ua);
+	*hint = mem;
+	return rc;
+}
+
+void tce_take(struct tce_table *table, uint64_t n, bool *taken)
+{
+	tce_t *entry = tce_entry(table, n, false);
+
+	if (entry && atomic_load_explicit(entry, memory_order_relaxed))
+		take(table, entry, taken);
+}
+
+void tce_finish(struct tce_table *table)
+{
+	if (table->domain)
+		iommu_domain_sync(table->domain);
+	if (table->memory)
+		tce_memory_reap(table->memory);
+}
+
+int tce_try_finish(struct tce_table *table)
+{
+	if (table->memory && tce_memory_has_left(table->memory))
+		return -EAGAIN;
+	return !table->domain || iommu_domain_try_sync(table->domain) ? 0 : -EAGAIN;
+}
