@@ -43,10 +43,10 @@ def every_step():
         look(s, 'registered', (1, PENDING), (1, REGISTERED.format('', 1024, 0)), (1, CALLS.format(0, 0, 0, 0)),
              charged=[1 << 20])
         look(s, 'mapped', (1, r'window 0: 0x0-0x3fffffff, pages of 64 KiB, levels: 2, entries: 0 of 16384'),
-             (1, TABLE.format(0, 0, 8, 264)),
+             (1, TABLE.format(0, 0, 0, 264)),
              (1, r'window 1: 0x800000000000000-0x80000003fffffff, pages of 64 KiB, levels: 2, entries: 7 of 16384'),
-             (1, TABLE.format(9, 2, 16, 264)), (1, REGISTERED.format('', 1024, 7)), (1, CALLS.format(2, 1, 2, 0)))
-        look(s, 'removed', (1, r'window 0: .*'), (1, TABLE.format(0, 0, 8, 264)), (1, CALLS.format(2, 1, 2, 1)))
+             (1, TABLE.format(9, 2, 12, 264)), (1, REGISTERED.format('', 1024, 7)), (1, CALLS.format(2, 1, 2, 0)))
+        look(s, 'removed', (1, r'window 0: .*'), (1, TABLE.format(0, 0, 0, 264)), (1, CALLS.format(2, 1, 2, 1)))
         look(s, 'enabled', (2, DEFAULT.format(16)), (2, TABLE.format(16, 0, 8192, 8192)),
              (2, r'enabled: 2097152 KiB are charged'), (2, CALLS.format(1, 0, 1, 0)), charged=[(2 << 30) + table])
         other = [(4, PENDING), (4, REGISTERED.format('', 128, 0)), (4, CALLS.format(0, 0, 0, 0))]

@@ -173,16 +173,36 @@ struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t s
 	return NULL;
 }
 
-/* It is there: the entry itself has kept it from going. */
+/* The region that an entry points into, which keeps it from going. */
+static struct tce_memory *region_of(struct tce_mm *tmm, uint64_t ua)
+{
+	for_each_place(tmm, places, mem) if (taken(mem) && has(mem, ua, 1)) return mem;
+	return NULL;
+}
+
 void tce_memory_unmapped(struct tce_mm *tmm, uint64_t ua)
 {
-	for_each_place(tmm, places, mem)
-	{
-		if (!taken(mem) || !has(mem, ua, 1))
-			continue;
+	struct tce_memory *mem = region_of(tmm, ua);
+
+	if (mem)
 		atomic_fetch_sub(&mem->mapped, 1);
-		return;
+}
+
+void tce_unmapping_end(struct tce_unmapping *unmapping)
+{
+	if (unmapping->mem)
+		atomic_fetch_sub(&unmapping->mem->mapped, unmapping->entries);
+	unmapping->mem = NULL;
+	unmapping->entries = 0;
+}
+
+void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua)
+{
+	if (unlikely(!unmapping->mem || !has(unmapping->mem, ua, 1))) {
+		tce_unmapping_end(unmapping);
+		unmapping->mem = region_of(unmapping->tmm, ua);
 	}
+	unmapping->entries++;
 }
 
 /* ---- registering */

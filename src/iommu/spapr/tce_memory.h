@@ -74,6 +74,18 @@ struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t s
 /* An entry that pointed to ua does so no more. No lock. */
 void tce_memory_unmapped(struct tce_mm *tmm, uint64_t ua);
 
+/*
+ * The same for many entries, which are one step where they point into one region: note each, then end, before
+ * which none of them is counted out for sure. No lock.
+ */
+struct tce_unmapping {
+	struct tce_mm *tmm;
+	struct tce_memory *mem; /* NULL at first */
+	uint64_t entries;
+};
+void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua);
+void tce_unmapping_end(struct tce_unmapping *unmapping);
+
 struct tce_memory_info {
 	uint64_t ua, size;
 	uint64_t entries; /* that point into it */

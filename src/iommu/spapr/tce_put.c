@@ -7,7 +7,7 @@
 
 #include "base/why.h"
 
-static void take(struct tce_table *table, tce_t *entry, bool *taken)
+static void take(struct tce_table *table, struct tce *entry, bool *taken)
 {
 	uint64_t old = tce_xchg(entry, 0);
 
@@ -19,13 +19,13 @@ static void take(struct tce_table *table, tce_t *entry, bool *taken)
 
 int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc, bool *taken)
 {
-	tce_t *view = tce_view(table, n, alloc), *entry = view ? tce_entry(table, n, alloc) : NULL;
+	struct tce *entry = tce_entry(table, n, alloc);
 	uint64_t old;
 
 	if (unlikely(!entry))
 		return alloc ? -ENOMEM : -EAGAIN;
 	old = tce_xchg(entry, tce_word(table, ua, prot));
-	atomic_store_explicit(view, ua, memory_order_relaxed);
+	atomic_store_explicit(&entry->ua, ua, memory_order_relaxed);
 	if (old) {
 		tce_release(table, old);
 		*taken = true;
@@ -66,9 +66,9 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 
 void tce_take(struct tce_table *table, uint64_t n, bool *taken)
 {
-	tce_t *entry = tce_entry(table, n, false);
+	struct tce *entry = tce_entry(table, n, false);
 
-	if (entry && atomic_load_explicit(entry, memory_order_relaxed))
+	if (entry && atomic_load_explicit(&entry->word, memory_order_relaxed))
 		take(table, entry, taken);
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * TCE tables: arrays in levels. Interior words are addresses of arrays, set once, by whoever is first.
+ * TCE tables: arrays in levels, 0 being that of entries. Places of the others are addresses of arrays, set
+ * once, by whoever is first.
  */
 #include "iommu/spapr/tce_table.h"
 
@@ -43,20 +44,26 @@ uint64_t tce_table_bytes(unsigned int page_shift, uint64_t window_size, unsigned
 	return bytes * 2;
 }
 
-static tce_t *array_new(struct tce_table *table)
+static size_t array_bytes(const struct tce_table *table, unsigned int level)
 {
-	tce_t *array = failpoint() ? NULL : calloc(BIT64(table->level_bits), sizeof(*array));
+	return (level ? sizeof(uint64_t) : sizeof(struct tce)) << table->level_bits;
+}
+
+static void *array_new(struct tce_table *table, unsigned int level)
+{
+	void *array = failpoint() ? NULL : calloc(1, array_bytes(table, level));
 
 	if (array)
-		atomic_fetch_add_explicit(&table->arrays, sizeof(*array) << table->level_bits,
-					  memory_order_relaxed);
+		atomic_fetch_add_explicit(&table->arrays, array_bytes(table, level), memory_order_relaxed);
 	return array;
 }
 
-static void array_free(const struct tce_table *table, tce_t *array, unsigned int level)
+static void array_free(const struct tce_table *table, uint64_t address, unsigned int level)
 {
+	_Atomic uint64_t *array = (void *)(uintptr_t)address;
+
 	for (uint64_t i = 0; array && level && i < BIT64(table->level_bits); i++)
-		array_free(table, (tce_t *)(uintptr_t)atomic_load(&array[i]), level - 1);
+		array_free(table, atomic_load(&array[i]), level - 1);
 	free(array);
 }
 
@@ -66,7 +73,7 @@ struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t s
 	struct tce_table *table;
 	unsigned int bits = level_bits(ilog2(window_size) - page_shift, levels);
 
-	if (sizeof(tce_t) << bits > TCE_ARRAY_MAX)
+	if (BIT64(bits + WORD_SHIFT) > TCE_ARRAY_MAX)
 		return NULL;
 	table = failpoint() ? NULL : calloc(1, sizeof(*table));
 	if (!table)
@@ -78,14 +85,6 @@ struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t s
 	table->start = start;
 	table->size = window_size >> page_shift;
 	table->bytes = tce_table_bytes(page_shift, window_size, levels);
-	table->entries = array_new(table);
-	table->view = array_new(table);
-	if (!table->entries || !table->view) {
-		free(table->entries);
-		free(table->view);
-		free(table);
-		return NULL;
-	}
 	table->mm = mm_get(mm);
 	table->memory = memory ? tce_mm_ref(memory) : NULL;
 	return table;
@@ -102,8 +101,7 @@ void tce_table_put(struct tce_table *table)
 	if (atomic_fetch_sub_explicit(&table->refs, 1, memory_order_acq_rel) != 1)
 		return;
 	tce_table_clear(table, 0, table->size);
-	array_free(table, table->entries, table->levels - 1);
-	array_free(table, table->view, table->levels - 1);
+	array_free(table, atomic_load(&table->top), table->levels - 1);
 	mm_put(table->mm);
 	if (table->memory)
 		tce_mm_put(table->memory);
@@ -118,41 +116,36 @@ void tce_table_set_domain(struct tce_table *table, struct iommu_domain *domain)
 	table->domain = domain;
 }
 
-/* The array below *slot. NULL: there is none, or no memory for it. */
-static tce_t *next_array(struct tce_table *table, tce_t *slot, bool alloc)
+/* Nobody has used it yet. The array of level for *place, or NULL: no memory. */
+static __attribute__((noinline)) void *first_use(struct tce_table *table, _Atomic uint64_t *place,
+						 unsigned int level)
 {
-	uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
-	tce_t *array;
+	void *array = array_new(table, level);
+	uint64_t other = 0;
 
-	if (likely(word) || !alloc)
-		return (tce_t *)(uintptr_t)word;
-	array = array_new(table);
-	if (!array)
-		return NULL;
-	if (atomic_compare_exchange_strong(slot, &word, (uint64_t)(uintptr_t)array))
+	if (!array || atomic_compare_exchange_strong(place, &other, (uint64_t)(uintptr_t)array))
 		return array;
-	atomic_fetch_sub_explicit(&table->arrays, sizeof(*array) << table->level_bits, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&table->arrays, array_bytes(table, level), memory_order_relaxed);
 	free(array);
-	return (tce_t *)(uintptr_t)word;
+	return (void *)(uintptr_t)other;
 }
 
-static inline tce_t *find(struct tce_table *table, tce_t *array, uint64_t n, bool alloc)
+struct tce *tce_entry(struct tce_table *table, uint64_t n, bool alloc)
 {
 	const uint64_t mask = BIT64(table->level_bits) - 1;
+	_Atomic uint64_t *place = &table->top;
 
-	for (unsigned int level = table->levels - 1; level && array; level--)
-		array = next_array(table, &array[n >> level * table->level_bits & mask], alloc);
-	return array ? &array[n & mask] : NULL;
-}
+	for (unsigned int level = table->levels - 1;; level--) {
+		void *array = (void *)(uintptr_t)atomic_load_explicit(place, memory_order_acquire);
 
-tce_t *tce_entry(struct tce_table *table, uint64_t n, bool alloc)
-{
-	return find(table, table->entries, n, alloc);
-}
-
-tce_t *tce_view(struct tce_table *table, uint64_t n, bool alloc)
-{
-	return find(table, table->view, n, alloc);
+		if (unlikely(!array) && alloc)
+			array = first_use(table, place, level);
+		if (unlikely(!array))
+			return NULL;
+		if (!level)
+			return (struct tce *)array + (n & mask);
+		place = (_Atomic uint64_t *)array + (n >> level * table->level_bits & mask);
+	}
 }
 
 /* How many of the entries from n on, up to end, stand in n's array. */
@@ -163,25 +156,28 @@ static uint64_t in_array(const struct tce_table *table, uint64_t n, uint64_t end
 
 uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 {
+	struct tce_unmapping unmapping = { .tmm = table->memory };
 	const uint64_t end = n + count;
 	uint64_t cleared = 0;
 
 	for (uint64_t left; n < end; n += left) {
-		tce_t *entry = tce_entry(table, n, false);
+		struct tce *entry = tce_entry(table, n, false);
 
 		left = in_array(table, n, end);
 		for (uint64_t i = 0; entry && i < left; i++) {
 			uint64_t word;
 
-			if (!atomic_load_explicit(&entry[i], memory_order_relaxed))
+			if (!atomic_load_explicit(&entry[i].word, memory_order_relaxed))
 				continue;
 			word = tce_xchg(&entry[i], 0);
 			if (!word)
 				continue;
-			tce_release(table, word);
+			if (table->memory)
+				tce_unmapping_note(&unmapping, tce_address(word));
 			cleared++;
 		}
 	}
+	tce_unmapping_end(&unmapping);
 	atomic_fetch_add_explicit(&table->clears, cleared, memory_order_relaxed);
 	return cleared;
 }
@@ -189,11 +185,11 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg)
 {
 	for (uint64_t n = 0, left; n < table->size; n += left) {
-		tce_t *entry = tce_entry(table, n, false);
+		struct tce *entry = tce_entry(table, n, false);
 
 		left = in_array(table, n, table->size);
 		for (uint64_t i = 0; entry && i < left; i++) {
-			uint64_t word = atomic_load_explicit(&entry[i], memory_order_relaxed);
+			uint64_t word = atomic_load_explicit(&entry[i].word, memory_order_relaxed);
 
 			if (word && !fn(arg, n + i, word))
 				return;
@@ -203,14 +199,14 @@ void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, u
 
 bool tce_table_walk(struct tce_table *table, uint64_t address, struct pt_leaf *leaf)
 {
-	tce_t *entry = tce_entry(table, (address - table->start) >> table->page_shift, false);
-	uint64_t word = entry ? atomic_load_explicit(entry, memory_order_acquire) : 0;
+	struct tce *entry = tce_entry(table, (address - table->start) >> table->page_shift, false);
+	uint64_t word = entry ? atomic_load_explicit(&entry->word, memory_order_acquire) : 0;
 
 	if (!word)
 		return false;
 	leaf->first = align_down(address, BIT64(table->page_shift));
 	leaf->last = leaf->first + (BIT64(table->page_shift) - 1);
 	leaf->pte = word;
-	leaf->word = entry;
+	leaf->word = &entry->word;
 	return true;
 }

@@ -4,19 +4,17 @@
  *
  * A window is a stretch of bus addresses: 2^n pages of 2^page_shift bytes from start on, and one entry (TCE)
  * stands for each page. Entries are numbered from 0, the first page of the window. They stand in one array,
- * or below one to four levels of arrays of equal size, of which only the topmost is there from the beginning:
- * the others are made when an entry in them is first asked for with alloc. An array that is there stays until
- * the table goes, so a pointer to an entry is good for as long as one holds the table.
+ * or below one to four levels of arrays of pointers, all of the same number of places. An array is made when
+ * an entry in it, or below it, is first asked for with alloc, and stays until the table goes: a pointer to an
+ * entry is good for as long as one holds the table.
  *
- * An entry is one word, 0 for nothing, else laid out as a leaf of iommu/pgtable.h: the address in the memory
- * of table->mm that devices get to, what they may do there, and the index of that mm. Entries hold no
- * references; the table holds its mm. Anyone changes an entry by exchanging it (tce_xchg()), without a lock:
- * who takes a word out has to undo what was done for putting it in (tce_memory_unmapped()), so that each is
- * undone once, however many change the same entry. What a window permits for writing it permits for reading,
- * as the hardware does.
- *
- * Beside the entries, each table has the user-space view: for each entry the address that user space gave for
- * it. It is made of arrays like those of the entries, which come with the first use of an entry in them.
+ * An entry is a word, and the user-space view of it: the address that user space gave for it. They stand side
+ * by side, since who changes one changes both. The word is 0 for nothing, else laid out as a leaf of
+ * iommu/pgtable.h: the address in the memory of table->mm that devices get to, what they may do there, and
+ * the index of that mm. Entries hold no references; the table holds its mm. Anyone changes a word by
+ * exchanging it (tce_xchg()), without a lock: who takes a word out has to undo what was done for putting it
+ * in (tce_release()), so that each is undone once, however many change the same entry. What a window permits
+ * for writing it permits for reading, as the hardware does.
  *
  * Three kinds of callers, and what each may do:
  *
@@ -41,7 +39,10 @@
 /* The largest array that can be had: as the kernel's page allocator. Wider tables need more levels. */
 #define TCE_ARRAY_MAX ((uint64_t)16 << 20)
 
-typedef _Atomic uint64_t tce_t;
+struct tce {
+	_Atomic uint64_t word;
+	_Atomic uint64_t ua; /* means something while word is not 0 */
+};
 
 struct tce_table {
 	_Atomic uint32_t refs;
@@ -54,7 +55,7 @@ struct tce_table {
 	struct mm *mm;                   /* a reference */
 	struct tce_mm *memory; /* its registered memory: a reference; NULL: entries are for any memory */
 	struct iommu_domain *domain;   /* whose devices it is for: a reference; NULL: none */
-	tce_t *entries, *view;         /* topmost arrays */
+	_Atomic uint64_t top;          /* address of the topmost array; 0: there is none yet */
 	_Atomic uint64_t arrays;       /* bytes that there really are */
 	_Atomic uint64_t puts, clears; /* entries, so far */
 };
@@ -89,9 +90,7 @@ static inline bool tce_table_is_dead(struct tce_table *table)
 }
 
 /* Entry number n < size, or NULL: its array is not there, with alloc for want of memory. */
-tce_t *tce_entry(struct tce_table *table, uint64_t n, bool alloc);
-/* The same in the user-space view: an address; it means something while the entry is not 0. */
-tce_t *tce_view(struct tce_table *table, uint64_t n, bool alloc);
+struct tce *tce_entry(struct tce_table *table, uint64_t n, bool alloc);
 
 /* The word for user address ua, a whole page of the table's. prot: IOMMU_READ, IOMMU_WRITE; not 0. */
 static inline uint64_t tce_word(const struct tce_table *table, uint64_t ua, unsigned int prot)
@@ -100,9 +99,9 @@ static inline uint64_t tce_word(const struct tce_table *table, uint64_t ua, unsi
 }
 
 /* Put word (0: nothing) in, and get what was there. */
-static inline uint64_t tce_xchg(tce_t *entry, uint64_t word)
+static inline uint64_t tce_xchg(struct tce *entry, uint64_t word)
 {
-	return atomic_exchange(entry, word);
+	return atomic_exchange(&entry->word, word);
 }
 
 static inline uint64_t tce_address(uint64_t word)
@@ -138,8 +137,8 @@ void tce_finish(struct tce_table *table);
 int tce_try_finish(struct tce_table *table);
 
 /*
- * Take out count entries from n on; absent arrays are passed over. Returns how many there were. Devices may
- * use the old memory until iommu_domain_sync().
+ * Take out count entries from n on; absent arrays are passed over. Returns how many there were. Neither
+ * allocates, locks nor waits: tce_finish() or tce_try_finish() comes next.
  */
 uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count);
 

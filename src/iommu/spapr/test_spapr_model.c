@@ -364,8 +364,8 @@ static void check_window(const struct container *c, unsigned int number)
 		return;
 	assert_int_equal(table->page_shift, w->page_shift);
 	for (unsigned int i = 0; i < w->size; i++) {
-		tce_t *entry = tce_entry(table, i, false), *view = tce_view(table, i, false);
-		uint64_t word = entry ? *entry : 0;
+		struct tce *entry = tce_entry(table, i, false);
+		uint64_t word = entry ? entry->word : 0;
 		struct iommu_translation to;
 		int rc = iommu_domain_translate(c->spapr->domain,
 						table->start + ((uint64_t)i << w->page_shift), 0, &to);
@@ -376,7 +376,7 @@ static void check_window(const struct container *c, unsigned int number)
 			continue;
 		assert_int_equal(tce_address(word), w->entries[i].ua);
 		assert_int_equal(word & RW, w->entries[i].prot);
-		assert_int_equal(*view, w->entries[i].ua);
+		assert_int_equal(entry->ua, w->entries[i].ua);
 		assert_int_equal(to.va, w->entries[i].ua);
 		assert_int_equal(to.prot, w->entries[i].prot);
 	}

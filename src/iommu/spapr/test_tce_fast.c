@@ -275,7 +275,7 @@ static void test_first_use(void **state)
 	assert_int_equal(where(f, 8), f->ua + 2 * PG);
 	assert_int_equal(try_put(f, 8, 3, &hint), 0);
 	assert_int_equal(where(f, 8), f->ua + 3 * PG);
-	assert_int_equal(*tce_view(f->table, 8, false), f->ua + 3 * PG);
+	assert_int_equal(tce_entry(f->table, 8, false)->ua, f->ua + 3 * PG);
 	assert_int_equal(f->mem->mapped, 3);
 	assert_int_equal(try_take(f, 8), 0);
 	assert_int_equal(where(f, 8), 0);
@@ -407,22 +407,52 @@ static uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+/* Entries in no order, each once a round. */
+static double each(struct fixture *f, unsigned int entries, int (*fn)(struct fixture *f, uint64_t n))
+{
+	uint64_t start = now();
+
+	for (unsigned int i = 0; i < entries; i++)
+		assert_int_equal(fn(f, i * 7919u % entries), 0);
+	return (double)(now() - start);
+}
+
+static int put_one(struct fixture *f, uint64_t n)
+{
+	static struct tce_memory *hint;
+
+	return try_put(f, n, n % PAGES, &hint);
+}
+
 static void tell(struct fixture *f, unsigned int entries)
 {
-	struct tce_memory *hint = NULL;
+	const unsigned int rounds = ENTRIES / entries;
+	double put = 0, replaced = 0, taken = 0;
+
+	each(f, entries, try_take);
+	for (unsigned int i = 0; i < rounds; i++) {
+		put += each(f, entries, put_one);
+		replaced += each(f, entries, put_one);
+		taken += each(f, entries, try_take);
+	}
+	printf("# %u entries: %.1f ns to put one, %.1f in place of another, %.1f to take one\n", entries,
+	       put / ENTRIES, replaced / ENTRIES, taken / ENTRIES);
+}
+
+/* 512 neighbours at a time. */
+static void tell_many(struct fixture *f)
+{
 	uint64_t start;
 
+	each(f, ENTRIES, put_one);
 	start = now();
-	for (unsigned int i = 0; i < ENTRIES; i++)
-		assert_int_equal(try_put(f, i * 7919u % entries, i % PAGES, &hint), 0);
-	printf("# %u entries: %.1f ns to put one in place of another", entries,
-	       (double)(now() - start) / ENTRIES);
-	start = now();
-	for (unsigned int i = 0; i < ENTRIES; i++)
-		try_take(f, i * 7919u % entries);
-	printf(", %.1f ns to take one\n", (double)(now() - start) / ENTRIES);
-	for (unsigned int i = 0; i < entries; i++)
-		assert_int_equal(try_put(f, i, i % PAGES, &hint), 0);
+	for (unsigned int i = 0; i + 512 <= ENTRIES; i += 512) {
+		forbidden = true;
+		tce_table_clear(f->table, i, 512);
+		tce_try_finish(f->table);
+		forbidden = false;
+	}
+	printf("# 512 at a time: %.1f ns to take one\n", (double)(now() - start) / ENTRIES);
 }
 
 static void test_time(void **state)
@@ -433,6 +463,7 @@ static void test_time(void **state)
 		put(f, i, i % PAGES);
 	tell(f, 10);
 	tell(f, ENTRIES);
+	tell_many(f);
 }
 
 int main(void)
