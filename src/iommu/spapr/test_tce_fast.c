@@ -26,7 +26,7 @@
 #define ENTRIES 1000000u
 #define PAGES   4096u /* of memory */
 
-/* ---- what is forbidden. Sanitizers have functions of their own in these places. */
+/* ---- what is forbidden. Sanitizers have functions of their own in these places. Names are the headers'. */
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
@@ -63,16 +63,16 @@ void *malloc(size_t size)
 	return __libc_malloc(size);
 }
 
-void *calloc(size_t nr, size_t size)
+void *calloc(size_t __nmemb, size_t __size)
 {
 	check("calloc");
-	return __libc_calloc(nr, size);
+	return __libc_calloc(__nmemb, __size);
 }
 
-void *realloc(void *at, size_t size)
+void *realloc(void *__ptr, size_t __size)
 {
 	check("realloc");
-	return __libc_realloc(at, size);
+	return __libc_realloc(__ptr, __size);
 }
 
 void *aligned_alloc(size_t alignment, size_t size)
@@ -81,10 +81,10 @@ void *aligned_alloc(size_t alignment, size_t size)
 	return __libc_memalign(alignment, size);
 }
 
-void free(void *at)
+void free(void *__ptr)
 {
 	check("free");
-	__libc_free(at);
+	__libc_free(__ptr);
 }
 
 /* The next definition of a function: the system's. */
@@ -114,10 +114,10 @@ int pthread_rwlock_wrlock(pthread_rwlock_t *lock)
 	return NEXT(pthread_rwlock_wrlock)(lock);
 }
 
-int nanosleep(const struct timespec *time, struct timespec *left)
+int nanosleep(const struct timespec *__requested_time, struct timespec *__remaining)
 {
 	check("nanosleep");
-	return NEXT(nanosleep)(time, left);
+	return NEXT(nanosleep)(__requested_time, __remaining);
 }
 #endif
 
