@@ -18,6 +18,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 
+/* The same for a machine with another IOMMU, and containers for it. */
+#ifndef FUZZ_IOMMU
+#define FUZZ_IOMMU "iommu type=type1"
+#define FUZZ_TYPE  VFIO_TYPE1v2_IOMMU
+#endif
+
 #define PAGE      4096u
 #define ARENA     (1u << 20)
 #define MAX_FILES 8
@@ -34,8 +40,8 @@ static void set_up(void)
 {
 	char err[256];
 
-	machine = uvfio_machine_new("device nvme,size=1M,threads=1,addr=0000:00:01.0,group=1\n"
-				    "device nvme,size=1M,threads=1,addr=0000:00:01.1,group=2\n",
+	machine = uvfio_machine_new(FUZZ_IOMMU "\ndevice nvme,size=1M,threads=1,addr=0000:00:01.0,group=1\n"
+					       "device nvme,size=1M,threads=1,addr=0000:00:01.1,group=2\n",
 				    err, sizeof(err));
 	arg_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	arena = mmap(NULL, ARENA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -84,7 +90,7 @@ static void open_all(bool attach)
 	if (!attach)
 		return;
 	if (uvfio_ioctl(files[2], VFIO_GROUP_SET_CONTAINER, &files[0]) ||
-	    uvfio_ioctl(files[0], VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU))
+	    uvfio_ioctl(files[0], VFIO_SET_IOMMU, (void *)FUZZ_TYPE))
 		abort();
 	files[4] = (int)uvfio_ioctl(files[2], VFIO_GROUP_GET_DEVICE_FD, "0000:00:01.0");
 	if (files[4] < 0)
@@ -125,6 +131,8 @@ static void fix_argument(uint32_t cmd, uint8_t *arg, size_t len)
 		into_arena(arg, len,
 			   sizeof(struct vfio_iommu_type1_dirty_bitmap) +
 				   offsetof(struct vfio_iommu_type1_dirty_bitmap_get, bitmap.data));
+	if (cmd == VFIO_IOMMU_SPAPR_REGISTER_MEMORY || cmd == VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY)
+		into_arena(arg, len, offsetof(struct vfio_iommu_spapr_register_memory, vaddr));
 	/* Descriptors: one of ours by its place in the list, or the eventfd. */
 	if (cmd == VFIO_GROUP_SET_CONTAINER && len >= sizeof(fd)) {
 		memcpy(&fd, arg, sizeof(fd));
