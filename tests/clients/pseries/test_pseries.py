@@ -26,7 +26,7 @@ DEVICE = ["-device", f"vfio-pci,host={BDF},id=controller"]
 SPAPR = ["--iommu", "type=spapr"]
 LINE = "a block that only the assigned controller has"
 HIGH = "window at 8000000"  # the guest says 64 bits as two numbers of 32; this is the upper one
-GONE = ["asked", "isolated: 0", "controllers: "]
+GONE = ["asked", "isolated: 0"]
 
 
 def pattern(number):
@@ -34,8 +34,8 @@ def pattern(number):
     return b"".join(hashlib.sha512(b"%d %d" % (number, i)).digest() for i in range(64)) * (MIB // 4096)
 
 
-def disk_of(directory):
-    path = image(directory, "disk", 16 * MIB)
+def disk_of(directory, name="disk"):
+    path = image(directory, name, 16 * MIB)
     with open(path, "r+b") as out:
         out.write(LINE.encode() + b"\n")
         out.seek(MIB)
@@ -160,7 +160,7 @@ def unplug(directory, own):
         client.send("device_del controller")
         wait_for(directory, "done", client)
         equal(client.process.wait(60), 0, "exit status")
-    equal(console(directory), [FIRST, HIGH, SUM, "waiting", *GONE, "done"], "what the guest says")
+    equal(console(directory), [FIRST, HIGH, SUM, "waiting", *GONE, "controllers: 0", "done"], "what the guest says")
     written(disk, 8)
 
 
@@ -172,6 +172,22 @@ def _(directory):
 @case("QEMU 10: unplugged by the monitor")
 def _(directory):
     unplug(directory, NEW)
+
+
+@case("the system's QEMU: one of two controllers is unplugged, which share a container and its windows; the other goes on")
+def _(directory):
+    disks = [disk_of(directory, name) for name in ("disk", "other")]
+    program, environment = PSERIES.program(directory, OWN, "copy,second,unplug,second", *DEVICE, "-device",
+                                           "vfio-pci,host=0000:00:02.0,id=second", "-monitor", "stdio", bridge="ddw=off")
+    with harness.Interactive(*program, devices=[f"nvme,file={disk}" for disk in disks], options=SPAPR, env=environment) as client:
+        wait_for(directory, "waiting", client)
+        client.send("device_del controller")
+        wait_for(directory, "done", client)
+        equal(client.process.wait(60), 0, "exit status")
+    second = [f"second: {LINE}", SUM]
+    equal(console(directory), [FIRST, SUM, *second, "waiting", *GONE, "controllers: 1", *second, "done"], "what the guest says")
+    for disk in disks:
+        written(disk, 8)
 
 
 if __name__ == "__main__":
