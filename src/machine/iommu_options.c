@@ -263,6 +263,15 @@ static const struct iommu_type type1 = { "type1", iommu_options, parse_type1, .i
 
 const struct iommu_type *const iommu_types[] = { &type1, &iommu_type_spapr, NULL };
 
+static void no_type(const char *name, size_t len, char *err, size_t err_len)
+{
+	size_t n = (size_t)snprintf(err, err_len, "--iommu: type=%.*s is not possible: use ", (int)len, name);
+
+	for (const struct iommu_type *const *t = iommu_types; *t && n < err_len; t++)
+		n += (size_t)snprintf(err + n, err_len - n, "%s%s", t == iommu_types ? "" : " or ",
+				      (*t)->name);
+}
+
 /* Of the last type= in text, or the first type. NULL, and a line in err: there is no such type. */
 static const struct iommu_type *type_of(const char *text, char *err, size_t err_len)
 {
@@ -281,8 +290,7 @@ static const struct iommu_type *type_of(const char *text, char *err, size_t err_
 			if (strlen((*t)->name) == len && !memcmp((*t)->name, item, len))
 				type = *t;
 		if (!type)
-			snprintf(err, err_len, "--iommu: type=%.*s is not possible: use type1 or spapr",
-				 (int)len, item);
+			no_type(item, len, err, err_len);
 	}
 	return type;
 }

@@ -224,6 +224,22 @@ unlock:
 	return rc;
 }
 
+struct tce_table *spapr_get_table(struct spapr *spapr, uint64_t start, uint64_t size, unsigned int page_shift)
+{
+	struct tce_table *found = NULL;
+
+	pthread_mutex_lock(&spapr->lock);
+	for (unsigned int i = 0; i < SPAPR_WINDOWS && !found; i++) {
+		struct tce_table *table = spapr->tables[i];
+
+		if (table && table->start == start && table->page_shift <= page_shift &&
+		    size <= table->size << table->page_shift)
+			found = tce_table_get(table);
+	}
+	pthread_mutex_unlock(&spapr->lock);
+	return found;
+}
+
 /* ---- groups */
 
 static int make_domain(struct spapr *spapr)

@@ -72,6 +72,13 @@ int spapr_create(struct spapr *spapr, struct mm *mm, uint32_t page_shift, uint64
 int spapr_remove(struct spapr *spapr, struct mm *mm, uint64_t address);
 
 /*
+ * The window that begins at start, is at least so large, and has pages no larger than that: its table, with a
+ * reference, or NULL. It is there for as long as one holds it, and dead when the window has gone.
+ */
+struct tce_table *spapr_get_table(struct spapr *spapr, uint64_t start, uint64_t size,
+				  unsigned int page_shift);
+
+/*
  * Entries for [iova, iova+size) that point to va on, or none. prot: IOMMU_READ, IOMMU_WRITE, not 0. -EPERM:
  * not enabled, or another mm; -ENXIO: no window; -EINVAL: alignment, the window's end, memory that is not
  * registered or not for such pages; -EFAULT: v1, no memory; -ENOMEM. When a page cannot be mapped, those

@@ -516,9 +516,59 @@ static void test_model(void **state)
 	free(m);
 }
 
+/* Who holds a table when its window goes: everything is given back, and nothing gets into it any more. */
+static void test_held_table(void **state)
+{
+	struct model *m = calloc(1, sizeof(*m));
+	struct container *c = &m->c[0];
+	struct tce_memory *hint = NULL;
+	struct spapr_params hw;
+	struct tce_table *table;
+	bool taken = false;
+	uint64_t start_addr;
+
+	(void)state;
+	iommu_params_default(&m->params);
+	spapr_params_default(&hw);
+	spapr_params_set(&m->params, &hw);
+	m->mm = mm_self();
+	m->memory = mmap(NULL, 64 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	iommu_dev_init(&c->dev, "0000:00:01.0");
+	c->devs[0] = &c->dev;
+	start(m, c);
+	assert_int_equal(spapr_register(c->spapr, m->mm, (uintptr_t)m->memory, 64 * PG), 0);
+	assert_int_equal(spapr_remove(c->spapr, m->mm, 0), 0);
+	assert_int_equal(spapr_create(c->spapr, m->mm, 12, BIT64(30), 2, &start_addr), 0);
+	assert_null(spapr_get_table(c->spapr, 0, BIT64(31), 12));
+	assert_null(spapr_get_table(c->spapr, PG, BIT64(29), 12));
+	assert_null(spapr_get_table(c->spapr, 0, BIT64(30), 11));
+	assert_null(spapr_get_table(c->spapr, SPAPR_WINDOW1, BIT64(30), 12));
+	table = spapr_get_table(c->spapr, 0, BIT64(29), 16);
+	assert_ptr_equal(table, c->spapr->tables[0]);
+	for (unsigned int round = 0; round < 2; round++) {
+		int rc = tce_put_registered(table, 5, (uintptr_t)m->memory, RW, true, &hint, &taken);
+
+		assert_int_equal(rc, round ? -ENXIO : 0);
+		if (!round)
+			assert_int_equal(spapr_remove(c->spapr, m->mm, 0), 0);
+	}
+	assert_int_equal(m->mm->locked_pages, 64);
+	assert_int_equal(spapr_unregister(c->spapr, (uintptr_t)m->memory, 64 * PG), 0);
+	end(m, c);
+	assert_int_equal(tce_put_registered(table, 5, (uintptr_t)m->memory, RW, true, &hint, &taken),
+			 -EINVAL);
+	tce_finish(table);
+	tce_table_put(table);
+	assert_int_equal(m->mm->locked_pages, 0);
+	iommu_dev_destroy(&c->dev);
+	munmap(m->memory, 64 * PG);
+	mm_put(m->mm);
+	free(m);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(test_model) };
+	const struct CMUnitTest tests[] = { cmocka_unit_test(test_model), cmocka_unit_test(test_held_table) };
 	int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 
 	dup2(null, STDERR_FILENO); /* reports of DMA faults */
