@@ -286,6 +286,37 @@ static void test_large_pages(void **state)
 	assert_int_equal(translated(t, HIGH + 65536 * 2 - 1, RW), (uintptr_t)memory + 65535);
 }
 
+/* Pages of 16 GiB: reserved memory, of which nothing is touched. */
+static void test_huge_pages(void **state)
+{
+	const uint64_t gib16 = BIT64(34);
+	char *mapped = mmap(NULL, 3 * gib16, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *memory = (char *)align_up((uintptr_t)mapped, gib16);
+	struct spapr_params hw;
+	struct client *t;
+	uint64_t start;
+
+	assert_ptr_not_equal(mapped, MAP_FAILED);
+	spapr_params_default(&hw);
+	hw.pgsizes |= gib16;
+	hw.ram_shift = 34;
+	t = client_new(&hw);
+	*state = t;
+	open_all(t->bench, 1, VFIO_SPAPR_TCE_v2_IOMMU, &t->c, &t->g);
+	assert_int_equal(create(t, 34, 1024 * gib16, 2, &start), 0);
+	assert_int_equal(start, HIGH);
+	assert_int_equal(reg(t, memory, 2 * gib16 - PG, true), 0);
+	assert_int_equal(map(t->c, HIGH, memory, gib16, RW), -EINVAL); /* its size is that of small pages */
+	assert_int_equal(reg(t, memory, 2 * gib16 - PG, false), 0);
+	assert_int_equal(reg(t, memory, 2 * gib16, true), 0);
+	assert_int_equal(map(t->c, HIGH + 1000 * gib16, memory, 2 * gib16, RW), 0);
+	assert_int_equal(translated(t, HIGH + 1002 * gib16 - 1, RW), (uintptr_t)memory + 2 * gib16 - 1);
+	assert_int_equal(unmap_all(t, HIGH, 1024 * gib16), 0);
+	assert_int_equal(reg(t, memory, 2 * gib16, false), 0);
+	munmap(mapped, 3 * gib16);
+}
+
 /* A region whose own alignment is too small for the window's pages. */
 static void test_page_of_region(void **state)
 {
@@ -343,8 +374,8 @@ int main(void)
 		V2(test_default_window),   V2(test_pending_window), V2(test_create_arguments),
 		V2(test_window_charge),    V2(test_register),       V2(test_register_bad_memory),
 		V2(test_many_regions),     V2(test_map_v2),         V1(test_map_arguments_v1),
-		V2(test_map_arguments_v2), V2(test_large_pages),    ANY(test_page_of_region),
-		V2(test_two_containers),
+		V2(test_map_arguments_v2), V2(test_large_pages),    ANY(test_huge_pages),
+		ANY(test_page_of_region),  V2(test_two_containers),
 	};
 
 	return cmocka_run_group_tests_name("spapr_windows", tests, NULL, NULL);

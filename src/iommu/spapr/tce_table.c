@@ -148,10 +148,26 @@ struct tce *tce_entry(struct tce_table *table, uint64_t n, bool alloc)
 	}
 }
 
-/* How many of the entries from n on, up to end, stand in n's array. */
-static uint64_t in_array(const struct tce_table *table, uint64_t n, uint64_t end)
+/*
+ * Entry n, or NULL; *left: how many from n on, up to end, stand in the same array, or in none because the
+ * same one above them is not there.
+ */
+static struct tce *entries_from(struct tce_table *table, uint64_t n, uint64_t end, uint64_t *left)
 {
-	return MIN(BIT64(table->level_bits) - (n & (BIT64(table->level_bits) - 1)), end - n);
+	const uint64_t mask = BIT64(table->level_bits) - 1;
+	_Atomic uint64_t *place = &table->top;
+
+	for (unsigned int level = table->levels - 1;; level--) {
+		void *array = (void *)(uintptr_t)atomic_load_explicit(place, memory_order_acquire);
+		uint64_t below = BIT64((level + 1) * table->level_bits);
+
+		*left = MIN(below - (n & (below - 1)), end - n);
+		if (!array)
+			return NULL;
+		if (!level)
+			return (struct tce *)array + (n & mask);
+		place = (_Atomic uint64_t *)array + (n >> level * table->level_bits & mask);
+	}
 }
 
 uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
@@ -161,9 +177,8 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 	uint64_t cleared = 0;
 
 	for (uint64_t left; n < end; n += left) {
-		struct tce *entry = tce_entry(table, n, false);
+		struct tce *entry = entries_from(table, n, end, &left);
 
-		left = in_array(table, n, end);
 		for (uint64_t i = 0; entry && i < left; i++) {
 			uint64_t word;
 
@@ -185,9 +200,8 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg)
 {
 	for (uint64_t n = 0, left; n < table->size; n += left) {
-		struct tce *entry = tce_entry(table, n, false);
+		struct tce *entry = entries_from(table, n, table->size, &left);
 
-		left = in_array(table, n, table->size);
 		for (uint64_t i = 0; entry && i < left; i++) {
 			uint64_t word = atomic_load_explicit(&entry[i].word, memory_order_relaxed);
 

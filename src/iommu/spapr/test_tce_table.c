@@ -132,6 +132,21 @@ static void test_on_demand(void **state)
 	mm_put(mm);
 }
 
+/* A window as large as there can be is cleared at once where nothing is. */
+static void test_vast(void **state)
+{
+	struct mm *mm = mm_self();
+	struct tce_table *table = tce_table_new(mm, NULL, 0, 12, BIT64(52), 4);
+
+	(void)state;
+	for (uint64_t n = 0; n < table->size; n += table->size / 8 + 1)
+		tce_xchg(tce_entry(table, n, true), tce_word(table, PG, RW));
+	for (unsigned int i = 0; i < 100; i++)
+		assert_int_equal(tce_table_clear(table, 0, table->size), i ? 0 : 8);
+	tce_table_put(table);
+	mm_put(mm);
+}
+
 /* A page that devices may write they may read. */
 static void test_permissions(void **state)
 {
@@ -326,10 +341,11 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes),       cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_too_large),   cmocka_unit_test(test_on_demand),
-		cmocka_unit_test(test_permissions), cmocka_unit_test(test_race),
-		cmocka_unit_test(test_lookup_race), cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_bytes),     cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_too_large), cmocka_unit_test(test_on_demand),
+		cmocka_unit_test(test_vast),      cmocka_unit_test(test_permissions),
+		cmocka_unit_test(test_race),      cmocka_unit_test(test_lookup_race),
+		cmocka_unit_test(test_no_memory),
 	};
 
 	return cmocka_run_group_tests_name("tce_table", tests, NULL, NULL);
