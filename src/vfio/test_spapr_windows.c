@@ -2,6 +2,8 @@
 /* DMA windows, registered memory, and what is mapped in windows, by the ioctls of an sPAPR TCE container. */
 #include "vfio/test_spapr.h"
 
+#include "base/failpoint.h"
+
 /* ---- windows */
 
 static void test_default_window(void **state)
@@ -341,6 +343,36 @@ static void test_page_of_region(void **state)
 	assert_int_equal(map(t->c, HIGH, t->memory + 16 * MIB, 16 * MIB, RW), -EINVAL);
 }
 
+/* ---- no memory: each allocation fails once, and what is charged is what there is */
+
+#ifdef UVFIO_IOMMUFD_TEST
+static void test_no_memory(void **state)
+{
+	struct client *t = *state;
+	unsigned int failed = 0;
+	uint64_t start, table_pages;
+
+	for (unsigned int nth = 1; failpoint_set(nth), reg(t, t->memory, 16 * PG, true); nth++, failed++)
+		assert_int_equal(t->mm->locked_pages, 0);
+	failpoint_set(0);
+	assert_int_equal(t->mm->locked_pages, 16);
+	assert_int_equal(remove_at(t, 0), 0);
+	for (unsigned int nth = 1; failpoint_set(nth), create(t, 12, BIT64(36), 3, &start); nth++, failed++)
+		assert_int_equal(t->mm->locked_pages, 16);
+	failpoint_set(0);
+	table_pages = t->mm->locked_pages - 16;
+	for (unsigned int nth = 1; failpoint_set(nth), map(t->c, 1000 * PG, t->memory, 16 * PG, RW); nth++) {
+		assert_int_equal(translated(t, 1000 * PG, 0), 0);
+		failed++;
+	}
+	failpoint_set(0);
+	assert_int_equal(translated(t, 1015 * PG, RW), (uintptr_t)t->memory + 15 * PG);
+	assert_int_equal(t->mm->locked_pages, 16 + table_pages);
+	assert_int_equal(failed,
+			 2 + 1 + 2); /* of the map's three arrays two are there when it is tried again */
+}
+#endif
+
 /* ---- two containers of one process share what is registered */
 
 static void test_two_containers(void **state)
@@ -376,6 +408,10 @@ int main(void)
 		V2(test_many_regions),     V2(test_map_v2),         V1(test_map_arguments_v1),
 		V2(test_map_arguments_v2), V2(test_large_pages),    ANY(test_huge_pages),
 		ANY(test_page_of_region),  V2(test_two_containers),
+#ifdef UVFIO_IOMMUFD_TEST
+		V2(test_no_memory),
+#endif
+
 	};
 
 	return cmocka_run_group_tests_name("spapr_windows", tests, NULL, NULL);
