@@ -110,6 +110,8 @@ static int pin_part(struct io_pagetable *iopt, struct iopt_area *area, struct pa
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 	int ret;
 
+	if (area->pages->mm->self) /* it will be looked at, and may be far */
+		__builtin_prefetch((void *)(uintptr_t)(area->pages->va + part.first * UVFIO_PAGE_SIZE));
 	pthread_mutex_lock(lock);
 	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_pin(area->pages, part.first, part.last);
 	if (!ret) {

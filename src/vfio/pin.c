@@ -32,7 +32,7 @@ struct vfio_pins {
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
 	bool closing;               /* it is not called any more */
-	pthread_mutex_t lock;       /* protects what follows; inside it: IOMMUFD's locks */
+	pthread_mutex_t *lock;      /* the access's: protects what follows */
 	pthread_cond_t unpinned;    /* with lock: pages were */
 	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
 	unsigned int times_held;
@@ -44,7 +44,6 @@ static void init_locks(struct vfio_pins *pins)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&pins->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&pins->unpinned, &attr);
@@ -69,7 +68,6 @@ static struct vfio_pins *pins_new(void)
 static void pins_free(struct vfio_pins *pins)
 {
 	pin_table_destroy(&pins->pages);
-	pthread_mutex_destroy(&pins->lock);
 	pthread_mutex_destroy(&pins->calls_lock);
 	pthread_cond_destroy(&pins->ended);
 	pthread_cond_destroy(&pins->unpinned);
@@ -149,7 +147,7 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 static void unpin_range(struct vfio_pins *pins, uint64_t page, uint64_t n)
 {
 	pin_table_put(&pins->pages, page, n);
-	iommufd_access_unpin_pages(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
+	iommufd_access_unpin_locked(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
 }
 
 static void unpin_rest(struct vfio_pins *pins)
@@ -157,10 +155,10 @@ static void unpin_rest(struct vfio_pins *pins)
 	uint64_t page;
 	uint32_t count;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
 		unpin_range(pins, page, 1);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 }
 
 static bool has_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
@@ -179,7 +177,7 @@ static bool wait_for_unpin(struct vfio_pins *pins, uint64_t iova, uint64_t lengt
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	while (has_pins(pins, iova, length))
-		if (pthread_cond_timedwait(&pins->unpinned, &pins->lock, &until))
+		if (pthread_cond_timedwait(&pins->unpinned, pins->lock, &until))
 			return false;
 	return true;
 }
@@ -189,7 +187,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 	struct vfio_pins *pins = vdev->pins;
 	unsigned int times = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pins->held != iova)
 		pins->times_held = 0;
 	pins->held = iova;
@@ -197,7 +195,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 		pins->times_held = 0;
 	else
 		times = ++pins->times_held;
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	if (times == TIMES_MAX)
 		uvfio_err_once(
 			iova ^ pins->serial << 1,
@@ -236,6 +234,7 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 		pins_free(pins);
 		return rc;
 	}
+	pins->lock = iommufd_access_lock(pins->access);
 	pins->ctx = ctx;
 	*devid = pins->id;
 	vdev->pins = pins;
@@ -299,8 +298,8 @@ static int pin_range(struct vfio_pins *pins, uint64_t page, unsigned int npage, 
 
 	if (rc)
 		return rc;
-	rc = iommufd_access_pin_pages(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
-				      flags);
+	rc = iommufd_access_pin_locked(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
+				       flags);
 	if (rc)
 		pin_table_put(&pins->pages, page, npage);
 	return rc;
@@ -312,9 +311,9 @@ static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage
 	unsigned int flags = prot & IOMMU_WRITE ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ;
 	int rc;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	rc = pin_range(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
@@ -323,13 +322,13 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 	uint64_t page = iova / UVFIO_PAGE_SIZE;
 	int rc = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pin_table_has(&pins->pages, page, npage))
 		unpin_range(pins, page, npage);
 	else
 		rc = -EINVAL;
 	pthread_cond_broadcast(&pins->unpinned);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
