@@ -238,6 +238,7 @@ int type1_attach_emulated(struct type1 *iommu)
 		if (!iommu->domain && !iommu->mappings.count)
 			iommu->backed = false;
 	}
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	return ret;
 }
@@ -488,6 +489,7 @@ int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, ui
 		ret = map_vaddr(iommu, mm, iova, va, size);
 	else
 		ret = map_new(iommu, mm, iova, va, size, prot);
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (!ret && trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx%s%s%s",

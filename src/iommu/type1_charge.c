@@ -59,12 +59,6 @@ int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room)
 		   iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
 }
 
-void type1_check_charge(const struct type1 *iommu)
-{
-	assert(!iommu->limited || iommu->charged == (iommu->backed ? iommu->mapped : iommu->pins.pages));
-	(void)iommu;
-}
-
 /* ---- all mappings, when the first group with an IOMMU joins, and when the last one leaves */
 
 struct recharge {
@@ -167,6 +161,43 @@ static bool add_usage(void *arg, struct range *range)
 	usage->pinned_by_drivers += pinned;
 	usage->charged += add->iommu->backed ? size / UVFIO_PAGE_SIZE : pinned;
 	return true;
+}
+
+#ifdef UVFIO_CHECK_SUMS
+#define CHECK_MAX 256 /* mappings: more are not looked at after each operation */
+
+/* What stands in the container is what its mappings add up to, and what their address spaces are charged. */
+static void check_sums(struct type1 *iommu)
+{
+	struct mm_usages usages = { 0 };
+	struct add_usage add = { iommu, &usages };
+	uint64_t mapped = 0, pinned = 0;
+
+	if (iommu->mappings.count > CHECK_MAX)
+		return;
+	range_map_each(&iommu->mappings, 0, UINT64_MAX, add_usage, &add);
+	for (unsigned int i = 0; i < usages.nr; i++) {
+		const struct mm_usage *usage = &usages.usage[i];
+
+		assert(!iommu->limited || usage->charged <= mm_payer(usage->mm)->locked_pages);
+		mapped += usage->mapped / UVFIO_PAGE_SIZE;
+		pinned += usage->pinned_by_drivers;
+	}
+	assert(usages.no_memory ||
+	       (pinned == iommu->pins.pages && (!iommu->limited || mapped == iommu->mapped)));
+	mm_usages_free(&usages);
+}
+#else
+static void check_sums(struct type1 *iommu)
+{
+	(void)iommu;
+}
+#endif
+
+void type1_check_charge(struct type1 *iommu)
+{
+	assert(!iommu->limited || iommu->charged == (iommu->backed ? iommu->mapped : iommu->pins.pages));
+	check_sums(iommu);
 }
 
 void type1_get_usages(struct type1 *iommu, struct mm_usages *usages)

@@ -11,6 +11,7 @@
 #include "iommu/mm_private.h"
 #include "iommu/type1_private.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/why.h"
 
@@ -38,7 +39,7 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 				      void *owner)
 {
 	static _Atomic uint64_t serials;
-	struct type1_pinner *pinner = calloc(1, sizeof(*pinner));
+	struct type1_pinner *pinner = failpoint() ? NULL : calloc(1, sizeof(*pinner));
 
 	if (!pinner)
 		return NULL;

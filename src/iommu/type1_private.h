@@ -90,8 +90,11 @@ void type1_uncharge(struct type1 *iommu, struct mm *mm, uint64_t pages);
 void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages);
 uint64_t type1_charge_room(struct type1 *iommu, struct mm *mm);
 int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room);
-/* Builds with assertions: what is charged is what is mapped, or what is pinned. */
-void type1_check_charge(const struct type1 *iommu);
+/*
+ * After each operation, under the lock. In builds with assertions: what is charged is what is mapped, or what
+ * is pinned. With UVFIO_CHECK_SUMS also: these sums are those of the mappings, and of their address spaces.
+ */
+void type1_check_charge(struct type1 *iommu);
 
 /* Pin and charge all mappings, less what drivers have pinned: 0 or what failed, and nothing has changed.
  * And back. Under the lock. */

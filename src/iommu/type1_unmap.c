@@ -249,6 +249,7 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 	pthread_mutex_lock(&iommu->lock);
 	iommu_domain_prefetch(iommu->domain, iova);
 	if (!flags && !dirty && take_one(iommu, iova, size)) {
+		type1_check_charge(iommu);
 		pthread_mutex_unlock(&iommu->lock);
 		*unmapped = size;
 		if (trace_on(TRACE_DMA))
