@@ -33,7 +33,7 @@ __asm__(".pushsection .text\n"
 	".popsection\n");
 
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
-static atomic_bool installed;
+static atomic_bool installed, offered;
 static _Atomic(fault_trap_fn) trap_fn;
 
 /* seq is odd while the words change. */
@@ -215,6 +215,17 @@ void fault_ending_signal(int sig, bool deadly)
 bool fault_handler_installed(void)
 {
 	return atomic_load_explicit(&installed, memory_order_acquire);
+}
+
+void fault_handler_offer(void)
+{
+	atomic_store(&offered, true);
+}
+
+void fault_handler_want(void)
+{
+	if (unlikely(!fault_handler_installed()) && atomic_load_explicit(&offered, memory_order_relaxed))
+		fault_handler_install(NULL);
 }
 
 static void to_kernel(const struct sigaction *act, struct kernel_sigaction *out)

@@ -7,6 +7,7 @@
  */
 #include "uvfio/machine.h"
 
+#include "base/fault.h"
 #include "file/fdtable.h"
 #include "iommu/mm.h"
 #include "machine/machine.h"
@@ -121,6 +122,11 @@ int uvfio_close(int fd)
 		return -EBADF;
 	fdtable_close(fd);
 	return close(fd) ? -errno : 0;
+}
+
+int uvfio_catch_faults(void)
+{
+	return fault_handler_install(NULL);
 }
 
 const char *uvfio_version(void)

@@ -10,6 +10,7 @@
  */
 #include "vfio/internal.h"
 
+#include "base/fault.h"
 #include "base/log.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
@@ -353,6 +354,7 @@ int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, 
 
 	if (rc)
 		return rc;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
 	else
@@ -377,6 +379,7 @@ int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len,
 
 	if (unlikely(!pins || !data || !len))
 		return -EINVAL;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		return type1_dma_rw(pins->pinner, iova, data, len, write);
 	return iommufd_access_rw(pins->access, iova, data, len,
