@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A mediated device driver written in C. docs/writing-devices.md, section 7, is the tutorial,
+ * A mediated device driver written in C. docs/writing-devices.md, section 6, is the tutorial,
  * examples/checksum.c a driver to start from; mtty, inside uvfio, uses this interface and no other.
  *
  * A parent is one device that is shared out: it offers types, and a user makes instances of them, each with a
