@@ -131,6 +131,8 @@ static int run_lost(const struct access *acc, const struct run *run, uint64_t io
 	struct mm *mm = mm_by_index((uint16_t)(run->flags >> PTE_MM_SHIFT));
 	uint64_t step;
 
+	if (mm_is_gone(mm))
+		return fault_at(acc, DMA_EXITED, iova, run->va);
 	for (uint64_t done = 0; done < run->len; done += step) {
 		uint64_t va = run->va + done;
 
