@@ -306,6 +306,8 @@ struct search {
 	bool one; /* stop at the first one */
 	uint64_t found;
 	const struct pin_leaf *leaf; /* of it */
+	void (*fn)(void *arg, uint64_t page, uint64_t bits);
+	void *arg;
 };
 
 /* The bits of those pages of leaf number that are pinned and lie in [first, last]. */
@@ -333,6 +335,8 @@ static bool search_dir(void *arg, struct range *range)
 		uint64_t bits = leaf->pinned ? pinned_between(leaf, i, search) : 0;
 
 		search->count += (uint64_t)__builtin_popcountll(bits);
+		if (search->fn && bits)
+			search->fn(search->arg, i * LEAF_PAGES, bits);
 		if (search->one && bits) {
 			search->found = i * LEAF_PAGES + (unsigned int)__builtin_ctzll(bits);
 			search->leaf = leaf;
@@ -349,6 +353,15 @@ uint64_t pin_table_count(struct pin_table *table, uint64_t first, uint64_t last)
 	if (table->pages)
 		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
 	return search.count;
+}
+
+void pin_table_each(struct pin_table *table, uint64_t first, uint64_t last,
+		    void (*fn)(void *arg, uint64_t page, uint64_t bits), void *arg)
+{
+	struct search search = { .first = first, .last = last, .fn = fn, .arg = arg };
+
+	if (table->pages)
+		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
 }
 
 bool pin_table_first(struct pin_table *table, uint64_t first, uint64_t last, uint64_t *page, uint32_t *count)

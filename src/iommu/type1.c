@@ -41,6 +41,7 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	init_locks(iommu);
 	range_map_init(&iommu->mappings);
 	pin_table_init(&iommu->pins, UINT64_MAX);
+	dirty_set_init(&iommu->dirty);
 	CDS_INIT_LIST_HEAD(&iommu->pinners);
 	return iommu;
 }
@@ -65,6 +66,7 @@ void type1_free(struct type1 *iommu)
 	drop_all(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	pin_table_destroy(&iommu->pins);
+	dirty_set_destroy(&iommu->dirty);
 	pthread_cond_destroy(&iommu->let_go);
 	pthread_mutex_destroy(&iommu->lock);
 	free(iommu);
@@ -203,6 +205,7 @@ static void end_backed(struct type1 *iommu)
 		drop_all(iommu);
 	} else {
 		type1_uncharge_all(iommu);
+		type1_dirty_add_all(iommu);
 		iommu->backed = false;
 	}
 	iommu->domain = NULL;
@@ -417,7 +420,7 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	}
 	word &= ~MAPPING_VADDR_INVALID;
 	if (present) {
-		word = set->va | prot | (uint64_t)set->mm->index << PTE_MM_SHIFT;
+		word = set->va | prot | (word & MAPPING_DIRTY) | (uint64_t)set->mm->index << PTE_MM_SHIFT;
 		if (set->iommu->domain)
 			iommu_domain_remap(set->iommu->domain, range->start, size, set->mm, set->va,
 					   prot | (io ? IOMMU_MMIO : 0));

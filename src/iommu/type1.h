@@ -89,6 +89,12 @@ struct type1_bitmap {
 	 * layer copies to the caller (type1_bitmap_bytes() of it) and frees.
 	 */
 	uint64_t *bits;
+	uint8_t *words; /* behind it: what is done with each of the caller's words */
+};
+enum type1_bitmap_word {
+	TYPE1_WORD_KEPT,  /* no mapping has a bit there */
+	TYPE1_WORD_ADDED, /* none begins before it: bits are added to the caller's */
+	TYPE1_WORD_WRITTEN,
 };
 /* The bytes of a bitmap for size bytes of IOVA, in whole words. */
 static inline uint64_t type1_bitmap_bytes(uint64_t pgsize, uint64_t size)
@@ -100,11 +106,16 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 
 /*
  * VFIO_IOMMU_DIRTY_PAGES. With devices behind an IOMMU every page that is mapped counts as dirty, always, as
- * in the kernel: devices are not asked which pages they wrote.
+ * in the kernel: devices are not asked which pages they wrote. Else those do that drivers have written with
+ * type1_dma_rw(), or had pinned at some time since they were asked about last.
  */
 int type1_dirty_start(struct type1 *iommu);
 void type1_dirty_stop(struct type1 *iommu);
+/* What is told of is not dirty any more, but for what is pinned. */
 int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct type1_bitmap *out);
+/* The caller has not got it: it is dirty again. */
+void type1_dirty_put_back(struct type1 *iommu, uint64_t iova, uint64_t size,
+			  const struct type1_bitmap *bitmap);
 
 struct type1_mapping {
 	uint64_t iova, va, size;

@@ -74,6 +74,7 @@ static void unpin_part(struct type1_pinner *pinner, struct mm *mm, uint64_t page
 
 	pin_table_put(&pinner->pins, page, n);
 	gone = pin_table_put(&iommu->pins, page, n);
+	type1_note_dirty(iommu, page, page + n - 1);
 	if (!iommu->backed)
 		type1_uncharge(iommu, mm, gone);
 }
@@ -390,6 +391,7 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 {
 	struct range mapping;
 	uint64_t word;
+	int ret;
 
 	if (!range_map_find(&iommu->mappings, iova, &mapping))
 		return WHY(-EINVAL, "nothing is mapped at 0x%llx", (unsigned long long)iova);
@@ -398,8 +400,11 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
 			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
 	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
-	return copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, *done,
-			 write);
+	ret = copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, *done,
+			write);
+	if (!ret && write)
+		type1_note_dirty(iommu, iova / UVFIO_PAGE_SIZE, (iova + (*done - 1)) / UVFIO_PAGE_SIZE);
+	return ret;
 }
 
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write)

@@ -10,6 +10,7 @@
 #define UVFIO_IOMMU_TYPE1_PRIVATE_H
 
 #include "base/range_map.h"
+#include "iommu/dirty_set.h"
 #include "iommu/pgtable.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
@@ -18,6 +19,7 @@
 #include <urcu/list.h>
 
 #define MAPPING_VADDR_INVALID ((uint64_t)4)
+#define MAPPING_DIRTY         ((uint64_t)8) /* all of it, while dirty pages are tracked */
 
 #define TYPE1_RECENT          16u
 
@@ -36,6 +38,7 @@ struct type1 {
 	uint64_t avail;
 	uint64_t vaddr_invalid; /* mappings */
 	bool dirty_tracking;
+	struct dirty_set dirty; /* see type1_dirty.c; empty while nothing is tracked */
 	bool backed; /* mappings are pinned and charged whole: not while there are only emulated groups */
 	struct iommu_range recent[TYPE1_RECENT]; /* unmapped last: a ring, for fault reports */
 	unsigned int nr_recent;
@@ -110,6 +113,25 @@ int type1_misaligned(const struct type1 *iommu, const char *what, uint64_t value
 /* Does [iova, last] cut a mapping at either end? Under the lock. */
 bool type1_cuts(struct type1 *iommu, uint64_t iova, uint64_t last);
 int type1_cut(struct type1 *iommu, uint64_t iova, uint64_t last); /* -EINVAL, and why */
+
+/*
+ * Drivers have written [first, last], pages of mappings, or let go of them. While there is a domain nobody
+ * needs to know. Under the lock.
+ */
+void type1_dirty_add(struct type1 *iommu, uint64_t first, uint64_t last);
+static inline void type1_note_dirty(struct type1 *iommu, uint64_t first, uint64_t last)
+{
+	if (unlikely(iommu->dirty_tracking && !iommu->backed))
+		type1_dirty_add(iommu, first, last);
+}
+/* The last group with an IOMMU leaves: what it may have written is dirty. Under the lock. */
+void type1_dirty_add_all(struct type1 *iommu);
+/* A mapping goes. Under the lock. */
+static inline void type1_forget_dirty(struct type1 *iommu, uint64_t start, uint64_t last)
+{
+	if (unlikely(!dirty_set_is_empty(&iommu->dirty)))
+		dirty_set_remove(&iommu->dirty, start / UVFIO_PAGE_SIZE, last / UVFIO_PAGE_SIZE);
+}
 
 int type1_bitmap_check(const struct type1_bitmap *bitmap, uint64_t size);
 /* Allocate and fill the bitmap for [iova, last], under the lock. 0 or -ENOMEM. */

@@ -63,6 +63,7 @@ static void remove_mapping(void *arg, const struct range *range)
 	rem->bytes += size;
 	rem->pages += size / UVFIO_PAGE_SIZE;
 	rem->iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
+	type1_forget_dirty(rem->iommu, range->start, range->last);
 }
 
 static void count_unmapped(struct type1 *iommu, uint64_t n, uint64_t bytes)
@@ -220,6 +221,7 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 		type1_note_gone(iommu, mm, size / UVFIO_PAGE_SIZE);
 	mm_put(mm);
 	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
+	type1_forget_dirty(iommu, iova, iova + (size - 1));
 	count_unmapped(iommu, 1, size);
 	type1_note_unmapped(iommu, iova, iova + (size - 1));
 	return true;
