@@ -56,10 +56,13 @@ struct bench {
 	struct member nvme, mdevs[2], meter;
 	uint8_t *memory, *other;
 	unsigned int held; /* pages that the meter has mapped */
+	int mapped;        /* pages, in space */
+	bool closed;       /* space is */
 };
 
 static const char *const uuids[2] = { ONE, TWO };
-static bool compat; /* /dev/vfio/vfio is an IOMMUFD */
+static bool compat;       /* /dev/vfio/vfio is an IOMMUFD */
+static const char *uvfio; /* the command, or NULL */
 
 static bool is_iommufd(const struct space *space)
 {
@@ -96,10 +99,56 @@ static int in_status(const char *name)
 	return kib / 4;
 }
 
+/* What `uvfio ctl memory` says of all containers and IOASes together, in pages. */
+struct listed {
+	int mapped, by_domains, by_drivers, charged;
+};
+
+static struct listed listed(void)
+{
+	struct listed all = { 0 };
+	char command[512], line[256];
+	FILE *list;
+
+	snprintf(command, sizeof(command), "%s ctl memory", uvfio);
+	list = popen(command, "re");
+	CHECK(list);
+	while (fgets(line, sizeof(line), list)) {
+		unsigned long mapped, by_domains, by_drivers, charged;
+
+		if (sscanf(line, "%*s %lu %lu %lu %lu", &mapped, &by_domains, &by_drivers, &charged) != 4)
+			continue;
+		all.mapped += (int)(mapped / PAGE);
+		all.by_domains += (int)(by_domains / PAGE);
+		all.by_drivers += (int)(by_drivers / PAGE);
+		all.charged += (int)(charged / PAGE);
+	}
+	CHECK(!pclose(list));
+	return all;
+}
+
+static bool listed_is(const struct bench *b, int charge)
+{
+	int held = (int)b->held, mapped = b->space.members ? b->mapped : 0;
+	bool backed = b->nvme.device >= 0;
+	struct listed all = listed();
+
+	if (!b->space.members && !b->closed && is_iommufd(&b->space)) /* an IOAS keeps its mappings */
+		mapped = b->mapped;
+	if (all.mapped == mapped + held && all.by_domains == (backed ? mapped : 0) + held &&
+	    all.charged == charge + held && (backed || all.by_drivers == charge))
+		return true;
+	fprintf(stderr, "uvfio ctl memory: %d pages mapped of %d, %d by domains, %d by drivers, %d charged\n",
+		all.mapped, mapped + held, all.by_domains, all.by_drivers, all.charged);
+	return false;
+}
+
 static bool charged_is(struct bench *b, int charge)
 {
 	int all = charge + (int)b->held, left = LIMIT - all;
 
+	if (uvfio && !listed_is(b, charge))
+		return false;
 	if (is_iommufd(&b->space) && in_status("VmPin:") != all) {
 		fprintf(stderr, "/proc/self/status: %d pages\n", in_status("VmPin:") - (int)b->held);
 		return false;
@@ -146,6 +195,7 @@ static int hold(struct bench *b, unsigned int pages)
 static int act(struct bench *b, const struct step *step)
 {
 	const struct slot *slot = &slots[step->which % SLOTS];
+	int rc;
 
 	switch (step->action) {
 	case ADD_BACKED:
@@ -158,9 +208,13 @@ static int act(struct bench *b, const struct step *step)
 	case DEL_MDEV:
 		return del_mdev(b, step->which);
 	case MAP:
-		return map(&b->space, b->memory + slot->memory * PAGE, slot->iova, slot->pages * PAGE);
+		rc = map(&b->space, b->memory + slot->memory * PAGE, slot->iova, slot->pages * PAGE);
+		b->mapped += rc ? 0 : (int)slot->pages;
+		return rc;
 	case UNMAP:
-		return unmap(&b->space, slot->iova, slot->pages * PAGE);
+		rc = unmap(&b->space, slot->iova, slot->pages * PAGE);
+		b->mapped -= rc ? 0 : (int)slot->pages;
+		return rc;
 	case HOLD:
 		return hold(b, step->which);
 	case LET_GO:
@@ -319,7 +373,7 @@ static const struct script scripts[] = {
 
 static void run(const struct way *way, const struct script *script)
 {
-	struct bench b = { .space = open_space(way), .meter_space = open_space(way) };
+	struct bench b = { .space = open_space(way), .meter_space = open_space(way), .nvme = { -1, -1 } };
 
 	b.memory = mmap(NULL, 32 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	CHECK(b.memory != MAP_FAILED);
@@ -338,6 +392,7 @@ static void run(const struct way *way, const struct script *script)
 		}
 	}
 	CHECK(!close(b.space.fd) && !b.space.members);
+	b.closed = true;
 	CHECK(charged_is(&b, 0));
 	leave(&b.meter_space, &b.meter);
 	CHECK(!close(b.meter_space.fd) && !munmap(b.memory, 32 * PAGE));
@@ -364,10 +419,11 @@ static void limit_self(void)
 
 int main(int argc, char **argv)
 {
-	CHECK(argc > 1);
+	CHECK(argc > 2);
 	if (!strcmp(argv[1], "rlimit"))
 		limit_self();
-	compat = argc > 2;
+	compat = !strcmp(argv[2], "compat");
+	uvfio = argv[3]; /* or the NULL at the end */
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		for (size_t k = 0; can_pin(&ways[i]) && k < sizeof(scripts) / sizeof(scripts[0]); k++)
 			run(&ways[i], &scripts[k]);
