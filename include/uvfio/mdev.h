@@ -240,7 +240,9 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  * @npage: how many pages, contiguous in I/O addresses; mappings may change between them.
  * @prot: UVFIO_MDEV_PIN_READ, _WRITE, or both: what the program must have mapped them for.
  * @pages: room for @npage: where each page is in this process; NULL for one that is not, which
- *   uvfio_mdev_dma_rw() reaches.
+ *   uvfio_mdev_dma_rw() reaches. Valid in callbacks and workers until the page is unpinned: where the program
+ *   has unmapped the memory itself meanwhile, there are zeroes. It is the program's memory: what the program
+ *   writes there is seen at once, and what it protects with mprotect() must not be touched.
  *
  * Each call is to be undone; a page may be pinned several times, and is charged once. The driver must have a
  * dma_unmap.

@@ -14,6 +14,7 @@
  */
 #include "base/fault.h"
 #include "base/fault_impl.h"
+#include "base/inside.h"
 
 #include <sched.h>
 #include <string.h>
@@ -35,6 +36,7 @@ __asm__(".pushsection .text\n"
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
 static atomic_bool installed, offered;
 static _Atomic(fault_trap_fn) trap_fn;
+static _Atomic(fault_lost_fn) lost_fn;
 
 /* seq is odd while the words change. */
 static struct program_action {
@@ -110,6 +112,19 @@ void fault_forked(void)
 	atomic_flag_clear(&actions_lock);
 }
 
+void fault_lost_handler(fault_lost_fn fn)
+{
+	atomic_store_explicit(&lost_fn, fn, memory_order_release);
+}
+
+static bool found_again(int sig, const siginfo_t *info)
+{
+	fault_lost_fn fn = atomic_load_explicit(&lost_fn, memory_order_acquire);
+
+	return sig == SIGSEGV && info->si_code == SEGV_MAPERR && inside_now.who && fn &&
+	       fn((uintptr_t)info->si_addr, inside_now.who);
+}
+
 static void handle_fault(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -128,6 +143,8 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
 		}
 		if (sig == SIGSEGV && trap)
 			verdict = trap(info, uc);
+		if (verdict == FAULT_NOT_OURS && found_again(sig, info))
+			verdict = FAULT_DONE;
 		errno = saved;
 		if (verdict == FAULT_DONE)
 			return;

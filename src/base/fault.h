@@ -37,6 +37,13 @@ typedef enum fault_verdict (*fault_trap_fn)(siginfo_t *info, void *ucontext);
 int fault_handler_install(fault_trap_fn trap);
 bool fault_handler_installed(void);
 
+/*
+ * Called in the signal handler when a thread is in a callback of who, a device or its driver, and touches
+ * what is not mapped. True: it is now. One for all.
+ */
+typedef bool (*fault_lost_fn)(uintptr_t at, const char *who);
+void fault_lost_handler(fault_lost_fn fn);
+
 /* In this process all changes of actions go by way of fault_program_action(). Once, before threads. */
 void fault_handler_offer(void);
 /* It would make what follows cheaper: install it where that has been offered. Failing does not matter. */

@@ -13,6 +13,7 @@
 
 #include "base/failpoint.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/why.h"
 
 #include <stdlib.h>
@@ -111,6 +112,34 @@ int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage
 	if (!ret)
 		pthread_cond_broadcast(&iommu->let_go);
 	return ret;
+}
+
+struct holding {
+	struct type1_pinner *pinner;
+	uint64_t va;
+	bool holds;
+};
+
+static bool mapping_holds(void *arg, struct range *range)
+{
+	uint64_t word = mapping_word(range), va = word & PTE_ADDR;
+	struct holding *h = arg;
+
+	if (mapping_mm(word)->self && h->va >= va && h->va - va < range_size(range))
+		h->holds =
+			pin_table_has(&h->pinner->pins, (range->start + (h->va - va)) / UVFIO_PAGE_SIZE, 1);
+	return !h->holds;
+}
+
+bool type1_pinner_holds(struct type1_pinner *pinner, uint64_t va)
+{
+	struct holding h = { .pinner = pinner, .va = va };
+
+	if (!thread_lock_patiently(&pinner->iommu->lock))
+		return false;
+	range_map_each(&pinner->iommu->mappings, 0, UINT64_MAX, mapping_holds, &h);
+	pthread_mutex_unlock(&pinner->iommu->lock);
+	return h.holds;
 }
 
 static uint64_t unpin_all(struct type1_pinner *pinner)

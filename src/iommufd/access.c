@@ -235,6 +235,12 @@ void iommufd_access_unpin_locked(struct iommufd_access *access, uint64_t iova, u
 		iopt_access_unpin(&access->ioas_unpin->iopt, iova, length, is_internal(access));
 }
 
+bool iommufd_access_find_locked(struct iommufd_access *access, uint64_t va,
+				bool (*fn)(void *arg, uint64_t iova), void *arg)
+{
+	return access->ioas_unpin && iopt_access_find(&access->ioas_unpin->iopt, va, fn, arg);
+}
+
 int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
 			     struct mm_page *pages, unsigned int flags)
 {

@@ -12,6 +12,7 @@
 
 #include "base/fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
@@ -22,6 +23,7 @@
 #define TIMES_MAX 100u
 
 struct vfio_pins {
+	struct vfio_page_holder holder;
 	/* of a container */
 	struct type1_pinner *pinner;
 	/* of an IOMMUFD */
@@ -40,6 +42,27 @@ struct vfio_pins {
 	uint64_t serial; /* so that each is reported once */
 	struct pin_table pages;
 };
+
+static bool is_pinned(void *arg, uint64_t iova)
+{
+	struct vfio_pins *pins = arg;
+
+	return pin_table_has(&pins->pages, iova / UVFIO_PAGE_SIZE, 1);
+}
+
+static bool holds(struct vfio_page_holder *holder, uint64_t va)
+{
+	struct vfio_pins *pins = container_of(holder, struct vfio_pins, holder);
+	bool found;
+
+	if (pins->pinner)
+		return type1_pinner_holds(pins->pinner, va);
+	if (!thread_lock_patiently(pins->lock))
+		return false;
+	found = iommufd_access_find_locked(pins->access, va, is_pinned, pins);
+	pthread_mutex_unlock(pins->lock);
+	return found;
+}
 
 static void init_locks(struct vfio_pins *pins)
 {
@@ -61,6 +84,7 @@ static struct vfio_pins *pins_new(void)
 	if (!pins)
 		return NULL;
 	pins->serial = ++serials;
+	pins->holder.holds = holds;
 	init_locks(pins);
 	pin_table_init(&pins->pages, UINT64_MAX);
 	return pins;
@@ -81,6 +105,7 @@ void vfio_pins_forked(struct vfio_device *vdev)
 		return;
 	init_locks(vdev->pins);
 	vdev->pins->calls = 0;
+	vfio_page_holders_forked();
 }
 
 /* ---- calls to the driver */
@@ -135,8 +160,10 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 		return -ENOMEM;
 	vdev->pins = pins;
 	pins->pinner = type1_pinner_new(iommu, vdev->name, vdev->ops->dma_unmap ? pinner_unmap : NULL, vdev);
-	if (pins->pinner)
+	if (pins->pinner) {
+		vfio_page_holder_add(&pins->holder);
 		return 0;
+	}
 	vdev->pins = NULL;
 	pins_free(pins);
 	return -ENOMEM;
@@ -239,6 +266,7 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 	pins->ctx = ctx;
 	*devid = pins->id;
 	vdev->pins = pins;
+	vfio_page_holder_add(&pins->holder);
 	return 0;
 }
 
@@ -280,6 +308,7 @@ void vfio_pins_close(struct vfio_device *vdev)
 	if (!pins)
 		return;
 	vfio_pins_begin_close(vdev);
+	vfio_page_holder_remove(&pins->holder);
 	if (pins->pinner) {
 		type1_pinner_free(pins->pinner);
 	} else {
