@@ -254,7 +254,9 @@ static void commands(void)
 		CHECK(!rc || rc == -EINVAL || rc == -EEXIST || rc == -ENOSPC || rc == -ENOENT);
 	} else if (strncmp(text, MTTY, 34)) { /* a removal of what we have open would wait for us */
 		snprintf(path, sizeof(path), DEVICES "%.36s/remove", one_in(3) ? text : ONE);
-		rc = write_file(path, one_in(2) ? "1" : text, one_in(2) ? 1 : strlen(text));
+		if (one_in(2))
+			strcpy(text, "1");
+		rc = write_file(path, text, strlen(text));
 		CHECK(rc <= 0);
 	}
 }
