@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -103,6 +104,7 @@ static void start_child(struct rig *r)
 	assert_int_equal(pipe(ready), 0);
 	r->child = fork();
 	if (!r->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		memset(r->memory, 'c', PAGES * PG); /* its own copy */
 		(void)!write(ready[1], "", 1);
 		for (;;)

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,9 +67,11 @@ static void start_child(struct rig *r)
 	int pidfd;
 
 	r->child = fork();
-	if (!r->child)
+	if (!r->child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	pidfd = (int)syscall(SYS_pidfd_open, r->child, 0);
 	assert_int_equal(uvfio_memory_of_process(pidfd, &r->others), 0);
 	close(pidfd);
