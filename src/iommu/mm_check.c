@@ -363,6 +363,41 @@ int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
 	return ret;
 }
 
+/* Pages of BARs in plain memory. */
+static uint64_t count_plain(struct mm *mm, uint64_t va, uint64_t end)
+{
+	uint64_t pages = 0;
+	struct vma vma;
+
+	for (; va < end && !maps_query(mm, va, &vma); va = vma.end)
+		pages += vma.bar ? (MIN(vma.end, end) - va) / UVFIO_PAGE_SIZE : 0;
+	return pages;
+}
+
+static uint64_t count_bars(struct mm *mm, uint64_t va, uint64_t end)
+{
+	uint64_t pages = 0, part;
+
+	for (; va < end; va += part) {
+		bool io = false;
+
+		part = mm->self ? mm_io_span(va, end - va, &io) : end - va;
+		pages += io ? part / UVFIO_PAGE_SIZE : count_plain(mm, va, va + part);
+	}
+	return pages;
+}
+
+int mm_check_bars(struct mm *mm, uint64_t va, uint64_t len, bool write, struct mm_bars *bars)
+{
+	uint64_t seen;
+	int ret = check(mm, va, len, write, &seen);
+
+	*bars = (struct mm_bars){ .io = seen & KNOWN_IO };
+	if (unlikely(!ret && seen & (KNOWN_IO | KNOWN_BAR)))
+		bars->pages = count_bars(mm, va, va + len);
+	return ret;
+}
+
 int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar)
 {
 	uint64_t seen;

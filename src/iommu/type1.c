@@ -42,6 +42,7 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	range_map_init(&iommu->mappings);
 	pin_table_init(&iommu->pins, UINT64_MAX);
 	dirty_set_init(&iommu->dirty);
+	range_map_init(&iommu->bars);
 	CDS_INIT_LIST_HEAD(&iommu->pinners);
 	return iommu;
 }
@@ -67,6 +68,7 @@ void type1_free(struct type1 *iommu)
 	pthread_mutex_unlock(&iommu->lock);
 	pin_table_destroy(&iommu->pins);
 	dirty_set_destroy(&iommu->dirty);
+	range_map_destroy(&iommu->bars);
 	pthread_cond_destroy(&iommu->let_go);
 	pthread_mutex_destroy(&iommu->lock);
 	free(iommu);
@@ -290,28 +292,31 @@ static void say_fault(struct mm *mm, uint64_t va, uint64_t size, bool write)
  * The kernel pins page by page and charges as it goes: with room for n pages, a bad one among the first n + 1
  * is -EFAULT, and a good page n is -ENOMEM.
  */
-static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write, bool *io)
+static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write,
+		       struct mm_bars *bars)
 {
 	uint64_t pages = size / UVFIO_PAGE_SIZE, room = type1_charge_room(iommu, mm);
-	int ret;
+	int ret = room < pages ? mm_check(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write) : 0;
 
-	if (room < pages) {
-		ret = mm_check_io(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write, io);
-		return ret ? ret : type1_no_room(iommu, pages, room);
-	}
-	ret = mm_check_io(mm, va, size, write, io);
+	if (ret)
+		return ret;
+	ret = mm_check_bars(mm, va, size, write, bars);
+	pages -= bars->pages;
+	if (room < pages)
+		return type1_no_room(iommu, pages, room);
 	return ret ? ret : type1_charge(iommu, mm, pages);
 }
 
-int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io)
+int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot,
+	      struct mm_bars *bars)
 {
 	bool write = prot & IOMMU_WRITE;
 	int ret;
 
 	if (unlikely(iommu->limited))
-		ret = pin_limited(iommu, mm, va, size, write, io);
+		ret = pin_limited(iommu, mm, va, size, write, bars);
 	else
-		ret = mm_check_io(mm, va, size, write, io);
+		ret = mm_check_bars(mm, va, size, write, bars);
 	if (unlikely(ret == -EFAULT) && trace_on(TRACE_IOCTL))
 		say_fault(mm, va, size, write);
 	return ret;
@@ -334,10 +339,34 @@ static int too_large_to_track(const struct type1 *iommu, uint64_t size)
 	return WHY(-EINVAL, "too large while dirty pages are tracked");
 }
 
+static bool set_io(void *arg, struct range *range)
+{
+	(void)arg;
+	range->value = (void *)(uintptr_t)(mapping_word(range) | IOMMU_MMIO);
+	return false;
+}
+
+/* Memory that is charged is mapped. On failure its BARs are not noted. */
+static int map_pinned(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+		      unsigned int prot, const struct mm_bars *bars)
+{
+	int ret = type1_note_bars(iommu, iova, iova + (size - 1), bars->pages);
+
+	if (ret)
+		return ret;
+	if (iommu->domain)
+		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (bars->io ? IOMMU_MMIO : 0));
+	if (ret)
+		type1_forget_bars(iommu, iova);
+	else if (unlikely(bars->io))
+		range_map_each(&iommu->mappings, iova, iova, set_io, NULL);
+	return ret;
+}
+
 static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		      unsigned int prot)
 {
-	bool io;
+	struct mm_bars bars;
 	int ret;
 
 	if (!iommu->avail)
@@ -347,14 +376,14 @@ static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_
 		return too_large_to_track(iommu, size);
 	if (!in_ranges(iommu, iova, iova + (size - 1)))
 		return outside(iommu, iova, iova + (size - 1));
-	ret = type1_pin(iommu, mm, va, size, prot, &io);
+	ret = type1_pin(iommu, mm, va, size, prot, &bars);
 	if (ret)
 		return ret;
 	ret = too_large_to_track(iommu, size);
-	if (!ret && iommu->domain)
-		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (io ? IOMMU_MMIO : 0));
+	if (!ret)
+		ret = map_pinned(iommu, mm, iova, va, size, prot, &bars);
 	if (ret)
-		type1_uncharge(iommu, mm, size / UVFIO_PAGE_SIZE);
+		type1_uncharge(iommu, mm, size / UVFIO_PAGE_SIZE - bars.pages);
 	return ret;
 }
 
@@ -409,18 +438,20 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	struct new_vaddr *set = arg;
 	uint64_t word = mapping_word(range), size = range_size(range);
 	unsigned int prot = word & (IOMMU_READ | IOMMU_WRITE);
+	uint64_t pages = size / UVFIO_PAGE_SIZE - type1_bars_at(set->iommu, range->start);
 	struct mm *old = mapping_mm(word);
 	bool io, present = !mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io);
 
 	if (present && old != set->mm) {
-		set->ret = type1_charge(set->iommu, set->mm, size / UVFIO_PAGE_SIZE);
+		set->ret = type1_charge(set->iommu, set->mm, pages);
 		if (set->ret)
 			return false;
-		type1_uncharge(set->iommu, old, size / UVFIO_PAGE_SIZE);
+		type1_uncharge(set->iommu, old, pages);
 	}
 	word &= ~MAPPING_VADDR_INVALID;
 	if (present) {
-		word = set->va | prot | (word & MAPPING_DIRTY) | (uint64_t)set->mm->index << PTE_MM_SHIFT;
+		word = set->va | prot | (word & MAPPING_DIRTY) | (io ? IOMMU_MMIO : 0) |
+		       (uint64_t)set->mm->index << PTE_MM_SHIFT;
 		if (set->iommu->domain)
 			iommu_domain_remap(set->iommu->domain, range->start, size, set->mm, set->va,
 					   prot | (io ? IOMMU_MMIO : 0));

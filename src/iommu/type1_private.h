@@ -49,6 +49,9 @@ struct type1 {
 	pthread_cond_t let_go; /* with lock: pages were unpinned, or a pinner's call has ended */
 	uint64_t charged;      /* pages, by this container; kept only when limited */
 	uint64_t mapped;       /* the same */
+	struct range_map
+		bars;       /* while backed, mappings with pages of BARs, which are not charged: how many */
+	uint64_t bar_pages; /* the sum */
 };
 
 static inline uint64_t mapping_word(const struct range *range)
@@ -89,8 +92,13 @@ int type1_ask_pinners(struct type1 *iommu, uint64_t iova, uint64_t last, struct 
 /* Charge or return pages of mm, when they are limited. Under the lock. */
 int type1_charge(struct type1 *iommu, struct mm *mm, uint64_t pages);
 void type1_uncharge(struct type1 *iommu, struct mm *mm, uint64_t pages);
-/* Mappings of mm with so many pages are no more; drivers have pinned none of them. */
-void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages);
+/* Mappings of mm with so many pages, bars of them of BARs, are no more; drivers have pinned none of them. */
+void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages, uint64_t bars);
+/* The mapping at [start, last] has so many pages of BARs, of those that are not pinned. 0 or -ENOMEM. */
+int type1_note_bars(struct type1 *iommu, uint64_t start, uint64_t last, uint64_t pages);
+/* How many are they? And they are forgotten. */
+uint64_t type1_bars_at(const struct type1 *iommu, uint64_t start);
+uint64_t type1_forget_bars(struct type1 *iommu, uint64_t start);
 uint64_t type1_charge_room(struct type1 *iommu, struct mm *mm);
 int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room);
 /*
@@ -137,8 +145,9 @@ int type1_bitmap_check(const struct type1_bitmap *bitmap, uint64_t size);
 /* Allocate and fill the bitmap for [iova, last], under the lock. 0 or -ENOMEM. */
 int type1_bitmap_fill(struct type1 *iommu, uint64_t iova, uint64_t last, struct type1_bitmap *bitmap);
 
-/* Charge and check the memory of a mapping as pinning it page by page would. *io: some of it is a BAR. */
-int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io);
+/* Charge and check the memory of a mapping as pinning it page by page would, but for what are BARs. */
+int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot,
+	      struct mm_bars *bars);
 
 void type1_describe(void *owner, uint64_t iova, char *buf, size_t len);
 
