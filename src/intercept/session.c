@@ -282,3 +282,12 @@ __attribute__((constructor)) static void start(void)
 	path_note_cwd();
 	adopt_inherited();
 }
+
+__attribute__((destructor)) static void end(void)
+{
+	if (!atomic_load(&the_machine) || intercept_foreign_process())
+		return;
+	section_begin();
+	machine_attributes_end();
+	section_end();
+}

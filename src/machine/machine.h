@@ -51,6 +51,9 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 /* Is that such a name? */
 bool machine_inherits(const char *name);
 
+/* The process ends: carry out what was written to files of sysfs that are still open. */
+void machine_attributes_end(void);
+
 /* Device numbers of a node, for stat(): 0 and *rdev, or -ENOENT. mode: permission bits. */
 int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode);
 

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- parents */
@@ -340,6 +341,24 @@ static void end_removal(struct uvfio_machine *machine, struct machine_mdev *m)
 	pthread_mutex_unlock(&machine->mdevs_lock);
 }
 
+/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too: after ten
+ * seconds. */
+static int claim_group(const struct uvfio_machine *machine, const struct machine_mdev *m)
+{
+	struct timespec pause = { .tv_nsec = 100000 };
+	int claim = mdevs_try_claim_group(machine, m->group);
+
+	for (unsigned int i = 0; i < 508 && claim == -EAGAIN; i++) {
+		nanosleep(&pause, NULL);
+		pause.tv_nsec = MIN(2 * pause.tv_nsec, 20000000L);
+		claim = mdevs_try_claim_group(machine, m->group);
+	}
+	if (claim != -EAGAIN)
+		return claim;
+	uvfio_err("%s: to be removed; another process has it open, waiting until it is closed", m->uuid);
+	return mdevs_claim_group(machine, m->group);
+}
+
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid)
 {
 	struct machine_mdev *m;
@@ -348,7 +367,7 @@ int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid)
 	if (rc)
 		return rc;
 	machine_mdev_unregister(m);
-	claim = mdevs_claim_group(machine, m->group);
+	claim = claim_group(machine, m);
 	end_removal(machine, m);
 	mdevs_unlock_session(claim);
 	return 0;

@@ -54,6 +54,28 @@ done
 [ -z "$(ls $devices)" ] || fail 'remove'
 [ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances at the end'
 
+# A file that stays open, for other programs and to the end of this one.
+exec 3> $types/mtty-1/create
+/bin/echo ${name}1 >&3
+exec 3>&-
+made 1 'another program, by a descriptor of the shell'
+exec 3> $types/mtty-1/create
+(echo ${name}2 >&3)
+exec 3>&-
+made 2 'a subshell, by a descriptor of the shell'
+for shell in sh bash; do
+    [ -x /bin/$shell ] || continue
+    $shell -c "exec 3> $types/mtty-1/create; echo ${name}3 >&3"
+    made 3 "$shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+    $shell -c "exec 3> $types/mtty-1/create; /bin/echo ${name}3 >&3"
+    made 3 "another program of $shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+done
+for device in $devices/*; do
+    echo 1 > $device/remove
+done
+
 # Several programs at a time.
 for one in 1 2 3; do
     for two in 0 1 2 3 4 5 6 7 8 9; do
