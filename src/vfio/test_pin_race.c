@@ -1,20 +1,25 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Threads, on a container and on an IOMMUFD: drivers of mediated devices that are opened and closed, pin,
- * unpin, read and write, against mapping and unmapping, a device with an IOMMU that comes and goes, and
- * somebody who looks at what is charged. In the end nothing is. Meant for the thread sanitizer, and of use
- * without.
+ * unpin, read and write, against mapping and unmapping, a device with an IOMMU that comes and goes, processes
+ * whose memory is mapped and that are killed, and somebody who looks at what is charged. In the end nothing
+ * is. Meant for the thread sanitizer, and of use without.
  */
 #include "vfio/test_util.h"
 
 #include "iommufd/iommufd.h"
 #include "uapi/iommufd.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
+#include <uvfio/machine.h>
 
 #define PG      UVFIO_PAGE_SIZE
 #define BASE    ((uint64_t)0x1000000)
@@ -22,6 +27,7 @@
 #define CHUNK   4u
 #define DRIVERS 2u /* and one that stays, so that mappings do */
 #define SECONDS 1
+#define OTHERS  8u /* processes, one after the other */
 
 struct driver {
 	struct rig *rig;
@@ -38,6 +44,9 @@ struct rig {
 	uint32_t ioas;
 	char *memory;
 	struct driver drivers[DRIVERS + 1];
+	struct mm *mms[OTHERS + 1]; /* theirs, and this process's */
+	pid_t others[OTHERS];
+	_Atomic unsigned int other; /* the one that lives */
 	_Atomic bool stop;
 	_Atomic unsigned int pinned, unmapped, plugged, told, looked;
 };
@@ -123,30 +132,45 @@ static void unpin_some(struct driver *driver)
 
 /* ---- devices come and go */
 
-static struct place plug(struct rig *r, struct vfio_device *vdev)
+/* 0 or -EFAULT: memory is mapped of a process that has exited, and the device is to have all of it. */
+static long join_ioas(struct rig *r, struct vfio_device *vdev, struct place *at)
 {
-	struct place at = { -1, -1 };
+	at->device = open_index(r->b, vdev->index);
+	assert_true(at->device >= 0);
+	assert_int_equal(bind_to(at->device, r->fd), 0);
+	return attach(at->device, r->ioas);
+}
 
-	if (r->cdev) {
-		at.device = open_index(r->b, vdev->index);
-		assert_true(at.device >= 0);
-		assert_int_equal(bind_to(at.device, r->fd), 0);
-		assert_int_equal(attach(at.device, r->ioas), 0);
-		return at;
-	}
-	at.group = open_group(r->b, vfio_group_id(vdev->group));
-	assert_true(at.group >= 0);
-	assert_int_equal(call_ptr(at.group, VFIO_GROUP_SET_CONTAINER, &r->fd), 0);
+static long join_container(struct rig *r, struct vfio_device *vdev, struct place *at)
+{
+	long rc;
+
+	at->group = open_group(r->b, vfio_group_id(vdev->group));
+	assert_true(at->group >= 0);
+	rc = call_ptr(at->group, VFIO_GROUP_SET_CONTAINER, &r->fd);
+	if (rc)
+		return rc;
 	if (vdev == &r->drivers[DRIVERS].vdev)
 		assert_int_equal(call(r->fd, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
-	at.device = get_device(at.group, vdev->name);
-	assert_true(at.device >= 0);
-	return at;
+	at->device = get_device(at->group, vdev->name);
+	assert_true(at->device >= 0);
+	return 0;
+}
+
+static bool plug(struct rig *r, struct vfio_device *vdev, struct place *at)
+{
+	long rc;
+
+	*at = (struct place){ -1, -1 };
+	rc = r->cdev ? join_ioas(r, vdev, at) : join_container(r, vdev, at);
+	assert_true(!rc || (rc == -EFAULT && vdev == &r->b->fake[0].vdev));
+	return !rc;
 }
 
 static void unplug(struct place at)
 {
-	close_fd(at.device);
+	if (at.device >= 0)
+		close_fd(at.device);
 	if (at.group >= 0)
 		close_fd(at.group);
 }
@@ -159,8 +183,9 @@ static void *drive(void *arg)
 	uint64_t word = 0;
 
 	while (!driver->rig->stop) {
-		struct place at = plug(driver->rig, &driver->vdev);
+		struct place at;
 
+		plug(driver->rig, &driver->vdev, &at);
 		for (unsigned int i = 0; i < 200; i++) {
 			pin_some(driver);
 			unpin_some(driver);
@@ -172,8 +197,15 @@ static void *drive(void *arg)
 	return NULL;
 }
 
-static long do_map(struct rig *r, unsigned int page)
+static long do_map(struct rig *r, unsigned int page, struct mm *mm)
 {
+	struct vfio_iommu_type1_dma_map in_container = {
+		.argsz = sizeof(in_container),
+		.flags = VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE,
+		.vaddr = (uintptr_t)r->memory + page * PG,
+		.size = CHUNK * PG,
+		.iova = BASE + page * PG,
+	};
 	struct iommu_ioas_map arg = {
 		.size = sizeof(arg),
 		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
@@ -184,9 +216,8 @@ static long do_map(struct rig *r, unsigned int page)
 	};
 
 	if (r->cdev)
-		return call_ptr(r->fd, IOMMU_IOAS_MAP, &arg);
-	return map(r->fd, arg.iova, r->memory + page * PG, CHUNK * PG,
-		   VFIO_DMA_MAP_FLAG_READ | VFIO_DMA_MAP_FLAG_WRITE);
+		return uvfio_map((struct uvfio_memory *)mm, r->fd, IOMMU_IOAS_MAP, &arg);
+	return uvfio_map((struct uvfio_memory *)mm, r->fd, VFIO_IOMMU_MAP_DMA, &in_container);
 }
 
 /* Was anything there? */
@@ -213,9 +244,11 @@ static void *map_and_unmap(void *arg)
 	unsigned int seed = 7;
 
 	while (!r->stop) {
-		long rc = do_map(r, next(&seed, SPAN / CHUNK) * CHUNK);
+		struct mm *mm = r->mms[next(&seed, 3) ? OTHERS : r->other];
+		long rc = do_map(r, next(&seed, SPAN / CHUNK) * CHUNK, mm);
 
-		assert_true(!rc || rc == -EEXIST);
+		/* memory goes before the process counts as gone */
+		assert_true(!rc || rc == -EEXIST || (rc == -EFAULT && !mm->self));
 		r->unmapped += do_unmap(r, next(&seed, SPAN / CHUNK) * CHUNK);
 	}
 	return NULL;
@@ -226,8 +259,29 @@ static void *plug_backed(void *arg)
 	struct rig *r = arg;
 
 	while (!r->stop) {
-		unplug(plug(r, &r->b->fake[0].vdev));
-		r->plugged++;
+		struct place at;
+
+		r->plugged += plug(r, &r->b->fake[0].vdev, &at);
+		unplug(at);
+	}
+	return NULL;
+}
+
+static void kill_other(struct rig *r, unsigned int i)
+{
+	kill(r->others[i], SIGKILL);
+	assert_int_equal(waitpid(r->others[i], NULL, 0), r->others[i]);
+}
+
+static void *kill_others(void *arg)
+{
+	struct timespec nap = { .tv_nsec = SECONDS * 1000000000L / (OTHERS + 2) };
+	struct rig *r = arg;
+
+	while (!r->stop && r->other < OTHERS - 1) {
+		nanosleep(&nap, NULL);
+		kill_other(r, r->other);
+		r->other++;
 	}
 	return NULL;
 }
@@ -270,6 +324,32 @@ static void *look(void *arg)
 
 /* ---- */
 
+/* Before there are threads. */
+static void start_others(struct rig *r)
+{
+	for (unsigned int i = 0; i < OTHERS; i++) {
+		r->others[i] = fork();
+		if (!r->others[i]) {
+			prctl(PR_SET_PDEATHSIG, SIGKILL);
+			for (;;)
+				pause();
+		}
+		assert_int_equal(mm_of_pid(r->others[i], &r->mms[i]), 0);
+	}
+	r->mms[OTHERS] = mm_self();
+}
+
+static void stop_others(struct rig *r)
+{
+	while (r->other < OTHERS)
+		kill_other(r, r->other++);
+	for (unsigned int i = 0; i <= OTHERS; i++) {
+		assert_int_equal(r->mms[i]->locked_pages + r->mms[i]->pinned_pages, 0);
+		assert_true(r->mms[i]->refs == 1 || i == OTHERS);
+		mm_put(r->mms[i]);
+	}
+}
+
 static void start(struct rig *r, bool cdev)
 {
 	void *state;
@@ -288,34 +368,33 @@ static void start(struct rig *r, bool cdev)
 			vfio_register_emulated_iommu_dev(r->b->vfio, &driver->vdev, 20 + i, VFIO_ANY_INDEX),
 			0);
 	}
+	start_others(r);
 	r->fd = cdev ? open_iommufd(r->b) : open_container(r->b);
 	r->ioas = cdev ? ioas_alloc(r->fd) : 0;
 }
 
 static void stop(struct rig *r)
 {
-	struct mm *mm = mm_self();
 	void *state = r->b;
 
 	close_fd(r->fd);
 	for (unsigned int i = 0; i <= DRIVERS; i++)
 		vfio_unregister_device(&r->drivers[i].vdev);
 	bench_teardown(&state);
-	assert_int_equal(mm->locked_pages + mm->pinned_pages, 0);
-	mm_put(mm);
+	stop_others(r);
 	munmap(r->memory, SPAN * PG);
 }
 
 static void race(bool cdev)
 {
-	void *(*const threads[])(void *) = { drive, drive, map_and_unmap, plug_backed, look };
+	void *(*const threads[])(void *) = { drive, drive, map_and_unmap, plug_backed, kill_others, look };
 	struct timespec nap = { .tv_sec = SECONDS };
 	pthread_t ids[ARRAY_SIZE(threads)];
 	struct place stays;
 	struct rig r;
 
 	start(&r, cdev);
-	stays = plug(&r, &r.drivers[DRIVERS].vdev);
+	plug(&r, &r.drivers[DRIVERS].vdev, &stays);
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(
 			pthread_create(&ids[i], NULL, threads[i], i < DRIVERS ? (void *)&r.drivers[i] : &r),
