@@ -146,11 +146,11 @@ struct uvfio_mdev_ops {
 	/*
 	 * What is mapped at [iova, iova + length) is going to be unmapped: unpin the pages there, before this
 	 * returns or soon after it, by a worker for instance; the unmap waits, and asks again. One that has
-	 * been asked ten times in vain fails with EBUSY, unmaps nothing, and a line names the instance. It is
-	 * called when anything of a mapping is pinned, by whichever instance, with iova and length of
-	 * the mapping, and with 0 and UINT64_MAX when the instance is detached from its IOAS. Not called by
-	 * two threads at once, and never while the driver is inside uvfio_mdev_pin_pages(). NULL: the driver
-	 * does not pin.
+	 * been asked ten times in vain fails with EBUSY (on an IOAS: EDEADLK), unmaps nothing, and a line
+	 * names the instance. It is called when anything of a mapping is pinned, by whichever instance, with
+	 * iova and length of the mapping, and with 0 and UINT64_MAX when the instance is detached from its
+	 * IOAS. Not called by two threads at once, and never while the driver is inside
+	 * uvfio_mdev_pin_pages(). NULL: the driver does not pin.
 	 */
 	void (*dma_unmap)(struct uvfio_mdev *mdev, uint64_t iova, uint64_t length);
 	/*

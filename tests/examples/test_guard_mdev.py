@@ -27,10 +27,10 @@ def build(directory, bug):
     return installation.plug_in(directory, "guard", options=[f'-DBUG="{bug}"', "-O0"])
 
 
-def run(directory, bug, actions, status, device="./guard.so"):
+def run(directory, bug, actions, status, options=()):
     """What is on standard error, without the launcher's line about the program's end."""
     build(directory, bug)
-    result = installation.run("uvfio", "run", "--device", device, "--", client, actions, *CLIENT, cwd=directory,
+    result = installation.run("uvfio", "run", *options, "--device", "./guard.so", "--", client, actions, *CLIENT, cwd=directory,
                               status=status)
     return [line for line in result.err.splitlines() if ": ended by signal" not in line]
 
@@ -86,6 +86,7 @@ def _(directory):
                               "request": "R"}.items():
         lines = [line for line in run(directory, callback + "-crash", actions, 139) if "request 0" not in line]
         crashed(lines, who, callback)
+    crashed(run(directory, "dma_unmap-crash", "w", 139, ["--container=iommufd"]), who, "dma_unmap")
     crashed(run(directory, "read-divide", "p", 136), who, "read", "FPE")
     crashed(run(directory, "write-abort", "P", 134), who, "write", "ABRT")
 
@@ -137,8 +138,9 @@ def _(directory):
 
 @case("a driver that keeps its pages is told by name, the unmapping is refused, and the close lets go of them")
 def _(directory):
-    lines = run(directory, "dma_unmap-keep", "U", 0)
-    assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned"), lines
+    for options in ((), ("--container=iommufd",)):
+        lines = run(directory, "dma_unmap-keep", "UC", 0, options)
+        assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned"), (options, lines)
 
 
 @case("a removal asks the driver to ask its user")
