@@ -12,11 +12,13 @@
 #include "ways.h"
 
 #include <linux/capability.h>
+#include <spawn.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #define NVME           "0000:00:01.0"
 #define METER          "0000:00:02.0"
+#define PLUGGED        "0000:00:05.0" /* in place of the first when there is a command to plug it in with */
 
 #define LIMIT          16 /* pages that may be locked */
 #define MAX_STEPS      21
@@ -63,6 +65,7 @@ struct bench {
 static const char *const uuids[2] = { ONE, TWO };
 static bool compat;       /* /dev/vfio/vfio is an IOMMUFD */
 static const char *uvfio; /* the command, or NULL */
+static int null;          /* /dev/null */
 
 static bool is_iommufd(const struct space *space)
 {
@@ -99,6 +102,20 @@ static int in_status(const char *name)
 	return kib / 4;
 }
 
+/* `uvfio ctl` with one or two words, and its output to a file. */
+static void ctl(int to, const char *word, const char *argument)
+{
+	const char *words[] = { uvfio, "ctl", word, argument, NULL };
+	posix_spawn_file_actions_t actions;
+	int status;
+	pid_t pid;
+
+	CHECK(!posix_spawn_file_actions_init(&actions) && !posix_spawn_file_actions_adddup2(&actions, to, 1));
+	CHECK(!posix_spawn(&pid, uvfio, &actions, NULL, (char **)(uintptr_t)words, environ));
+	posix_spawn_file_actions_destroy(&actions);
+	CHECK(waitpid(pid, &status, 0) == pid && !status);
+}
+
 /* What `uvfio ctl memory` says of all containers and IOASes together, in pages. */
 struct listed {
 	int mapped, by_domains, by_drivers, charged;
@@ -107,12 +124,12 @@ struct listed {
 static struct listed listed(void)
 {
 	struct listed all = { 0 };
-	char command[512], line[256];
-	FILE *list;
+	char line[256];
+	FILE *list = tmpfile();
 
-	snprintf(command, sizeof(command), "%s ctl memory", uvfio);
-	list = popen(command, "re");
 	CHECK(list);
+	ctl(fileno(list), "memory", NULL);
+	rewind(list);
 	while (fgets(line, sizeof(line), list)) {
 		unsigned long mapped, by_domains, by_drivers, charged;
 
@@ -123,7 +140,7 @@ static struct listed listed(void)
 		all.by_drivers += (int)(by_drivers / PAGE);
 		all.charged += (int)(charged / PAGE);
 	}
-	CHECK(!pclose(list));
+	fclose(list);
 	return all;
 }
 
@@ -170,6 +187,27 @@ static int command(const struct bench *b, const struct step *step)
 	return result > 0 ? 0 : result;
 }
 
+/* Without the command the device has been there from the start. */
+static int add_backed(struct bench *b)
+{
+	int rc;
+
+	if (uvfio)
+		ctl(null, "add", "nvme,size=16M,addr=" PLUGGED);
+	rc = join(&b->space, &b->nvme, uvfio ? PLUGGED : NVME);
+	if (rc && uvfio)
+		ctl(null, "remove", PLUGGED);
+	return rc;
+}
+
+static int del_backed(struct bench *b)
+{
+	leave(&b->space, &b->nvme);
+	if (uvfio)
+		ctl(null, "remove", PLUGGED);
+	return 0;
+}
+
 static int add_mdev(struct bench *b, unsigned int which)
 {
 	CHECK(!create("tally-page", uuids[which]));
@@ -199,10 +237,9 @@ static int act(struct bench *b, const struct step *step)
 
 	switch (step->action) {
 	case ADD_BACKED:
-		return join(&b->space, &b->nvme, NVME);
+		return add_backed(b);
 	case DEL_BACKED:
-		leave(&b->space, &b->nvme);
-		return 0;
+		return del_backed(b);
 	case ADD_MDEV:
 		return add_mdev(b, step->which);
 	case DEL_MDEV:
@@ -424,6 +461,7 @@ int main(int argc, char **argv)
 		limit_self();
 	compat = !strcmp(argv[2], "compat");
 	uvfio = argv[3]; /* or the NULL at the end */
+	null = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
 		for (size_t k = 0; can_pin(&ways[i]) && k < sizeof(scripts) / sizeof(scripts[0]); k++)
 			run(&ways[i], &scripts[k]);
