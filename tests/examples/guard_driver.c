@@ -4,11 +4,15 @@
  *   p, P, m, M  reads, writes a register with pread(), pwrite(); through a mapping
  *   n           maps the registers
  *   r           resets the device
- *   u, U        maps and unmaps memory for DMA; the same, and the unmapping is refused: EBUSY, or EDEADLK of
- * an IOMMUFD w           writes a register while memory is mapped, then unmaps it C           closes the
- * device R           removes the mediated device that it has opened, from a thread l           waits for a
- * line of input c           from now on ends when SIGSEGV comes; f: goes on behind the access i, d handles
- * SIGINT; takes the default action again s           every signal has the default action x           crashes
+ *   u, U        maps and unmaps memory for DMA; the same, and that is refused (EBUSY, EDEADLK)
+ *   w           writes a register while memory is mapped, then unmaps it
+ *   C           closes the device
+ *   R           removes the mediated device that it has opened, from a thread
+ *   l           waits for a line of input
+ *   c           from now on ends when SIGSEGV comes; f: goes on behind the access
+ *   i, d        handles SIGINT; takes the default action again
+ *   s           every signal has the default action
+ *   x           crashes
  */
 #include <errno.h>
 #include <fcntl.h>
