@@ -245,7 +245,7 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  *   writes there is seen at once, and what it protects with mprotect() must not be touched.
  *
  * Each call is to be undone; a page may be pinned several times, and is charged once. The driver must have a
- * dma_unmap.
+ * dma_unmap. To a program that asks its container for dirty pages, a page is one while it is pinned.
  *
  * Return: @npage, or with nothing pinned
  *   -EINVAL	@npage is 0; no dma_unmap; the instance is not open; nothing is mapped somewhere there
