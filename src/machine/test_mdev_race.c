@@ -102,7 +102,7 @@ static void list(void)
 static void *work(void *arg)
 {
 	unsigned int state = *(unsigned int *)arg * 2654435761u;
-	char uuid[40];
+	char uuid[64]; /* the name of a device is read 64 bytes at a time */
 
 	for (unsigned int i = 0; i < ROUNDS; i++) {
 		state = state * 1664525 + 1013904223;
