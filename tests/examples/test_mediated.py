@@ -106,8 +106,8 @@ def _(directory):
 def _(directory):
     make(directory)
     script = f"uvfio mdev create checksum-ring {OTHER} >/dev/null; " \
-             f"for uuid in $(ls /sys/bus/mdev/devices); do ./checksum_driver $uuid & done; " \
-             "for i in 1 2 3; do wait -n || echo failed; done; ls /sys/bus/mdev/devices | wc -l"
+             "for uuid in $(ls /sys/bus/mdev/devices); do ./checksum_driver $uuid & pids=\"$pids $!\"; done; " \
+             "for pid in $pids; do wait $pid || echo failed; done; ls /sys/bus/mdev/devices | wc -l"
     result = installation.run("uvfio", "run", "--device", "./checksum.so", "--device", "./checksum.so", "--device", "nvme,size=16M",
                               "--device", "mtty,type=none", "--", "bash", "-c", script, cwd=directory)
     equal((sorted(result.out.splitlines()), result.err), (sorted(3 * OUTPUT.splitlines() + ["3"]), ""), "output")
