@@ -105,7 +105,6 @@ void vfio_pins_forked(struct vfio_device *vdev)
 		return;
 	init_locks(vdev->pins);
 	vdev->pins->calls = 0;
-	vfio_page_holders_forked();
 }
 
 /* ---- calls to the driver */
