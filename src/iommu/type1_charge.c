@@ -227,7 +227,7 @@ static bool add_usage(void *arg, struct range *range)
 #define CHECK_MAX 256 /* mappings: more are not looked at after each operation */
 
 /* What stands in the container is what its mappings add up to, and what their address spaces are charged. */
-static void check_sums(struct type1 *iommu)
+void type1_check_sums(struct type1 *iommu)
 {
 	struct mm_usages usages = { 0 };
 	struct add_usage add = { iommu, &usages };
@@ -247,19 +247,7 @@ static void check_sums(struct type1 *iommu)
 	       (pinned == iommu->pins.pages && (!iommu->limited || mapped == iommu->mapped)));
 	mm_usages_free(&usages);
 }
-#else
-static void check_sums(struct type1 *iommu)
-{
-	(void)iommu;
-}
 #endif
-
-void type1_check_charge(struct type1 *iommu)
-{
-	assert(!iommu->limited ||
-	       iommu->charged == (iommu->backed ? iommu->mapped - iommu->bar_pages : iommu->pins.pages));
-	check_sums(iommu);
-}
 
 void type1_get_usages(struct type1 *iommu, struct mm_usages *usages)
 {

@@ -15,6 +15,7 @@
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <urcu/list.h>
 
@@ -101,11 +102,23 @@ uint64_t type1_bars_at(const struct type1 *iommu, uint64_t start);
 uint64_t type1_forget_bars(struct type1 *iommu, uint64_t start);
 uint64_t type1_charge_room(struct type1 *iommu, struct mm *mm);
 int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room);
+#ifdef UVFIO_CHECK_SUMS
+void type1_check_sums(struct type1 *iommu);
+#else
+static inline void type1_check_sums(struct type1 *iommu)
+{
+	(void)iommu;
+}
+#endif
 /*
  * After each operation, under the lock. In builds with assertions: what is charged is what is mapped, or what
  * is pinned. With UVFIO_CHECK_SUMS also: these sums are those of the mappings, and of their address spaces.
  */
-void type1_check_charge(struct type1 *iommu);
+static inline void type1_check_charge(struct type1 *iommu)
+{
+	assert(!iommu->limited || iommu->charged == (iommu->backed ? iommu->mapped : iommu->pins.pages));
+	type1_check_sums(iommu);
+}
 
 /* Pin and charge all mappings, less what drivers have pinned: 0 or what failed, and nothing has changed.
  * And back. Under the lock. */
