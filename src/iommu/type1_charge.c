@@ -231,7 +231,7 @@ void type1_check_sums(struct type1 *iommu)
 {
 	struct mm_usages usages = { 0 };
 	struct add_usage add = { iommu, &usages };
-	uint64_t mapped = 0, pinned = 0;
+	uint64_t mapped = 0, pinned = 0, charged = 0;
 
 	if (iommu->mappings.count > CHECK_MAX)
 		return;
@@ -242,9 +242,10 @@ void type1_check_sums(struct type1 *iommu)
 		assert(!iommu->limited || usage->charged <= mm_payer(usage->mm)->locked_pages);
 		mapped += usage->mapped / UVFIO_PAGE_SIZE;
 		pinned += usage->pinned_by_drivers;
+		charged += usage->charged;
 	}
-	assert(usages.no_memory ||
-	       (pinned == iommu->pins.pages && (!iommu->limited || mapped == iommu->mapped)));
+	assert(usages.no_memory || pinned == iommu->pins.pages);
+	assert(usages.no_memory || !iommu->limited || (mapped == iommu->mapped && charged == iommu->charged));
 	mm_usages_free(&usages);
 }
 #endif

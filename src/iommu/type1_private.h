@@ -116,7 +116,8 @@ static inline void type1_check_sums(struct type1 *iommu)
  */
 static inline void type1_check_charge(struct type1 *iommu)
 {
-	assert(!iommu->limited || iommu->charged == (iommu->backed ? iommu->mapped : iommu->pins.pages));
+	assert(!iommu->limited ||
+	       iommu->charged == (iommu->backed ? iommu->mapped - iommu->bar_pages : iommu->pins.pages));
 	type1_check_sums(iommu);
 }
 
