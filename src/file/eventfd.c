@@ -3,7 +3,8 @@
  * References to client eventfds, and the helper thread that watches some of them.
  *
  * All references to one eventfd share a context, found by the number that the kernel gives each eventfd
- * ("eventfd-id" in fdinfo), so that a thousand uses of one eventfd cost one descriptor.
+ * ("eventfd-id" in fdinfo), so that a thousand uses of one eventfd cost one descriptor. What descriptor of
+ * this process was last seen to be which context is remembered: whether it still is, is one system call.
  *
  * lock protects the list of contexts, their counts and watches. Callbacks run without it. eventfd_signal()
  * takes no lock.
@@ -13,13 +14,16 @@
 #include "base/private_fd.h"
 #include "base/thread.h"
 #include "base/why.h"
+#include "file/fdtable.h"
 
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 #include <urcu/list.h>
@@ -29,6 +33,7 @@ struct eventfd_ctx {
 	bool blocking; /* the client's description lacks O_NONBLOCK */
 	uint64_t id;
 	unsigned int refs;
+	int hint; /* the client's descriptor that may stand for it in hints[] */
 	struct cds_list_head node;
 	struct cds_list_head watches;
 };
@@ -44,8 +49,19 @@ struct eventfd_watch {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t idle = PTHREAD_COND_INITIALIZER;
-static CDS_LIST_HEAD(contexts);
+static struct cds_list_head contexts[1024]; /* by id */
+static struct eventfd_ctx *hints[1024];     /* by descriptor, of self_caller only */
 static int epoll_fd = -1;
+
+/* Called with the lock held. */
+static struct cds_list_head *chain(uint64_t id)
+{
+	struct cds_list_head *head = &contexts[id % ARRAY_SIZE(contexts)];
+
+	if (!head->next)
+		CDS_INIT_LIST_HEAD(head);
+	return head;
+}
 
 /* The number of the eventfd behind fd: true, or false when it is none. */
 static bool eventfd_id(int fd, uint64_t *id)
@@ -75,10 +91,60 @@ static struct eventfd_ctx *find_context(uint64_t id)
 {
 	struct eventfd_ctx *ctx;
 
-	cds_list_for_each_entry (ctx, &contexts, node)
+	cds_list_for_each_entry (ctx, chain(id), node)
 		if (ctx->id == id)
 			return ctx;
 	return NULL;
+}
+
+#ifndef F_DUPFD_QUERY
+#define F_DUPFD_QUERY 1027
+#endif
+
+/* Surely the same open file? Older kernels are asked in a slower way. */
+static bool is_same_file(int a, int b)
+{
+	long rc = syscall(SYS_fcntl, a, F_DUPFD_QUERY, b);
+	pid_t pid;
+
+	if (rc >= 0 || errno != EINVAL)
+		return rc == 1;
+	pid = getpid();
+	return syscall(SYS_kcmp, pid, pid, KCMP_FILE, a, b) == 0;
+}
+
+/* Called with the lock held. */
+static void remember(const struct caller *caller, int fd, struct eventfd_ctx *ctx)
+{
+	if (caller != &self_caller)
+		return;
+	hints[(unsigned int)fd % ARRAY_SIZE(hints)] = ctx;
+	ctx->hint = fd;
+}
+
+static void forget(const struct eventfd_ctx *ctx)
+{
+	struct eventfd_ctx **hint = &hints[(unsigned int)ctx->hint % ARRAY_SIZE(hints)];
+
+	if (*hint == ctx)
+		*hint = NULL;
+}
+
+/* The context that fd was the last time, with a reference. */
+static struct eventfd_ctx *remembered(const struct caller *caller, int fd)
+{
+	struct eventfd_ctx *ctx;
+
+	if (caller != &self_caller || fd < 0)
+		return NULL;
+	pthread_mutex_lock(&lock);
+	ctx = hints[(unsigned int)fd % ARRAY_SIZE(hints)];
+	if (ctx && ctx->hint == fd && is_same_file(fd, ctx->fd))
+		ctx->refs++;
+	else
+		ctx = NULL;
+	pthread_mutex_unlock(&lock);
+	return ctx;
 }
 
 int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **out)
@@ -86,6 +152,9 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	struct eventfd_ctx *ctx, *have;
 	int rc;
 
+	*out = remembered(caller, fd);
+	if (*out)
+		return 0;
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return -ENOMEM;
@@ -102,6 +171,10 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	have = find_context(ctx->id);
 	if (have) {
 		have->refs++;
+		if (is_same_file(ctx->fd, have->fd)) {
+			forget(have);
+			remember(caller, fd, have);
+		}
 		pthread_mutex_unlock(&lock);
 		*out = have;
 		rc = 0;
@@ -110,7 +183,8 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	ctx->blocking = !(fcntl(ctx->fd, F_GETFL) & O_NONBLOCK);
 	ctx->refs = 1;
 	CDS_INIT_LIST_HEAD(&ctx->watches);
-	cds_list_add(&ctx->node, &contexts);
+	cds_list_add(&ctx->node, chain(ctx->id));
+	remember(caller, fd, ctx);
 	pthread_mutex_unlock(&lock);
 	*out = ctx;
 	return 0;
@@ -130,8 +204,10 @@ void eventfd_ctx_put(struct eventfd_ctx *ctx)
 		return;
 	pthread_mutex_lock(&lock);
 	last = --ctx->refs == 0;
-	if (last)
+	if (last) {
 		cds_list_del(&ctx->node);
+		forget(ctx);
+	}
 	pthread_mutex_unlock(&lock);
 	if (last) {
 		private_fd_close(ctx->fd);
@@ -151,7 +227,8 @@ void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n)
 	int saved_errno = errno;
 
 	if (!ctx->blocking || has_room(ctx->fd)) {
-		if (write(ctx->fd, &n, sizeof(n)) < 0) {
+		/* write() is a cancellation point, which costs in a process with threads */
+		if (syscall(SYS_write, ctx->fd, &n, sizeof(n)) < 0) {
 			/* at its limit: a signal is pending already */
 		}
 	}
@@ -293,12 +370,14 @@ void eventfd_forked(void)
 	pthread_cond_init(&idle, NULL);
 	private_fd_close(epoll_fd);
 	epoll_fd = -1;
-	cds_list_for_each_entry (ctx, &contexts, node) {
-		struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
+	for (uint64_t i = 0; i < ARRAY_SIZE(contexts); i++) {
+		cds_list_for_each_entry (ctx, chain(i), node) {
+			struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
 
-		cds_list_for_each_entry (watch, &ctx->watches, node)
-			watch->running = 0;
-		if (!cds_list_empty(&ctx->watches) && !start_watching())
-			epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event);
+			cds_list_for_each_entry (watch, &ctx->watches, node)
+				watch->running = 0;
+			if (!cds_list_empty(&ctx->watches) && !start_watching())
+				epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event);
+		}
 	}
 }
