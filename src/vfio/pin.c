@@ -97,7 +97,7 @@ static void call_driver(struct vfio_device *vdev, uint64_t iova, uint64_t length
 	pthread_mutex_unlock(&pins->calls_lock);
 	if (closing)
 		return;
-	vdev->ops->dma_unmap(vdev, iova, length);
+	vfio_notify_unmap(vdev, iova, length);
 	pthread_mutex_lock(&pins->calls_lock);
 	if (!--pins->calls)
 		pthread_cond_broadcast(&pins->ended);
@@ -135,7 +135,7 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 	if (!pins)
 		return -ENOMEM;
 	vdev->pins = pins;
-	pins->pinner = type1_pinner_new(iommu, vdev->name, vdev->ops->dma_unmap ? pinner_unmap : NULL, vdev);
+	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
 	if (pins->pinner)
 		return 0;
 	vdev->pins = NULL;
@@ -212,8 +212,7 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 {
 	struct vfio_device *vdev = data;
 
-	if (vdev->ops->dma_unmap)
-		call_driver(vdev, iova, length);
+	call_driver(vdev, iova, length);
 	if (!iova && length == UINT64_MAX)
 		unpin_rest(vdev->pins);
 	else
@@ -356,7 +355,7 @@ int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, 
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vdev->ops->dma_unmap ? check_pages(pins, iova, npage) : -EINVAL;
+	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, iova, npage) : -EINVAL;
 
 	if (rc)
 		return rc;
