@@ -16,6 +16,7 @@
 #include "base/why.h"
 #include "file/fdtable.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <poll.h>
@@ -63,15 +64,15 @@ static struct cds_list_head *chain(uint64_t id)
 	return head;
 }
 
-/* The number of the eventfd behind fd: true, or false when it is none. */
-static bool eventfd_id(int fd, uint64_t *id)
+/* The number of the eventfd behind a process's fd: true, or false when it is none. */
+static bool eventfd_id_of(pid_t pid, int fd, uint64_t *id)
 {
 	char path[48], text[512];
 	const char *line;
 	ssize_t n;
 	int info;
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo/%d", pid, fd);
 	info = open(path, O_RDONLY | O_CLOEXEC);
 	if (info < 0)
 		return false;
@@ -85,6 +86,11 @@ static bool eventfd_id(int fd, uint64_t *id)
 		return false;
 	*id = strtoull(line + strlen("eventfd-id:"), NULL, 10);
 	return true;
+}
+
+static bool eventfd_id(int fd, uint64_t *id)
+{
+	return eventfd_id_of(getpid(), fd, id);
 }
 
 static struct eventfd_ctx *find_context(uint64_t id)
@@ -342,6 +348,30 @@ int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, str
 	else
 		*out = watch;
 	return rc;
+}
+
+bool eventfd_watch_has_client(const struct eventfd_watch *watch, pid_t pid)
+{
+	char path[32];
+	struct dirent *entry;
+	bool found = false;
+	uint64_t id;
+	DIR *dir;
+
+	pid = pid ? pid : getpid();
+	snprintf(path, sizeof(path), "/proc/%d/fd", pid);
+	dir = opendir(path);
+	if (!dir)
+		return true;
+	while (!found && (entry = readdir(dir))) {
+		int fd = atoi(entry->d_name);
+
+		if (*entry->d_name == '.' || (pid == getpid() && private_fd_is(fd)))
+			continue;
+		found = eventfd_id_of(pid, fd, &id) && id == watch->ctx->id;
+	}
+	closedir(dir);
+	return found;
 }
 
 void eventfd_unwatch(struct eventfd_watch *watch)

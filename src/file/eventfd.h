@@ -29,6 +29,11 @@ bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b);
 struct eventfd_watch;
 int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out);
 void eventfd_unwatch(struct eventfd_watch *watch);
+/*
+ * Has the client, process pid (0: this one), a descriptor of that eventfd still? The kernel would have
+ * forgotten the watch at the last close. What is in flight, or another process's, is not seen.
+ */
+bool eventfd_watch_has_client(const struct eventfd_watch *watch, pid_t pid);
 
 /* This is the child of a fork: the helper thread is gone; start it again if it is needed. */
 void eventfd_forked(void);
