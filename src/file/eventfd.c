@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,9 @@ struct eventfd_ctx {
 	bool blocking; /* the client's description lacks O_NONBLOCK */
 	uint64_t id;
 	unsigned int refs;
-	int hint; /* the client's descriptor that may stand for it in hints[] */
+	int hint;                              /* the client's descriptor that may stand for it in hints[] */
+	_Atomic(struct eventfd_watch *) alone; /* gets all signals; changed with the lock held */
+	_Atomic uint32_t signallers;           /* who may be calling it */
 	struct cds_list_head node;
 	struct cds_list_head watches;
 };
@@ -43,7 +46,8 @@ struct eventfd_watch {
 	struct eventfd_ctx *ctx;
 	void (*fn)(void *arg);
 	void *arg;
-	bool due;             /* to be called in the round that a thread is in */
+	bool due;      /* to be called in the round that a thread is in */
+	uint64_t left; /* alone: the count that was there at first, and that is not to be taken; or 0 */
 	unsigned int running; /* calls of fn that have not returned */
 	struct cds_list_head node;
 };
@@ -64,11 +68,11 @@ static struct cds_list_head *chain(uint64_t id)
 	return head;
 }
 
-/* The number of the eventfd behind a process's fd: true, or false when it is none. */
-static bool eventfd_id_of(pid_t pid, int fd, uint64_t *id)
+/* The number of the eventfd behind a process's fd, and its count: true, or false when it is none. */
+static bool eventfd_info_of(pid_t pid, int fd, uint64_t *id, uint64_t *count)
 {
 	char path[48], text[512];
-	const char *line;
+	const char *line, *counted;
 	ssize_t n;
 	int info;
 
@@ -82,15 +86,17 @@ static bool eventfd_id_of(pid_t pid, int fd, uint64_t *id)
 		return false;
 	text[n] = 0;
 	line = strstr(text, "eventfd-id:");
-	if (!strstr(text, "eventfd-count:") || !line)
+	counted = strstr(text, "eventfd-count:");
+	if (!counted || !line)
 		return false;
 	*id = strtoull(line + strlen("eventfd-id:"), NULL, 10);
+	*count = strtoull(counted + strlen("eventfd-count:"), NULL, 16);
 	return true;
 }
 
-static bool eventfd_id(int fd, uint64_t *id)
+static bool eventfd_info(int fd, uint64_t *id, uint64_t *count)
 {
-	return eventfd_id_of(getpid(), fd, id);
+	return eventfd_info_of(getpid(), fd, id, count);
 }
 
 static struct eventfd_ctx *find_context(uint64_t id)
@@ -156,6 +162,7 @@ static struct eventfd_ctx *remembered(const struct caller *caller, int fd)
 int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **out)
 {
 	struct eventfd_ctx *ctx, *have;
+	uint64_t count;
 	int rc;
 
 	*out = remembered(caller, fd);
@@ -169,7 +176,7 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 		rc = WHY(ctx->fd, "%d is no open descriptor", fd);
 		goto free_ctx;
 	}
-	if (!eventfd_id(ctx->fd, &ctx->id)) {
+	if (!eventfd_info(ctx->fd, &ctx->id, &count)) {
 		rc = WHY(-EINVAL, "descriptor %d is no eventfd", fd);
 		goto close_fd;
 	}
@@ -228,10 +235,24 @@ static bool has_room(int fd)
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
+static __attribute__((noinline)) bool signal_alone(struct eventfd_ctx *ctx)
+{
+	struct eventfd_watch *watch;
+
+	atomic_fetch_add(&ctx->signallers, 1);
+	watch = atomic_load(&ctx->alone);
+	if (watch)
+		watch->fn(watch->arg);
+	atomic_fetch_sub(&ctx->signallers, 1);
+	return watch;
+}
+
 void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n)
 {
 	int saved_errno = errno;
 
+	if (unlikely(atomic_load_explicit(&ctx->alone, memory_order_relaxed)) && signal_alone(ctx))
+		return;
 	if (!ctx->blocking || has_room(ctx->fd)) {
 		/* write() is a cancellation point, which costs in a process with threads */
 		if (syscall(SYS_write, ctx->fd, &n, sizeof(n)) < 0) {
@@ -265,6 +286,19 @@ static bool take_signal(int fd)
 	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
 }
 
+/* Is there nothing but what was there before there was a watch? Called with the lock held. */
+static bool is_leftover(struct eventfd_ctx *ctx)
+{
+	struct eventfd_watch *watch = atomic_load(&ctx->alone);
+	uint64_t id, count;
+
+	if (!watch || !watch->left)
+		return false;
+	if (!eventfd_info(ctx->fd, &id, &count) || count != watch->left)
+		watch->left = 0;
+	return watch->left;
+}
+
 /* Called with the lock held; drops it around the callbacks. The context is found anew each time: it may go.
  */
 static void run_watches(uint64_t id)
@@ -272,7 +306,7 @@ static void run_watches(uint64_t id)
 	struct eventfd_ctx *ctx = find_context(id);
 	struct eventfd_watch *watch;
 
-	if (ctx && take_signal(ctx->fd))
+	if (ctx && !is_leftover(ctx) && take_signal(ctx->fd))
 		cds_list_for_each_entry (watch, &ctx->watches, node)
 			watch->due = true;
 	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {
@@ -325,7 +359,19 @@ static int start_watching(void)
 	return 0;
 }
 
-int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out)
+/* How much is there, which is not to be taken. */
+static uint64_t pending_count(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	uint64_t id, count = 0;
+
+	if (poll(&p, 1, 0) == 1 && p.revents & (POLLIN | POLLERR) && !eventfd_info(fd, &id, &count))
+		count = 0;
+	return count;
+}
+
+static int watch_ctx(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, bool alone, bool *pending,
+		     struct eventfd_watch **out)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
 	struct eventfd_watch *watch = calloc(1, sizeof(*watch));
@@ -335,12 +381,19 @@ int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, str
 		return -ENOMEM;
 	*watch = (struct eventfd_watch){ .ctx = ctx, .fn = fn, .arg = arg };
 	pthread_mutex_lock(&lock);
-	rc = start_watching();
+	rc = alone && atomic_load(&ctx->alone) ? -EBUSY : start_watching();
+	if (alone) { /* what is there stays: who waits is told of what comes */
+		watch->left = pending_count(ctx->fd);
+		event.events |= EPOLLET;
+	}
+	*pending = watch->left;
 	if (!rc && cds_list_empty(&ctx->watches) && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event) < 0)
 		rc = -errno;
 	if (!rc) {
 		ctx->refs++;
 		cds_list_add_tail(&watch->node, &ctx->watches);
+		if (alone)
+			atomic_store(&ctx->alone, watch);
 	}
 	pthread_mutex_unlock(&lock);
 	if (rc)
@@ -350,12 +403,29 @@ int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, str
 	return rc;
 }
 
+int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out)
+{
+	bool pending;
+
+	return watch_ctx(ctx, fn, arg, false, &pending, out);
+}
+
+int eventfd_watch_alone(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out)
+{
+	bool pending;
+	int rc = watch_ctx(ctx, fn, arg, true, &pending, out);
+
+	if (!rc && pending)
+		fn(arg);
+	return rc;
+}
+
 bool eventfd_watch_has_client(const struct eventfd_watch *watch, pid_t pid)
 {
 	char path[32];
 	struct dirent *entry;
 	bool found = false;
-	uint64_t id;
+	uint64_t id, count;
 	DIR *dir;
 
 	pid = pid ? pid : getpid();
@@ -368,7 +438,7 @@ bool eventfd_watch_has_client(const struct eventfd_watch *watch, pid_t pid)
 
 		if (*entry->d_name == '.' || (pid == getpid() && private_fd_is(fd)))
 			continue;
-		found = eventfd_id_of(pid, fd, &id) && id == watch->ctx->id;
+		found = eventfd_info_of(pid, fd, &id, &count) && id == watch->ctx->id;
 	}
 	closedir(dir);
 	return found;
@@ -380,13 +450,20 @@ void eventfd_unwatch(struct eventfd_watch *watch)
 
 	pthread_mutex_lock(&lock);
 	/* a signal given before this call still counts, as where signalling itself calls the watch */
-	run_watches(ctx->id);
+	if (is_leftover(ctx))
+		take_signal(ctx->fd);
+	else
+		run_watches(ctx->id);
 	cds_list_del(&watch->node);
+	if (atomic_load(&ctx->alone) == watch)
+		atomic_store(&ctx->alone, NULL);
 	if (cds_list_empty(&ctx->watches))
 		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ctx->fd, NULL);
 	while (watch->running)
 		pthread_cond_wait(&idle, &lock);
 	pthread_mutex_unlock(&lock);
+	while (atomic_load(&ctx->signallers))
+		sched_yield();
 	free(watch);
 	eventfd_ctx_put(ctx);
 }

@@ -29,6 +29,15 @@ bool eventfd_ctx_same(const struct eventfd_ctx *a, const struct eventfd_ctx *b);
 struct eventfd_watch;
 int eventfd_watch(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, struct eventfd_watch **out);
 void eventfd_unwatch(struct eventfd_watch *watch);
+
+/*
+ * The same for one that wants all signals for itself (irqfd): -EBUSY when there is such a watch already.
+ * Signals of eventfd_signal() call fn at once, in the thread that signals, and are not counted in the
+ * eventfd. A signal that is pending now calls fn once, and stays. fn may be called by several threads at a
+ * time, and in a signal handler.
+ */
+int eventfd_watch_alone(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg,
+			struct eventfd_watch **out);
 /*
  * Has the client, process pid (0: this one), a descriptor of that eventfd still? The kernel would have
  * forgotten the watch at the last close. What is in flight, or another process's, is not seen.
