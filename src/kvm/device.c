@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* KVM_CREATE_DEVICE, and the files of devices: their attributes are their type's. */
 #include "kvm/impl.h"
+#include "kvm/vfio.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-static const struct kvm_device_ops *types[KVM_DEV_TYPE_MAX + 8];
+static const struct kvm_device_ops *types[KVM_DEV_TYPE_MAX + 8] = { [KVM_DEV_TYPE_VFIO] = &kvm_vfio_ops };
 
 int kvm_register_device_ops(const struct kvm_device_ops *ops, uint32_t type)
 {
@@ -74,11 +75,12 @@ static void device_end(struct kvm_device *dev)
 {
 	struct kvm *kvm = dev->kvm;
 
+	/* While it is going, there is no other of a kind of which a VM has one. */
+	if (dev->ops->release)
+		dev->ops->release(dev);
 	pthread_mutex_lock(&kvm->slots_lock);
 	cds_list_del(&dev->node);
 	pthread_mutex_unlock(&kvm->slots_lock);
-	if (dev->ops->release)
-		dev->ops->release(dev);
 	free(dev);
 	kvm_put(kvm);
 }

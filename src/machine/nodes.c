@@ -100,6 +100,11 @@ static bool cdev_exists(struct uvfio_machine *machine, unsigned int index)
 	return found;
 }
 
+enum machine_kvm machine_kvm(const struct uvfio_machine *machine)
+{
+	return machine->config.vfio.kvm;
+}
+
 static int open_container(struct uvfio_machine *machine, int oflags, struct file **file)
 {
 	if (machine->config.vfio.iommufd_container)

@@ -116,6 +116,8 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree)
 		tree_dir(tree, "sys/module/iommufd");
 		write_node(tree, &iommu);
 	}
+	if (machine->config.vfio.kvm == MACHINE_KVM_OFF)
+		tree_link(tree, "dev/kvm", "dev/none"); /* leads nowhere, and hides the host's */
 }
 
 /* ---- groups */
