@@ -95,6 +95,8 @@ void machine_mdevs_take_over(struct uvfio_machine *machine);
 void machine_mdevs_sync(struct uvfio_machine *machine);
 /* Is there an instance whose group's number, or node's, this is? */
 bool machine_mdev_has_group(struct uvfio_machine *machine, unsigned int group);
+/* Has one that is not being removed this cdev? */
+bool machine_mdev_has_cdev(struct uvfio_machine *machine, unsigned int index);
 
 /* mdev_files.c: sysfs files that do something when they are written. -ENOENT: path is none. */
 int machine_attribute_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file);

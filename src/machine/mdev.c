@@ -341,6 +341,18 @@ bool machine_mdev_has_group(struct uvfio_machine *machine, unsigned int group)
 	return found;
 }
 
+bool machine_mdev_has_cdev(struct uvfio_machine *machine, unsigned int index)
+{
+	const struct machine_mdev *m;
+	bool found = false;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	cds_list_for_each_entry (m, &machine->mdevs, node)
+		found |= m->index == index && !m->remover;
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return found;
+}
+
 void machine_mdevs_forked(struct uvfio_machine *machine)
 {
 	struct machine_mdev *m;

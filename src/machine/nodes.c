@@ -97,7 +97,7 @@ static bool cdev_exists(struct uvfio_machine *machine, unsigned int index)
 		found |= machine->config.devices[i].index == index &&
 			 machine_has_cdev(machine, &machine->config.devices[i]);
 	pthread_mutex_unlock(&machine->lock);
-	return found;
+	return found || machine_mdev_has_cdev(machine, index);
 }
 
 enum machine_kvm machine_kvm(const struct uvfio_machine *machine)
