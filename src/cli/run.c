@@ -42,8 +42,9 @@ static const struct cli_option run_options[] = {
 	{ "container", "type1|iommufd", OPT_CONTAINER,
 	  "what /dev/vfio/vfio is: a container with a type1 IOMMU (the default), or an IOMMUFD that\n"
 	  "takes the requests of containers, as on kernels that have IOMMUFD_VFIO_CONTAINER" },
-	{ "kvm", "host|off", OPT_KVM,
-	  "what /dev/kvm is: the host's (the default), whose VMs can use the devices, or nothing" },
+	{ "kvm", "host|soft|off", OPT_KVM,
+	  "what /dev/kvm is: the host's (the default), whose VMs can use the devices; one in software,\n"
+	  "which needs no /dev/kvm; or nothing" },
 	{ "trace", "[=CATEGORIES]", OPT_TRACE,
 	  "print decoded events on standard error. CATEGORIES: ioctl, file, config, bar, dma, irq,\n"
 	  "cmd, fault, joined by commas, or all (the default)" },
@@ -238,9 +239,11 @@ static int describe_kvm(struct run *run)
 		return 0;
 	if (!strcmp(run->kvm, "off"))
 		return describe(&run->description, "vfio", "kvm=off");
+	if (!strcmp(run->kvm, "soft"))
+		return describe(&run->description, "vfio", "kvm=soft");
 	if (!strcmp(run->kvm, "host"))
 		return check_host_kvm();
-	complain("run: --kvm=%s: there are host and off", run->kvm);
+	complain("run: --kvm=%s: there are host, soft and off", run->kvm);
 	return EXIT_USAGE;
 }
 

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 
 const struct kvm_cpu_type *kvm_cpu_type;
+void (*kvm_created)(void);
 
 void kvm_set_cpu_type(const struct kvm_cpu_type *type)
 {
@@ -81,6 +82,8 @@ static long create_vm(struct ioctl_call *call, void *arg)
 		kvm_put(kvm);
 		return rc;
 	}
+	if (kvm_created)
+		kvm_created();
 	return call->caller->ops->install(call->caller, file, O_RDWR | O_CLOEXEC);
 }
 

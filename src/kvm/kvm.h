@@ -32,6 +32,8 @@ struct kvm_lapic;
 
 /* An open of /dev/kvm. 0 or -ENOMEM. */
 int kvm_dev_open(int oflags, struct file **file);
+/* Called, if set, when the program has made a VM: what it maps may be a guest's memory from now on. */
+extern void (*kvm_created)(void);
 
 void kvm_get(struct kvm *kvm);
 void kvm_put(struct kvm *kvm); /* the last one ends the VM; no lock held */

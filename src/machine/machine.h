@@ -21,6 +21,7 @@ struct uvfio_machine;
 /* What /dev/kvm is for the program: "vfio kvm=...". */
 enum machine_kvm {
 	MACHINE_KVM_HOST, /* the host's, and a KVM-VFIO device for its VMs that knows our files */
+	MACHINE_KVM_SOFT, /* one of ours */
 	MACHINE_KVM_OFF,  /* nothing */
 };
 enum machine_kvm machine_kvm(const struct uvfio_machine *machine);

@@ -27,20 +27,22 @@ static const struct uvfio_option vfio_options[] = {
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct vfio_options, kvm),
 	  .preset = "host",
-	  .help = "what /dev/kvm is: host or off" },
+	  .help = "what /dev/kvm is: host, soft or off" },
 	{ .key = NULL },
 };
 
 static int check_kvm(const struct vfio_options *opts, struct vfio_config *vfio, char *err, size_t err_len)
 {
-	static const char *const names[] = { [MACHINE_KVM_HOST] = "host", [MACHINE_KVM_OFF] = "off" };
+	static const char *const names[] = {
+		[MACHINE_KVM_HOST] = "host", [MACHINE_KVM_SOFT] = "soft", [MACHINE_KVM_OFF] = "off"
+	};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
 		if (!strcmp(opts->kvm, names[i])) {
 			vfio->kvm = (enum machine_kvm)i;
 			return 0;
 		}
-	snprintf(err, err_len, "vfio: kvm=%s is not possible: use host or off", opts->kvm);
+	snprintf(err, err_len, "vfio: kvm=%s is not possible: use host, soft or off", opts->kvm);
 	return -EINVAL;
 }
 
