@@ -31,7 +31,7 @@
 #include <urcu/list.h>
 
 struct eventfd_ctx {
-	int fd;
+	struct eventfd_fast fast;
 	bool blocking; /* the client's description lacks O_NONBLOCK */
 	uint64_t id;
 	unsigned int refs;
@@ -151,7 +151,7 @@ static struct eventfd_ctx *remembered(const struct caller *caller, int fd)
 		return NULL;
 	pthread_mutex_lock(&lock);
 	ctx = hints[(unsigned int)fd % ARRAY_SIZE(hints)];
-	if (ctx && ctx->hint == fd && is_same_file(fd, ctx->fd))
+	if (ctx && ctx->hint == fd && is_same_file(fd, ctx->fast.fd))
 		ctx->refs++;
 	else
 		ctx = NULL;
@@ -171,12 +171,12 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	ctx = calloc(1, sizeof(*ctx));
 	if (!ctx)
 		return -ENOMEM;
-	ctx->fd = caller->ops->dup_fd(caller, fd);
-	if (ctx->fd < 0) {
-		rc = WHY(ctx->fd, "%d is no open descriptor", fd);
+	ctx->fast.fd = caller->ops->dup_fd(caller, fd);
+	if (ctx->fast.fd < 0) {
+		rc = WHY(ctx->fast.fd, "%d is no open descriptor", fd);
 		goto free_ctx;
 	}
-	if (!eventfd_info(ctx->fd, &ctx->id, &count)) {
+	if (!eventfd_info(ctx->fast.fd, &ctx->id, &count)) {
 		rc = WHY(-EINVAL, "descriptor %d is no eventfd", fd);
 		goto close_fd;
 	}
@@ -184,7 +184,7 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	have = find_context(ctx->id);
 	if (have) {
 		have->refs++;
-		if (is_same_file(ctx->fd, have->fd)) {
+		if (is_same_file(ctx->fast.fd, have->fast.fd)) {
 			forget(have);
 			remember(caller, fd, have);
 		}
@@ -193,7 +193,8 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 		rc = 0;
 		goto close_fd;
 	}
-	ctx->blocking = !(fcntl(ctx->fd, F_GETFL) & O_NONBLOCK);
+	ctx->blocking = !(fcntl(ctx->fast.fd, F_GETFL) & O_NONBLOCK);
+	atomic_store(&ctx->fast.plain, !ctx->blocking);
 	ctx->refs = 1;
 	CDS_INIT_LIST_HEAD(&ctx->watches);
 	cds_list_add(&ctx->node, chain(ctx->id));
@@ -203,7 +204,7 @@ int eventfd_ctx_get(const struct caller *caller, int fd, struct eventfd_ctx **ou
 	return 0;
 
 close_fd:
-	private_fd_close(ctx->fd);
+	private_fd_close(ctx->fast.fd);
 free_ctx:
 	free(ctx);
 	return rc;
@@ -223,7 +224,7 @@ void eventfd_ctx_put(struct eventfd_ctx *ctx)
 	}
 	pthread_mutex_unlock(&lock);
 	if (last) {
-		private_fd_close(ctx->fd);
+		private_fd_close(ctx->fast.fd);
 		free(ctx);
 	}
 }
@@ -253,9 +254,9 @@ void eventfd_signal(struct eventfd_ctx *ctx, uint64_t n)
 
 	if (unlikely(atomic_load_explicit(&ctx->alone, memory_order_relaxed)) && signal_alone(ctx))
 		return;
-	if (!ctx->blocking || has_room(ctx->fd)) {
+	if (!ctx->blocking || has_room(ctx->fast.fd)) {
 		/* write() is a cancellation point, which costs in a process with threads */
-		if (syscall(SYS_write, ctx->fd, &n, sizeof(n)) < 0) {
+		if (syscall(SYS_write, ctx->fast.fd, &n, sizeof(n)) < 0) {
 			/* at its limit: a signal is pending already */
 		}
 	}
@@ -294,7 +295,7 @@ static bool is_leftover(struct eventfd_ctx *ctx)
 
 	if (!watch || !watch->left)
 		return false;
-	if (!eventfd_info(ctx->fd, &id, &count) || count != watch->left)
+	if (!eventfd_info(ctx->fast.fd, &id, &count) || count != watch->left)
 		watch->left = 0;
 	return watch->left;
 }
@@ -306,7 +307,7 @@ static void run_watches(uint64_t id)
 	struct eventfd_ctx *ctx = find_context(id);
 	struct eventfd_watch *watch;
 
-	if (ctx && !is_leftover(ctx) && take_signal(ctx->fd))
+	if (ctx && !is_leftover(ctx) && take_signal(ctx->fast.fd))
 		cds_list_for_each_entry (watch, &ctx->watches, node)
 			watch->due = true;
 	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {
@@ -383,17 +384,20 @@ static int watch_ctx(struct eventfd_ctx *ctx, void (*fn)(void *arg), void *arg, 
 	pthread_mutex_lock(&lock);
 	rc = alone && atomic_load(&ctx->alone) ? -EBUSY : start_watching();
 	if (alone) { /* what is there stays: who waits is told of what comes */
-		watch->left = pending_count(ctx->fd);
+		watch->left = pending_count(ctx->fast.fd);
 		event.events |= EPOLLET;
 	}
 	*pending = watch->left;
-	if (!rc && cds_list_empty(&ctx->watches) && epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event) < 0)
+	if (!rc && cds_list_empty(&ctx->watches) &&
+	    epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fast.fd, &event) < 0)
 		rc = -errno;
 	if (!rc) {
 		ctx->refs++;
 		cds_list_add_tail(&watch->node, &ctx->watches);
-		if (alone)
+		if (alone) {
 			atomic_store(&ctx->alone, watch);
+			atomic_store(&ctx->fast.plain, false);
+		}
 	}
 	pthread_mutex_unlock(&lock);
 	if (rc)
@@ -451,14 +455,16 @@ void eventfd_unwatch(struct eventfd_watch *watch)
 	pthread_mutex_lock(&lock);
 	/* a signal given before this call still counts, as where signalling itself calls the watch */
 	if (is_leftover(ctx))
-		take_signal(ctx->fd);
+		take_signal(ctx->fast.fd);
 	else
 		run_watches(ctx->id);
 	cds_list_del(&watch->node);
-	if (atomic_load(&ctx->alone) == watch)
+	if (atomic_load(&ctx->alone) == watch) {
 		atomic_store(&ctx->alone, NULL);
+		atomic_store(&ctx->fast.plain, !ctx->blocking);
+	}
 	if (cds_list_empty(&ctx->watches))
-		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ctx->fd, NULL);
+		epoll_ctl(epoll_fd, EPOLL_CTL_DEL, ctx->fast.fd, NULL);
 	while (watch->running)
 		pthread_cond_wait(&idle, &lock);
 	pthread_mutex_unlock(&lock);
@@ -484,7 +490,7 @@ void eventfd_forked(void)
 			cds_list_for_each_entry (watch, &ctx->watches, node)
 				watch->running = 0;
 			if (!cds_list_empty(&ctx->watches) && !start_watching())
-				epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fd, &event);
+				epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fast.fd, &event);
 		}
 	}
 }

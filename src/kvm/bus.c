@@ -4,13 +4,14 @@
  *
  * The kernel keeps one array of everything on a bus, inserts by a comparison that is no order where ranges
  * overlap, and searches it by halving: an entry may be there and not be found. Here everything that is there
- * is found. What of it comes first is what stands first in the kernel's array when nothing but the entries
- * in question is in it: kept as an array for ranges, of which there are few, and computed for the one
- * ioeventfd that a write can have.
+ * is found. What of it comes first is what would stand first in the kernel's array with nothing in it but
+ * the entries that have the access: the ranges that contain it, of which there are few, and the one ioeventfd
+ * that a write can have.
  *
- * Ranges are replaced as a whole; readers are in a section of the VM's srcu.
+ * Ranges are replaced as a whole; readers are in a section of the VM's srcu. They are in the order of their
+ * registration.
  */
-#include "kvm/impl.h"
+#include "kvm/dispatch.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,18 +47,45 @@ static inline bool contains(const struct kvm_io_range *range, uint64_t addr, uns
 	return addr >= range->addr && !compare((struct extent){ addr, len }, extent_of(range));
 }
 
-/* Does the ioeventfd come before range? Who is registered later goes in front of the first that is greater.
- */
-static bool comes_first(const struct ioeventfd *e, const struct kvm_io_range *range)
-{
-	struct extent own = { atomic_load(&e->addr), (int64_t)ioeventfd_len(e) };
+/* ---- accesses */
 
-	if (e->seq < range->seq)
-		return compare(own, extent_of(range)) <= 0;
-	return compare(extent_of(range), own) > 0;
+/* Who has an access, in the order in which they are asked. */
+struct claimants {
+	unsigned int nr;
+	const struct kvm_io_range *range[KVM_NR_IOBUS_DEVS + 1]; /* without dev: the ioeventfd */
+};
+
+/* The next one registered goes in front of the first that is greater. */
+static void claim(struct claimants *all, const struct kvm_io_range *range)
+{
+	unsigned int i = 0;
+
+	while (i < all->nr && compare(extent_of(all->range[i]), extent_of(range)) <= 0)
+		i++;
+	memmove(&all->range[i + 1], &all->range[i], (all->nr - i) * sizeof(all->range[0]));
+	all->range[i] = range;
+	all->nr++;
 }
 
-/* ---- accesses */
+/* own: as what the ioeventfd of this write stands on the bus; or NULL. */
+static void find_claimants(const struct kvm_io_ranges *ranges, const struct kvm_io_range *own, uint64_t addr,
+			   unsigned int len, struct claimants *all)
+{
+	all->nr = 0;
+	for (unsigned int i = 0; ranges && i < ranges->nr; i++) {
+		const struct kvm_io_range *range = &ranges->range[i];
+
+		if (!contains(range, addr, len))
+			continue;
+		if (own && own->seq < range->seq) {
+			claim(all, own);
+			own = NULL;
+		}
+		claim(all, range);
+	}
+	if (own)
+		claim(all, own);
+}
 
 static int signal_used(struct ioeventfd *e)
 {
@@ -70,26 +98,29 @@ static int signal_used(struct ioeventfd *e)
 static int write_ranges(const struct kvm_io_ranges *ranges, struct ioeventfd *e, struct kvm_vcpu *vcpu,
 			uint64_t addr, unsigned int len, const void *data)
 {
-	for (unsigned int i = 0; ranges && i < ranges->nr; i++) {
-		const struct kvm_io_range *range = &ranges->range[i];
+	const struct kvm_io_range own = { addr, e ? e->seq : 0, e ? (int)ioeventfd_len(e) : 0, NULL };
+	struct claimants all;
 
-		if (!contains(range, addr, len))
+	find_claimants(ranges, e ? &own : NULL, addr, len, &all);
+	for (unsigned int i = 0; i < all.nr; i++) {
+		struct kvm_io_device *dev = all.range[i]->dev;
+
+		if (!dev)
+			return signal_used(e);
+		if (!dev->ops->write || dev->ops->write(dev, vcpu, addr, len, data))
 			continue;
-		if (e && comes_first(e, range))
-			break;
-		if (range->dev->ops->write && !range->dev->ops->write(range->dev, vcpu, addr, len, data)) {
-			if (e)
-				ioeventfd_put(e);
-			return 0;
-		}
+		if (e)
+			ioeventfd_put(e);
+		return 0;
 	}
-	return e ? signal_used(e) : -EOPNOTSUPP;
+	return -EOPNOTSUPP;
 }
 
-static __attribute__((noinline)) int write_among_ranges(struct kvm *kvm, struct kvm_io_bus *bus,
-							struct ioeventfd *e, struct kvm_vcpu *vcpu,
-							uint64_t addr, unsigned int len, const void *data)
+int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
+				  unsigned int len, const void *data)
 {
+	struct kvm_io_bus *bus = &kvm->buses[index];
+	struct ioeventfd *e = ioeventfd_find(&bus->ioeventfds, addr, len, data);
 	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);
 	int rc;
 
@@ -100,25 +131,22 @@ static __attribute__((noinline)) int write_among_ranges(struct kvm *kvm, struct 
 	return rc;
 }
 
-int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
+int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr,
 		     unsigned int len, const void *data)
 {
-	struct kvm_io_bus *bus = &kvm->buses[index];
-	struct ioeventfd *e = ioeventfd_find(&bus->ioeventfds, addr, len, data);
-
-	if (unlikely(atomic_load_explicit(&bus->ranges, memory_order_relaxed)))
-		return write_among_ranges(kvm, bus, e, vcpu, addr, len, data);
-	return e ? signal_used(e) : -EOPNOTSUPP;
+	return kvm_dispatch_write(kvm, vcpu, bus, addr, len, data);
 }
 
 static int read_ranges(const struct kvm_io_ranges *ranges, struct kvm_vcpu *vcpu, uint64_t addr,
 		       unsigned int len, void *data)
 {
-	for (unsigned int i = 0; ranges && i < ranges->nr; i++) {
-		const struct kvm_io_range *range = &ranges->range[i];
+	struct claimants all;
 
-		if (range->dev->ops->read && contains(range, addr, len) &&
-		    !range->dev->ops->read(range->dev, vcpu, addr, len, data))
+	find_claimants(ranges, NULL, addr, len, &all);
+	for (unsigned int i = 0; i < all.nr; i++) {
+		struct kvm_io_device *dev = all.range[i]->dev;
+
+		if (dev->ops->read && !dev->ops->read(dev, vcpu, addr, len, data))
 			return 0;
 	}
 	return -EOPNOTSUPP;
@@ -169,33 +197,20 @@ static void publish(struct kvm *kvm, struct kvm_io_bus *bus, struct kvm_io_range
 	free(old);
 }
 
-/* Where a new range goes: in front of the first that is greater. */
-static unsigned int place_of(const struct kvm_io_ranges *ranges, struct extent extent)
-{
-	unsigned int i = 0;
-
-	while (ranges && i < ranges->nr && compare(extent_of(&ranges->range[i]), extent) <= 0)
-		i++;
-	return i;
-}
-
 static int register_locked(struct kvm *kvm, struct kvm_io_bus *bus, uint64_t addr, int len,
 			   struct kvm_io_device *dev)
 {
 	struct kvm_io_ranges *old = atomic_load(&bus->ranges), *ranges;
 	unsigned int nr = old ? old->nr : 0;
-	unsigned int i = place_of(old, (struct extent){ addr, len });
 
 	if (!kvm_io_bus_has_room(bus))
 		return WHY(-ENOSPC, "the bus has %d devices and zones, the most", KVM_NR_IOBUS_DEVS);
 	ranges = ranges_alloc(nr + 1);
 	if (!ranges)
 		return -ENOMEM;
-	if (old) {
-		memcpy(ranges->range, old->range, i * sizeof(ranges->range[0]));
-		memcpy(ranges->range + i + 1, old->range + i, (nr - i) * sizeof(ranges->range[0]));
-	}
-	ranges->range[i] = (struct kvm_io_range){ addr, bus->seq++, len, dev };
+	if (old)
+		memcpy(ranges->range, old->range, nr * sizeof(ranges->range[0]));
+	ranges->range[nr] = (struct kvm_io_range){ addr, bus->seq++, len, dev };
 	publish(kvm, bus, ranges);
 	return 0;
 }

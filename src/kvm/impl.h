@@ -22,16 +22,13 @@ struct kvm_io_range {
 	struct kvm_io_device *dev;
 };
 
-/* Never changed once published. */
+/* Never changed once published. In the order of their registration. */
 struct kvm_io_ranges {
 	unsigned int nr;
 	struct kvm_io_range range[];
 };
 
-/*
- * lock protects changes; looking up takes none. Ranges are in the order in which the kernel would try those
- * of them that contain an access.
- */
+/* lock protects changes; looking up takes none. */
 struct kvm_io_bus {
 	pthread_mutex_t lock;
 	uint64_t seq;                           /* of the next registration */
@@ -41,6 +38,9 @@ struct kvm_io_bus {
 
 int kvm_io_bus_init(struct kvm_io_bus *bus);
 void kvm_io_bus_destroy(struct kvm_io_bus *bus); /* calls destructors */
+/* A write to a bus that has, or had a moment ago, ranges. */
+int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr,
+				  unsigned int len, const void *data);
 /* Is there room for one registration more? The bus's lock is held. */
 bool kvm_io_bus_has_room(const struct kvm_io_bus *bus);
 

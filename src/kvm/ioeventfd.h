@@ -67,11 +67,6 @@ struct ioeventfds {
 int ioeventfds_init(struct ioeventfds *all);
 void ioeventfds_destroy(struct ioeventfds *all); /* lets go of the eventfds */
 
-/*
- * The ioeventfd of a write, marked as used until ioeventfd_put(); NULL: none. data: len bytes.
- */
-struct ioeventfd *ioeventfd_find(struct ioeventfds *all, uint64_t addr, unsigned int len, const void *data);
-
 /* Of one that is used. */
 static inline unsigned int ioeventfd_len(const struct ioeventfd *e)
 {

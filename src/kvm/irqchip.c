@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_RESERVED_PINS 24u
-
 /* ---- effects */
 
 static void tell_vcpu(struct kvm_vcpu *vcpu, const struct kvm_irq_effects *effects)
@@ -171,11 +169,13 @@ int kvm_irqchip_create_split(struct kvm *kvm, uint64_t reserved_pins)
 	struct kvm_intc *chip = NULL;
 	int rc;
 
-	if (reserved_pins > MAX_RESERVED_PINS)
+	if (reserved_pins > KVM_MAX_IRQ_ROUTES)
 		return WHY(-EINVAL, "%llu pins, the most are %u", (unsigned long long)reserved_pins,
-			   MAX_RESERVED_PINS);
+			   KVM_MAX_IRQ_ROUTES);
 	pthread_mutex_lock(&kvm->vcpus_lock);
 	rc = may_create(kvm);
+	if (rc == -EINVAL) /* here the kernel calls that EEXIST */
+		rc = -EEXIST;
 	if (!rc && !(chip = chip_new(kvm, true)))
 		rc = -ENOMEM;
 	if (!rc)

@@ -4,7 +4,7 @@
 
 #include "file/fdtable.h"
 #include "iommu/client.h"
-#include "kvm/kvm.h"
+#include "kvm/dispatch.h"
 
 #include <stdlib.h>
 
@@ -49,6 +49,8 @@ static enum kvm_bus bus_of(enum uvfio_kvm_bus bus)
 unsigned int uvfio_kvm_io(struct uvfio_kvm *vm, enum uvfio_kvm_bus bus, bool write, uint64_t addr,
 			  unsigned int len, void *data)
 {
+	if (likely(write && kvm_is_one_access(addr, len)))
+		return kvm_dispatch_write(to_kvm(vm), NULL, bus_of(bus), addr, len, data) ? 0 : len;
 	return kvm_io(to_kvm(vm), NULL, bus_of(bus), write, addr, len, data);
 }
 
