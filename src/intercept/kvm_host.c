@@ -77,28 +77,10 @@ static long attr_ioctl(struct ioctl_call *call, void *arg)
 						     : ask(host, KVM_HAS_DEVICE_ATTR, &attr);
 }
 
-static void describe_attr(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	struct kvm_device_attr attr;
-	int32_t fd = -1;
-
-	(void)arg;
-	if (copy_in(call->caller, &attr, call->arg, sizeof(attr)))
-		return;
-	if (attr.group == KVM_DEV_VFIO_FILE && !copy_in(call->caller, &fd, attr.addr, sizeof(fd)))
-		snprintf(buf, len, "FILE %s fd=%d",
-			 attr.attr == KVM_DEV_VFIO_FILE_ADD   ? "ADD"
-			 : attr.attr == KVM_DEV_VFIO_FILE_DEL ? "DEL"
-							      : "?",
-			 fd);
-	else
-		snprintf(buf, len, "group=%u attr=%llu", attr.group, (unsigned long long)attr.attr);
-}
-
 #define ROW(request)                                                                                         \
 	{                                                                                                    \
 		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = attr_ioctl,             \
-		.describe = describe_attr                                                                    \
+		.describe = kvm_vfio_describe                                                                \
 	}
 
 static const struct ioctl_row rows[] = {

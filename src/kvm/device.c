@@ -54,7 +54,8 @@ static long attr_ioctl(struct ioctl_call *call, void *arg)
 
 #define ROW(request)                                                                                         \
 	{                                                                                                    \
-		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = attr_ioctl              \
+		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = attr_ioctl,             \
+		.describe = kvm_vfio_describe                                                                \
 	}
 
 static const struct ioctl_row rows[] = {

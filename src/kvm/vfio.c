@@ -14,6 +14,7 @@
 #include "base/why.h"
 #include "vfio/vfio.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 struct kvm_vfio_file {
@@ -162,4 +163,22 @@ int kvm_vfio_has(const struct kvm_device_attr *attr)
 		return WHY(-ENXIO, "attribute %llu: there are FILE_ADD (1) and FILE_DEL (2)",
 			   (unsigned long long)attr->attr);
 	return 0;
+}
+
+void kvm_vfio_describe(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+{
+	struct kvm_device_attr attr;
+	const char *what;
+	int32_t fd = -1;
+
+	(void)arg;
+	if (copy_in(call->caller, &attr, call->arg, sizeof(attr)))
+		return;
+	what = attr.attr == KVM_DEV_VFIO_FILE_ADD ? "ADD" : attr.attr == KVM_DEV_VFIO_FILE_DEL ? "DEL" : NULL;
+	if (attr.group != KVM_DEV_VFIO_FILE || !what)
+		snprintf(buf, len, "group=%u attr=%llu", attr.group, (unsigned long long)attr.attr);
+	else if (copy_in(call->caller, &fd, attr.addr, sizeof(fd)))
+		snprintf(buf, len, "FILE %s addr=0x%llx", what, (unsigned long long)attr.addr);
+	else
+		snprintf(buf, len, "FILE %s fd=%d", what, fd);
 }

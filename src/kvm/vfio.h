@@ -34,6 +34,9 @@ int kvm_vfio_set(struct kvm_vfio *kv, const struct caller *caller, const struct 
 /* 0, or -ENXIO: there is no such attribute. */
 int kvm_vfio_has(const struct kvm_device_attr *attr);
 
+/* For traces of the attribute requests, rows with IOC_VALUE. */
+void kvm_vfio_describe(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+
 /* Can DMA of a device that serves the VM go past the caches, so that the guest may flush them? */
 bool kvm_vfio_noncoherent(struct kvm_vfio *kv);
 

@@ -7,12 +7,16 @@
 
 #include <linux/kvm.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 
 #define SKIP    77
 #define THREADS 4
 #define ROUNDS  6000
 #define SLOTS   24
+
+/* Where what is kept, four of each. */
+enum kind { VM, DEVICE, FILE_OF_VFIO, CONTAINER, OTHER };
 
 static int kvm;
 /* Descriptors that threads exchange; -1: none. Another thread may close what one has just taken out. */
@@ -30,16 +34,19 @@ static unsigned int any(struct thread *t, unsigned int n)
 	return (t->seed >> 16) % n;
 }
 
-static int any_fd(struct thread *t)
+/* Mostly one that is right. */
+static int any_fd(struct thread *t, enum kind kind)
 {
 	static const int odd[] = { -1, 0x7fffffff, 1 << 20 };
 
-	return any(t, 16) ? slots[any(t, SLOTS)] : odd[any(t, 3)];
+	if (any(t, 4))
+		return slots[4 * kind + any(t, 4)];
+	return any(t, 8) ? slots[any(t, SLOTS)] : odd[any(t, 3)];
 }
 
-static void keep(struct thread *t, int fd)
+static void keep(struct thread *t, enum kind kind, int fd)
 {
-	int old = fd >= 0 ? __atomic_exchange_n(&slots[any(t, SLOTS)], fd, __ATOMIC_SEQ_CST) : -1;
+	int old = fd >= 0 ? atomic_exchange(&slots[4 * kind + any(t, 4)], fd) : -1;
 
 	if (old > 2)
 		close(old);
@@ -67,13 +74,13 @@ static void create_device(struct thread *t)
 					    .flags = any(t, 4) ? 0 : any(t, 4) };
 	uint64_t at = any_pointer(t, &create);
 
-	if (!ioctl(any_fd(t), KVM_CREATE_DEVICE, at) && at == (uintptr_t)&create && !(create.flags & 1))
-		keep(t, (int)create.fd);
+	if (!ioctl(any_fd(t, VM), KVM_CREATE_DEVICE, at) && at == (uintptr_t)&create && !(create.flags & 1))
+		keep(t, DEVICE, (int)create.fd);
 }
 
 static void set_attr(struct thread *t)
 {
-	int32_t fd = any_fd(t);
+	int32_t fd = any_fd(t, FILE_OF_VFIO);
 	struct kvm_device_attr attr = { .flags = any(t, 3),
 					.group = any(t, 8) ? KVM_DEV_VFIO_GROUP : any(t, 4),
 					.attr = any(t, 8) ? 1 + any(t, 2) : any(t, 5),
@@ -81,16 +88,16 @@ static void set_attr(struct thread *t)
 	static const unsigned long requests[] = { KVM_SET_DEVICE_ATTR, KVM_SET_DEVICE_ATTR,
 						  KVM_HAS_DEVICE_ATTR, KVM_GET_DEVICE_ATTR };
 
-	ioctl(any_fd(t), requests[any(t, 4)], any_pointer(t, &attr));
+	ioctl(any_fd(t, DEVICE), requests[any(t, 4)], any_pointer(t, &attr));
 }
 
 static void open_device(struct thread *t)
 {
-	int group = any_fd(t), container = any_fd(t);
+	int group = any_fd(t, FILE_OF_VFIO), container = any_fd(t, CONTAINER);
 
 	ioctl(group, VFIO_GROUP_SET_CONTAINER, &container);
 	ioctl(container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU);
-	keep(t, ioctl(group, VFIO_GROUP_GET_DEVICE_FD, BDF));
+	keep(t, FILE_OF_VFIO, ioctl(group, VFIO_GROUP_GET_DEVICE_FD, BDF));
 }
 
 static void *hostile(void *arg)
@@ -100,16 +107,19 @@ static void *hostile(void *arg)
 	for (int i = 0; i < ROUNDS; i++)
 		switch (any(t, 12)) {
 		case 0:
-			keep(t, any(t, 4) ? dup(any_fd(t)) : eventfd(0, EFD_CLOEXEC));
+			keep(t, OTHER, any(t, 4) ? dup(any_fd(t, OTHER)) : eventfd(0, EFD_CLOEXEC));
 			break;
 		case 1:
-			keep(t, open(any(t, 2) ? group_path() : "/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
+			if (any(t, 2))
+				keep(t, FILE_OF_VFIO, open(group_path(), O_RDWR | O_CLOEXEC));
+			else
+				keep(t, CONTAINER, open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC));
 			break;
 		case 2:
-			keep(t, open("/dev/vfio/devices/vfio0", O_RDWR | O_CLOEXEC));
+			keep(t, FILE_OF_VFIO, open("/dev/vfio/devices/vfio0", O_RDWR | O_CLOEXEC));
 			break;
 		case 3:
-			keep(t, ioctl(kvm, KVM_CREATE_VM, 0));
+			keep(t, VM, any(t, 4) ? dup(any_fd(t, VM)) : ioctl(kvm, KVM_CREATE_VM, 0));
 			break;
 		case 4:
 		case 5:
