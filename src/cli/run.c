@@ -2,6 +2,7 @@
 /* `uvfio run`: from the command line to the program's exit status. */
 #include "base/trace.h"
 #include "cli/cli.h"
+#include "kvm/soft.h"
 #include "machine/machine.h"
 
 #include <fcntl.h>
@@ -233,6 +234,16 @@ static int check_host_kvm(void)
 	return EXIT_ERROR;
 }
 
+static int check_soft_kvm(void)
+{
+	char why[256];
+
+	if (!soft_cpu_init(why, sizeof(why)))
+		return 0;
+	complain("run: --kvm=soft: %s", why);
+	return EXIT_ERROR;
+}
+
 static int describe_kvm(struct run *run)
 {
 	if (!run->kvm)
@@ -240,7 +251,7 @@ static int describe_kvm(struct run *run)
 	if (!strcmp(run->kvm, "off"))
 		return describe(&run->description, "vfio", "kvm=off");
 	if (!strcmp(run->kvm, "soft"))
-		return describe(&run->description, "vfio", "kvm=soft");
+		return check_soft_kvm() ?: describe(&run->description, "vfio", "kvm=soft");
 	if (!strcmp(run->kvm, "host"))
 		return check_host_kvm();
 	complain("run: --kvm=%s: there are host, soft and off", run->kvm);

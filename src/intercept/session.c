@@ -277,6 +277,7 @@ __attribute__((constructor)) static void start(void)
 	if (pthread_atfork(before_fork, after_fork, in_child))
 		return;
 	crash_naming = true;
+	section_init();
 	session.on = true;
 	path_note_cwd();
 	adopt_inherited();

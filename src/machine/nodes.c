@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The nodes of /dev by their paths: which there are, their numbers, and opening them. */
+#include "base/log.h"
 #include "iommufd/iommufd.h"
 #include "kvm/kvm.h"
+#include "kvm/soft.h"
 #include "machine/impl.h"
 
 #include <fcntl.h>
@@ -115,6 +117,19 @@ static int open_container(struct uvfio_machine *machine, int oflags, struct file
 	return vfio_container_open(machine->vfio, oflags, file);
 }
 
+static int open_kvm(int oflags, struct file **file)
+{
+	char why[256];
+	int rc = soft_cpu_init(why, sizeof(why));
+
+	if (rc) {
+		uvfio_err("/dev/kvm: %s", why);
+		return -ENODEV;
+	}
+	kvm_created = pci_map_for_guests;
+	return kvm_dev_open(oflags, file);
+}
+
 int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
 {
 	struct node node;
@@ -136,8 +151,7 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 			return -ENOENT;
 		return vfio_cdev_open(machine->vfio, node.index, oflags, file);
 	case NODE_KVM:
-		kvm_created = pci_map_for_guests;
-		return kvm_dev_open(oflags, file);
+		return open_kvm(oflags, file);
 	case NODE_NONE:
 		break;
 	}
