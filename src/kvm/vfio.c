@@ -106,9 +106,9 @@ static int del_file(struct kvm_vfio *kv, struct file *file)
 	if (!kvf)
 		return WHY(-ENOENT, "the file has not been added to this VM");
 	cds_list_del(&kvf->node);
-	free(kvf);
 	vfio_file_unset_kvm(file, kv->kvm);
 	update_coherency(kv);
+	free(kvf);
 	return 0;
 }
 
