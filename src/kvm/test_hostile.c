@@ -46,7 +46,8 @@ static const unsigned long requests[] = {
 	0x3b64,
 };
 
-static int vms[VMS], events[EVENTS], others[4];
+static _Atomic int vms[VMS];
+static int events[EVENTS], others[4];
 static pthread_mutex_t vms_lock = PTHREAD_MUTEX_INITIALIZER; /* who replaces one */
 static char *readonly;
 static uint64_t memory[4096];

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* A VM: its life, its file, and the table of its ioctls. */
+#include "kvm/describe.h"
 #include "kvm/impl.h"
 #include "kvm/irqchip.h"
 #include "kvm/irqfd.h"
@@ -114,43 +115,44 @@ static long enable_cap(struct ioctl_call *call, void *arg)
 	}
 }
 
-#define PLAIN(request, structure, fn)                                                                        \
+#define PLAIN(request, structure, fn, what)                                                                  \
 	{                                                                                                    \
 		.cmd = request, .name = #request, .minsz = sizeof(struct structure), .row_flags = IOC_PLAIN, \
-		.handler = fn                                                                                \
+		.handler = fn, .describe = kvm_describe_##what                                               \
 	}
-#define PLAIN_OUT(request, structure, fn)                                                                    \
+#define PLAIN_OUT(request, structure, fn, what)                                                              \
 	{                                                                                                    \
 		.cmd = request, .name = #request, .minsz = sizeof(struct structure),                         \
-		.outsz = sizeof(struct structure), .row_flags = IOC_PLAIN | IOC_OUT_FIXED, .handler = fn     \
+		.outsz = sizeof(struct structure), .row_flags = IOC_PLAIN | IOC_OUT_FIXED, .handler = fn,    \
+		.describe = kvm_describe_##what                                                              \
 	}
-#define VALUE(request, fn)                                                                                   \
+#define VALUE(request, fn, what)                                                                             \
 	{                                                                                                    \
-		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = fn                      \
+		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = fn, .describe = what    \
 	}
 
 _Static_assert(sizeof(struct kvm_enable_cap) <= IOC_ARG_MAX, "the largest one fits into the engine's buffer");
 
 /* What is called in a loop comes first. */
 static const struct ioctl_row rows[] = {
-	PLAIN(KVM_IOEVENTFD, kvm_ioeventfd, kvm_ioctl_ioeventfd),
-	PLAIN(KVM_IRQ_LINE, kvm_irq_level, kvm_ioctl_irq_line),
-	PLAIN_OUT(KVM_IRQ_LINE_STATUS, kvm_irq_level, kvm_ioctl_irq_line),
-	PLAIN(KVM_SIGNAL_MSI, kvm_msi, kvm_ioctl_signal_msi),
-	PLAIN(KVM_IRQFD, kvm_irqfd, kvm_ioctl_irqfd),
-	PLAIN(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, kvm_ioctl_set_memory),
-	PLAIN(KVM_GET_DIRTY_LOG, kvm_dirty_log, kvm_ioctl_get_dirty_log),
-	PLAIN(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, kvm_ioctl_clear_dirty_log),
-	PLAIN(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, kvm_ioctl_register_zone),
-	PLAIN(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, kvm_ioctl_unregister_zone),
-	PLAIN(KVM_SET_GSI_ROUTING, kvm_irq_routing, kvm_ioctl_set_gsi_routing),
-	PLAIN_OUT(KVM_CREATE_DEVICE, kvm_create_device, kvm_ioctl_create_device),
-	PLAIN(KVM_ENABLE_CAP, kvm_enable_cap, enable_cap),
-	VALUE(KVM_CREATE_VCPU, create_vcpu),
-	VALUE(KVM_CHECK_EXTENSION, check_extension),
-	VALUE(KVM_CREATE_IRQCHIP, kvm_ioctl_create_irqchip),
-	VALUE(KVM_GET_IRQCHIP, kvm_ioctl_get_irqchip),
-	VALUE(KVM_SET_IRQCHIP, kvm_ioctl_set_irqchip),
+	PLAIN(KVM_IOEVENTFD, kvm_ioeventfd, kvm_ioctl_ioeventfd, ioeventfd),
+	PLAIN(KVM_IRQ_LINE, kvm_irq_level, kvm_ioctl_irq_line, line),
+	PLAIN_OUT(KVM_IRQ_LINE_STATUS, kvm_irq_level, kvm_ioctl_irq_line, line),
+	PLAIN(KVM_SIGNAL_MSI, kvm_msi, kvm_ioctl_signal_msi, msi),
+	PLAIN(KVM_IRQFD, kvm_irqfd, kvm_ioctl_irqfd, irqfd),
+	PLAIN(KVM_SET_USER_MEMORY_REGION, kvm_userspace_memory_region, kvm_ioctl_set_memory, slot),
+	PLAIN(KVM_GET_DIRTY_LOG, kvm_dirty_log, kvm_ioctl_get_dirty_log, dirty),
+	PLAIN(KVM_CLEAR_DIRTY_LOG, kvm_clear_dirty_log, kvm_ioctl_clear_dirty_log, dirty),
+	PLAIN(KVM_REGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, kvm_ioctl_register_zone, zone),
+	PLAIN(KVM_UNREGISTER_COALESCED_MMIO, kvm_coalesced_mmio_zone, kvm_ioctl_unregister_zone, zone),
+	PLAIN(KVM_SET_GSI_ROUTING, kvm_irq_routing, kvm_ioctl_set_gsi_routing, routing),
+	PLAIN_OUT(KVM_CREATE_DEVICE, kvm_create_device, kvm_ioctl_create_device, device),
+	PLAIN(KVM_ENABLE_CAP, kvm_enable_cap, enable_cap, cap),
+	VALUE(KVM_CREATE_VCPU, create_vcpu, kvm_describe_value),
+	VALUE(KVM_CHECK_EXTENSION, check_extension, kvm_describe_value),
+	VALUE(KVM_CREATE_IRQCHIP, kvm_ioctl_create_irqchip, NULL),
+	VALUE(KVM_GET_IRQCHIP, kvm_ioctl_get_irqchip, NULL),
+	VALUE(KVM_SET_IRQCHIP, kvm_ioctl_set_irqchip, NULL),
 };
 
 static bool is_known(uint32_t cmd)
@@ -161,7 +163,6 @@ static bool is_known(uint32_t cmd)
 	return false;
 }
 
-/* The argument of these two is no number. */
 static long vm_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {
 	int rc = kvm_check_mm(file->priv, caller);
