@@ -49,8 +49,7 @@ static const unsigned long requests[] = {
 static _Atomic int vms[VMS];
 static int events[EVENTS], others[4];
 static pthread_mutex_t vms_lock = PTHREAD_MUTEX_INITIALIZER; /* who replaces one */
-static char *readonly;
-static uint64_t memory[4096];
+static char *readonly, *memory;
 
 struct noise {
 	uint64_t seed;
@@ -89,7 +88,7 @@ static uint64_t any_word(struct noise *noise)
 	case 1:
 		return (uint64_t)draw(noise, 64) << 12;
 	case 2:
-		return (uintptr_t)memory & ~(uint64_t)4095;
+		return (uintptr_t)memory;
 	default:
 		return draw(noise, 32);
 	}
@@ -98,6 +97,9 @@ static uint64_t any_word(struct noise *noise)
 /* A structure of noise, with descriptors and lengths where they belong. */
 static void *any_argument(struct noise *noise, unsigned long request)
 {
+	/* none of them where a sanitizer may have memory of its own */
+	static const uint64_t wrong[] = { 1,          0x1000,         0x800000000000, 0xffff800000000000,
+					  UINT64_MAX, UINT64_MAX - 63 };
 	uint64_t *words = (void *)noise->bytes;
 	uint32_t *halves = (void *)noise->bytes;
 
@@ -105,7 +107,7 @@ static void *any_argument(struct noise *noise, unsigned long request)
 	case 0:
 		return NULL;
 	case 1:
-		return (void *)(uintptr_t)any_word(noise);
+		return (void *)(uintptr_t)wrong[draw(noise, ARRAY_SIZE(wrong))];
 	case 2:
 		return readonly + 4096 - draw(noise, 64);
 	default:
@@ -113,6 +115,9 @@ static void *any_argument(struct noise *noise, unsigned long request)
 	}
 	for (int i = 0; i < 80; i++)
 		words[i] = any_word(noise);
+	if (request == KVM_GET_DIRTY_LOG || request == KVM_CLEAR_DIRTY_LOG || !request)
+		words[request == KVM_GET_DIRTY_LOG ? 1 : 2] =
+			draw(noise, 2) ? (uintptr_t)memory : wrong[draw(noise, ARRAY_SIZE(wrong))];
 	if (request == KVM_IOEVENTFD) {
 		halves[4] = 1u << draw(noise, 4);
 		halves[5] = (uint32_t)any_fd(noise);
@@ -126,7 +131,7 @@ static void *any_argument(struct noise *noise, unsigned long request)
 		halves[1] = draw(noise, 4);
 		words[1] = (uint64_t)draw(noise, 16) << 12;
 		words[2] = (uint64_t)draw(noise, 5) << 12;
-		words[3] = draw(noise, 4) ? ((uintptr_t)memory & ~(uint64_t)4095) + 4096 : 0x1000;
+		words[3] = draw(noise, 4) ? (uintptr_t)memory + 4096 : 0x1000;
 	} else if (request == KVM_SET_GSI_ROUTING) {
 		halves[0] = draw(noise, 12);
 		halves[1] = 0;
@@ -234,6 +239,7 @@ static void test_noise(void **state)
 	test_vm_open(&vm);
 	readonly = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mprotect(readonly + 4096, 4096, PROT_NONE);
+	memory = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	for (int i = 0; i < VMS; i++)
 		vms[i] = new_vm();
 	for (int i = 0; i < EVENTS; i++)
