@@ -46,7 +46,9 @@ long kvm_ioctl_get_dirty_log(struct ioctl_call *call, void *arg)
 	int rc;
 
 	pthread_mutex_lock(&kvm->slots_lock);
+	kvm_vcpus_stop(kvm); /* a page whose bit is cleared is to be seen again when it is written */
 	rc = get_log(kvm, call->caller, arg);
+	kvm_vcpus_slots_changed(kvm);
 	pthread_mutex_unlock(&kvm->slots_lock);
 	return rc;
 }
@@ -94,7 +96,9 @@ long kvm_ioctl_clear_dirty_log(struct ioctl_call *call, void *arg)
 	int rc;
 
 	pthread_mutex_lock(&kvm->slots_lock);
+	kvm_vcpus_stop(kvm);
 	rc = clear_log(kvm, call->caller, arg);
+	kvm_vcpus_slots_changed(kvm);
 	pthread_mutex_unlock(&kvm->slots_lock);
 	return rc;
 }

@@ -57,7 +57,9 @@ int engine_new(const struct engine_ops *ops, void *arg, struct engine **out)
 		free(engine);
 		return -ENOMEM;
 	}
-	rc = set_up(engine);
+	rc = engine_code_init(engine);
+	if (!rc)
+		rc = set_up(engine);
 	if (rc) {
 		engine_free(engine);
 		return rc;
@@ -71,6 +73,7 @@ void engine_free(struct engine *engine)
 	if (!engine)
 		return;
 	engine_set_memory(engine, NULL, 0);
+	engine_code_free(engine);
 	LIB.uc_close(engine->uc);
 	free(engine->ram);
 	free(engine);
@@ -90,11 +93,6 @@ void engine_derive(struct engine *engine)
 {
 	LIB.update_hflags(engine->state);
 	LIB.tlb_flush(engine->cpu);
-}
-
-void engine_forget_code(struct engine *engine)
-{
-	LIB.uc_ctl(engine->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
 }
 
 uint64_t engine_rip_of(struct engine *engine, uintptr_t place)
@@ -139,6 +137,11 @@ enum engine_end engine_run(struct engine *engine, bool one)
 	enum engine_end end = ENGINE_KICKED;
 	uc_err error;
 
+	/* a single instruction is translated for itself, and not kept */
+	if (one)
+		engine_forget_code(engine);
+	else
+		engine_check_code(engine);
 	engine_running = engine;
 	engine->left = engine->windowed = engine->no_code = false;
 	do {
@@ -147,6 +150,8 @@ enum engine_end engine_run(struct engine *engine, bool one)
 		error = LIB.uc_emu_start(engine->uc, engine->state->rip, 0, 0, one);
 	} while (!ended(engine, error, &end) && (!one || engine->invalid));
 	engine_running = outer;
+	if (one)
+		engine_forget_code(engine);
 	return end;
 }
 

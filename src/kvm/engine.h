@@ -135,7 +135,10 @@ void engine_kick(struct engine *engine);
 void engine_want(struct engine *engine);
 /* Stop (ENGINE_WINDOW) when interrupts are enabled. The owner. */
 void engine_window(struct engine *engine, bool on);
-/* Raise an exception, or take an NMI, before the next instruction. error: -1: without a code. */
+/* Raise an exception, or take an interrupt (whether they are enabled or not), before the next instruction.
+ * error: the exception's code, or one of these. */
+#define ENGINE_NO_CODE   (-1)
+#define ENGINE_INTERRUPT (-2)
 void engine_inject(struct engine *engine, uint8_t vector, int64_t error);
 
 /* In a callback, before it returns ENGINE_LEAVE: the RIP of the instruction that made the access at place. */

@@ -216,7 +216,7 @@ static void enter(void *cpu)
 
 static _Noreturn void raise_injected(struct engine *engine)
 {
-	if (engine->inject_error < 0)
+	if (engine->inject_error == ENGINE_NO_CODE)
 		LIB.raise(engine->state, engine->inject);
 	LIB.raise_error(engine->state, engine->inject, (int)engine->inject_error);
 }
@@ -239,9 +239,9 @@ static bool interrupt(void *cpu, int request)
 		return LIB.exec_interrupt(cpu, request);
 	if (engine->injecting) {
 		engine->injecting = false;
-		if (engine->inject != 2)
+		if (engine->inject_error != ENGINE_INTERRUPT)
 			raise_injected(engine);
-		LIB.do_hardirq(engine->state, 2, 1);
+		LIB.do_hardirq(engine->state, engine->inject, 1);
 		return true;
 	}
 	if (!(engine->state->rflags & BIT64(9)) || (engine->state->hflags & HFLAG_INHIBIT_IRQ))

@@ -93,6 +93,7 @@ struct engine {
 	void *arg;
 	struct engine_ram *ram; /* ascending */
 	unsigned int nr_ram;
+	struct engine_code *code;
 	atomic_bool kicked, wanted;
 	bool window;
 	bool left, windowed, invalid, no_code; /* how a run ended */
@@ -120,6 +121,12 @@ extern __thread struct engine *engine_running __attribute__((tls_model("initial-
 /* engine_memory.c */
 int engine_map_io(struct engine *engine);
 const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa);
+
+/* engine_code.c: memory that code has been translated of. */
+int engine_code_init(struct engine *engine);
+void engine_code_free(struct engine *engine);
+void engine_note_code(struct engine *engine, uint64_t gpa);
+void engine_check_code(struct engine *engine);
 
 /* engine_mmu.c: instead of the core's own; as it has it. */
 bool engine_fill(void *cpu, uint64_t address, int size, int access, int mmu, bool probe, uintptr_t place);

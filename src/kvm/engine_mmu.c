@@ -232,6 +232,8 @@ static void enter_page(const struct walk *walk)
 	const struct engine_memory *memory = engine_memory_at(engine, gpa);
 	int prot = rights_of(walk);
 
+	if (walk->access == FETCH)
+		engine_note_code(engine, gpa);
 	if (memory && walk->access == STORE && memory->readonly) {
 		gpa |= ENGINE_READONLY;
 		prot &= ~PROT_FETCH;

@@ -48,10 +48,11 @@ struct vcpu {
 	struct vcpu_access log[VCPU_LOG];
 	unsigned int nr_log, replayed;
 	bool replaying, pending;
-	uint64_t pending_rip;
+	uint64_t pending_rip, asked_regs[16]; /* when the program was asked last */
 
 	/* interrupts */
-	int irq; /* by KVM_INTERRUPT, -1: none */
+	int irq;          /* by KVM_INTERRUPT, -1: none */
+	bool irq_put_off; /* until the instruction that is executed again is over */
 	bool nmi_pending, nmi_masked;
 	int exception; /* to be raised, -1: none */
 	int64_t exception_error;
@@ -86,6 +87,7 @@ enum engine_io vcpu_in(void *arg, uint16_t port, unsigned int size, uint32_t *va
 enum engine_io vcpu_read(void *arg, uint64_t gpa, unsigned int size, uint64_t *value, uintptr_t place);
 enum engine_io vcpu_write(void *arg, uint64_t gpa, unsigned int size, uint64_t value, uintptr_t place);
 void vcpu_take_answer(struct vcpu *vcpu); /* what the program has put into the run structure */
+void vcpu_finish_out(struct vcpu *vcpu);  /* an OUT that the program has been told of has happened */
 /* A store that the program has been told of has happened: RIP is to be behind it when somebody looks. */
 void vcpu_finish_store(struct vcpu *vcpu);
 

@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+#define INHIBIT_IRQ BIT32(3) /* of hflags */
+
 static void *port_data(struct vcpu *vcpu)
 {
 	return (char *)vcpu->run + UVFIO_PAGE_SIZE;
@@ -28,20 +30,38 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
 		/* the program has changed what the instruction does */
 		vcpu->replaying = false;
 		vcpu->nr_log = 0;
+		engine_want(vcpu->engine);
 		return false;
 	}
 	access->place = place;
 	if (!write)
 		*value = access->value;
-	if (++vcpu->replayed == vcpu->nr_log)
+	if (++vcpu->replayed == vcpu->nr_log) {
 		vcpu->replaying = false;
+		if (vcpu->irq_put_off)
+			engine_want(vcpu->engine);
+		vcpu->irq_put_off = false;
+	}
 	return true;
+}
+
+/*
+ * The pieces of an access that is not aligned come from one place, as do those of a repeated instruction: but
+ * there the registers change.
+ */
+static bool is_next_piece(const struct vcpu *vcpu, uint64_t address, uintptr_t place)
+{
+	const struct vcpu_access *last = &vcpu->log[vcpu->nr_log - 1];
+
+	return vcpu->nr_log && !last->port && last->place == place && address == last->address + last->size &&
+	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->asked_regs, sizeof(vcpu->asked_regs));
 }
 
 static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, unsigned int size,
 		 uint64_t value, uintptr_t place)
 {
-	if (vcpu->nr_log == VCPU_LOG || (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place))
+	if (vcpu->nr_log == VCPU_LOG || (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place &&
+					 !is_next_piece(vcpu, address, place)))
 		vcpu->nr_log = 0;
 	vcpu->log[vcpu->nr_log++] = (struct vcpu_access){
 		.write = write,
@@ -54,13 +74,16 @@ static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, uns
 }
 
 /* Forget what is of other instructions than the one at place. */
-static void keep_this_instruction(struct vcpu *vcpu, uintptr_t place)
+static void keep_this_instruction(struct vcpu *vcpu, uint64_t address, uintptr_t place)
 {
 	uint64_t rip = engine_rip_of(vcpu->engine, place);
 	unsigned int first = vcpu->nr_log;
 	uintptr_t next = place;
 
-	while (first && vcpu->log[first - 1].place < next &&
+	if (is_next_piece(vcpu, address, place))
+		return;
+	memcpy(vcpu->asked_regs, engine_state(vcpu->engine)->regs, sizeof(vcpu->asked_regs));
+	while (first && !vcpu->log[first - 1].port && vcpu->log[first - 1].place < next &&
 	       engine_rip_of(vcpu->engine, vcpu->log[first - 1].place) == rip)
 		next = vcpu->log[--first].place;
 	vcpu->nr_log -= first;
@@ -84,7 +107,7 @@ static enum engine_io ask_program(struct vcpu *vcpu, bool port, bool write, uint
 		if (write)
 			memcpy(port_data(vcpu), &value, size);
 	} else {
-		keep_this_instruction(vcpu, place);
+		keep_this_instruction(vcpu, address, place);
 		run->exit_reason = KVM_EXIT_MMIO;
 		run->mmio.phys_addr = address;
 		run->mmio.len = size;
@@ -96,6 +119,56 @@ static enum engine_io ask_program(struct vcpu *vcpu, bool port, bool write, uint
 	note(vcpu, port, write, address, size, value, place);
 	vcpu->pending = true;
 	return ENGINE_LEAVE;
+}
+
+/* How long the instruction at RIP is, when it is an IN or an OUT. 0: it is another, or cannot be read. */
+static unsigned int port_instruction_length(struct vcpu *vcpu)
+{
+	const struct engine_state *state = engine_state(vcpu->engine);
+	uint64_t at = state->segs[ENGINE_CS].base + state->rip, gpa;
+	uint8_t code[4];
+	unsigned int i;
+
+	if ((at & UVFIO_PAGE_MASK) > UVFIO_PAGE_SIZE - sizeof(code) ||
+	    !engine_translate(vcpu->engine, at, &gpa) ||
+	    kvm_read_guest(vcpu->base.kvm, gpa, code, sizeof(code)))
+		return 0;
+	i = code[0] == 0x66;
+	switch (code[i]) {
+	case 0xe4 ... 0xe7:
+		return i + 2;
+	case 0xec ... 0xef:
+		return i + 1;
+	default:
+		return 0;
+	}
+}
+
+/* Most accesses to ports need not be executed again. */
+static bool finish_port(struct vcpu *vcpu, const struct vcpu_access *access)
+{
+	struct engine_state *state = engine_state(vcpu->engine);
+	unsigned int len = access->port ? port_instruction_length(vcpu) : 0;
+
+	if (!len)
+		return false;
+	if (!access->write && access->size == 4)
+		state->regs[0] = (uint32_t)access->value;
+	else if (!access->write)
+		memcpy(&state->regs[0], &access->value, access->size);
+	state->rip += len;
+	state->hflags &= ~INHIBIT_IRQ;
+	vcpu->nr_log = 0;
+	vcpu->pending = false;
+	return true;
+}
+
+void vcpu_finish_out(struct vcpu *vcpu)
+{
+	const struct vcpu_access *access = &vcpu->log[vcpu->nr_log - 1];
+
+	if (vcpu->pending && access->write)
+		finish_port(vcpu, access);
 }
 
 void vcpu_take_answer(struct vcpu *vcpu)
@@ -114,7 +187,7 @@ void vcpu_take_answer(struct vcpu *vcpu)
 		memcpy(&access->value, access->port ? port_data(vcpu) : (void *)vcpu->run->mmio.data,
 		       access->size);
 	}
-	vcpu->replaying = true;
+	vcpu->replaying = !finish_port(vcpu, access);
 	vcpu->replayed = 0;
 }
 

@@ -88,12 +88,11 @@ const struct kvm_vcpu_ops vcpu_ops = {
 static int take_interrupt(void *arg)
 {
 	struct vcpu *vcpu = arg;
-	int vector = vcpu->irq;
-
-	if (kvm_has_irqchip(vcpu->base.kvm))
-		return kvm_cpu_get_interrupt(&vcpu->base);
-	vcpu->irq = -1;
-	return vector;
+	if (vcpu->replaying) {
+		vcpu->irq_put_off = true;
+		return -1;
+	}
+	return kvm_cpu_get_interrupt(&vcpu->base);
 }
 
 const struct engine_ops vcpu_engine_ops = {
@@ -135,6 +134,15 @@ static void take_asked(struct vcpu *vcpu)
 		vcpu->nmi_pending = true;
 }
 
+static bool has_events(struct vcpu *vcpu)
+{
+	bool chip = kvm_has_irqchip(vcpu->base.kvm);
+
+	return vcpu->exception >= 0 || vcpu->nmi_pending || atomic_load(&vcpu->asked) ||
+	       (chip ? kvm_cpu_has_interrupt(&vcpu->base)
+		     : vcpu->irq >= 0 || vcpu->run->request_interrupt_window);
+}
+
 static void set_up_events(struct vcpu *vcpu)
 {
 	bool chip = kvm_has_irqchip(vcpu->base.kvm);
@@ -143,10 +151,13 @@ static void set_up_events(struct vcpu *vcpu)
 		engine_inject(vcpu->engine, (uint8_t)vcpu->exception, vcpu->exception_error);
 		vcpu->exception = -1;
 	} else if (vcpu->nmi_pending && !vcpu->nmi_masked) {
-		engine_inject(vcpu->engine, 2, -1);
+		engine_inject(vcpu->engine, 2, ENGINE_INTERRUPT);
 		vcpu->nmi_pending = false;
+	} else if (vcpu->irq >= 0) { /* the program says that it can be taken */
+		engine_inject(vcpu->engine, (uint8_t)vcpu->irq, ENGINE_INTERRUPT);
+		vcpu->irq = -1;
 	}
-	if (chip ? kvm_cpu_has_interrupt(&vcpu->base) : vcpu->irq >= 0)
+	if (chip && kvm_cpu_has_interrupt(&vcpu->base))
 		engine_want(vcpu->engine);
 	engine_window(vcpu->engine, !chip && vcpu->irq < 0 && vcpu->run->request_interrupt_window);
 }
@@ -200,6 +211,7 @@ static int after(struct vcpu *vcpu, enum engine_end end)
 	switch (end) {
 	case ENGINE_IO:
 		vcpu->pending_rip = engine_state(vcpu->engine)->rip;
+		vcpu_finish_out(vcpu);
 		return 0;
 	case ENGINE_HALT:
 		if (!kvm_has_irqchip(vcpu->base.kvm)) {
@@ -243,6 +255,7 @@ bool vcpu_step(struct vcpu *vcpu)
 	enum engine_end end = ENGINE_KICKED;
 	uint64_t rip = engine_state(vcpu->engine)->rip;
 
+	engine_window(vcpu->engine, false);
 	while (!vcpu_update_memory(vcpu) && end == ENGINE_KICKED && engine_state(vcpu->engine)->rip == rip)
 		end = run_engine(vcpu, true);
 	if (end == ENGINE_IO)
@@ -254,15 +267,16 @@ static int run_guest(struct vcpu *vcpu)
 {
 	int rc = 1;
 
-	/* what the program has answered is completed even when nothing else is to be executed */
-	if (vcpu->replaying && vcpu->run->immediate_exit && !vcpu_step(vcpu))
+	/* what the program has answered comes before anything else */
+	if (vcpu->replaying && (vcpu->run->immediate_exit || has_events(vcpu)) && !vcpu_step(vcpu))
 		return 0;
 	while (rc > 0) {
 		rc = sleep_until_woken(vcpu);
 		if (!rc && must_leave(vcpu))
 			rc = -EINTR;
 		if (rc) {
-			vcpu->run->exit_reason = KVM_EXIT_INTR;
+			if (!vcpu->run->immediate_exit)
+				vcpu->run->exit_reason = KVM_EXIT_INTR;
 			return rc;
 		}
 		rc = vcpu_update_memory(vcpu);
