@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* Also in threads of the test's own. */
@@ -27,6 +28,7 @@
 
 #define NR     3u /* devices: 0 and 1 in group 20, 2 in group 21 */
 #define ROUNDS 100000u
+#define IOVA   0x10000u
 
 /* ---- VMs that are alive */
 
@@ -107,8 +109,14 @@ static void mdev_close(struct vfio_device *vdev)
 	container_of(vdev, struct mdev, vdev)->open = false;
 }
 
+static void mdev_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t length)
+{
+	vfio_unpin_pages(vdev, iova, (unsigned int)(length / UVFIO_PAGE_SIZE));
+}
+
 static const struct vfio_device_ops mdev_ops = {
 	.name = "mdev",
+	.dma_unmap = mdev_dma_unmap,
 	.open_device = mdev_open,
 	.close_device = mdev_close,
 	.set_kvm = mdev_set_kvm,
@@ -344,6 +352,7 @@ struct recorder {
 	struct record record;
 	bool leaves; /* when it is told of the next VM */
 	bool gone;
+	unsigned long unmaps;
 };
 
 static void record_kvm(struct vfio_notifier *notifier, struct kvm *kvm)
@@ -358,6 +367,17 @@ static void record_kvm(struct vfio_notifier *notifier, struct kvm *kvm)
 	pthread_mutex_lock(&rec->record.lock);
 	rec->record.kvm = NULL; /* it is told no more, and its VM is not to be used behind this */
 	rec->gone = true;
+	pthread_mutex_unlock(&rec->record.lock);
+}
+
+static void record_unmap(struct vfio_notifier *notifier, uint64_t iova, uint64_t length)
+{
+	struct recorder *rec = container_of(notifier, struct recorder, notifier);
+
+	must(iova == IOVA && length == UVFIO_PAGE_SIZE);
+	pthread_mutex_lock(&rec->record.lock);
+	must(!rec->gone);
+	rec->unmaps++;
 	pthread_mutex_unlock(&rec->record.lock);
 }
 
@@ -398,6 +418,7 @@ static void *registers(void *arg)
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(recs); i++) {
 		recs[i].notifier.set_kvm = record_kvm;
+		recs[i].notifier.dma_unmap = record_unmap;
 		pthread_mutex_init(&recs[i].record.lock, NULL);
 		recs[i].gone = true;
 	}
@@ -414,8 +435,32 @@ static void *registers(void *arg)
 	for (unsigned int i = 0; i < ARRAY_SIZE(recs); i++) {
 		if (!is_gone(&recs[i]))
 			leave(&recs[i]);
+		must(recs[i].unmaps);
 		pthread_mutex_destroy(&recs[i].record.lock);
 	}
+	return NULL;
+}
+
+static void *unmaps(void *arg)
+{
+	struct thread *t = arg;
+	struct vfio_device *vdev = &t->r->mdevs[0].vdev;
+	int device = get_device(t->r->group, "mdev0");
+	struct mm_page page;
+	uint64_t size;
+	void *memory =
+		mmap(NULL, UVFIO_PAGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	must(device >= 0 && memory != MAP_FAILED);
+	while (!atomic_load(&t->r->stop)) {
+		t->done++;
+		must(!map(t->r->container, IOVA, memory, UVFIO_PAGE_SIZE, 3));
+		must(vfio_pin_pages(vdev, IOVA, 1, IOMMU_READ, &page) == 1);
+		size = UVFIO_PAGE_SIZE;
+		must(!unmap(t->r->container, IOVA, &size, 0) && size == UVFIO_PAGE_SIZE);
+	}
+	close_fd(device);
+	munmap(memory, UVFIO_PAGE_SIZE);
 	return NULL;
 }
 
@@ -453,7 +498,8 @@ static void *cdevs(void *arg)
 
 static void test_threads(void **state)
 {
-	static void *(*const bodies[])(void *) = { registers, registers, vms, vms, opens, opens, cdevs };
+	static void *(*const bodies[])(
+		void *) = { registers, registers, unmaps, vms, vms, opens, opens, cdevs };
 	struct rig *r = *state;
 	struct thread threads[ARRAY_SIZE(bodies)];
 
@@ -462,7 +508,7 @@ static void test_threads(void **state)
 		must(!pthread_create(&threads[i].id, NULL, bodies[i], &threads[i]));
 	}
 	for (unsigned int i = ARRAY_SIZE(bodies); i--;) {
-		if (bodies[i] == registers)
+		if (bodies[i] == unmaps)
 			atomic_store(&r->stop, true);
 		pthread_join(threads[i].id, NULL);
 		must(threads[i].done > ROUNDS / 1000);

@@ -141,7 +141,8 @@ static bool call_end(struct vfio_notifiers *chain, struct vfio_notifier *notifie
 	pthread_mutex_lock(&chain->lock);
 	if (frame->gone)
 		return false;
-	if (!--notifier->calls)
+	notifier->calls--;
+	if (!notifier->registered) /* who has taken it out waits */
 		pthread_cond_broadcast(&chain->changed);
 	return notifier->registered;
 }

@@ -31,7 +31,7 @@ struct vfio_pins {
 	pthread_mutex_t calls_lock; /* innermost */
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
-	bool closing;               /* it is not called any more */
+	bool closing;               /* it is not called any more, or not yet */
 	pthread_mutex_t lock;       /* protects what follows; inside it: IOMMUFD's locks */
 	pthread_cond_t unpinned;    /* with lock: pages were */
 	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
@@ -61,6 +61,7 @@ static struct vfio_pins *pins_new(void)
 	if (!pins)
 		return NULL;
 	pins->serial = ++serials;
+	pins->closing = true; /* until begin_calls() */
 	init_locks(pins);
 	pin_table_init(&pins->pages);
 	return pins;
@@ -117,6 +118,14 @@ void vfio_pins_begin_close(struct vfio_device *vdev)
 	pthread_mutex_unlock(&pins->calls_lock);
 }
 
+/* Everything is there that a driver may want when it is told of an unmap. */
+static void begin_calls(struct vfio_pins *pins)
+{
+	pthread_mutex_lock(&pins->calls_lock);
+	pins->closing = false;
+	pthread_mutex_unlock(&pins->calls_lock);
+}
+
 /* ---- on a container */
 
 static void pinner_unmap(void *owner, uint64_t iova, uint64_t size)
@@ -136,8 +145,10 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 		return -ENOMEM;
 	vdev->pins = pins;
 	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
-	if (pins->pinner)
+	if (pins->pinner) {
+		begin_calls(pins);
 		return 0;
+	}
 	vdev->pins = NULL;
 	pins_free(pins);
 	return -ENOMEM;
@@ -237,6 +248,7 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 		return rc;
 	}
 	pins->ctx = ctx;
+	begin_calls(pins);
 	*devid = pins->id;
 	vdev->pins = pins;
 	return 0;

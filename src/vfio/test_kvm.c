@@ -359,6 +359,7 @@ struct recorder {
 	struct recorder *unregister, *enroll;
 	unsigned int unmaps;
 	bool *running;
+	int rc;
 	int fd; /* whose VM it takes away */
 	struct kvm *kvm;
 };
@@ -707,6 +708,75 @@ static void test_unmap(void **state)
 	munmap(memory, 0x1000);
 }
 
+static void slow_unmap(struct vfio_notifier *notifier, uint64_t iova, uint64_t length)
+{
+	struct recorder *rec = container_of(notifier, struct recorder, notifier);
+
+	(void)length;
+	step = 1;
+	wait_for(2);
+	usleep(20000); /* who waits for this is waiting by now */
+	if (rec->unregister)
+		rec->rc = leave(rec);
+	vfio_unpin_pages(notifier->vdev, iova, 1);
+	rec->running = NULL;
+}
+
+struct unmapper {
+	pthread_t thread;
+	int container;
+	long rc;
+};
+
+static void *unmap_it(void *arg)
+{
+	struct unmapper *unmapper = arg;
+	uint64_t size = 0x1000;
+
+	unmapper->rc = unmap(unmapper->container, 0x10000, &size, 0);
+	return NULL;
+}
+
+/* Who unregisters waits for calls in other threads, also for one that wants to do the same. */
+static void unregister_while_told(struct rig *r, bool inside)
+{
+	struct unmapper unmapper;
+	struct recorder rec;
+	struct mm_page page;
+	bool running;
+	void *memory = mmap(NULL, 0x1000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int group, device;
+
+	open_all(r->b, 20, VFIO_TYPE1v2_IOMMU, &unmapper.container, &group);
+	device = get_device(group, "mdev0");
+	recorder_init(&rec, r);
+	rec.notifier.dma_unmap = slow_unmap;
+	rec.running = &running;
+	rec.unregister = inside ? &rec : NULL;
+	assert_int_equal(enrol(&rec), 0);
+	assert_int_equal(map(unmapper.container, 0x10000, memory, 0x1000, 3), 0);
+	assert_int_equal(vfio_pin_pages(&r->mdevs[0].vdev, 0x10000, 1, IOMMU_READ, &page), 1);
+	step = 0;
+	pthread_create(&unmapper.thread, NULL, unmap_it, &unmapper);
+	wait_for(1);
+	step = 2;
+	assert_int_equal(leave(&rec), 0);
+	assert_null(rec.running);
+	assert_int_equal(rec.rc, inside ? -ENOENT : 0);
+	pthread_join(unmapper.thread, NULL);
+	assert_int_equal(unmapper.rc, 0);
+	close_fd(device);
+	close_fd(group);
+	close_fd(unmapper.container);
+	munmap(memory, 0x1000);
+}
+
+static void test_unregister_waits_for_unmap(void **state)
+{
+	unregister_while_told(*state, false);
+	unregister_while_told(*state, true);
+}
+
 /* ---- cost: nobody is looked for */
 
 static void test_linear(void **state)
@@ -755,6 +825,7 @@ int main(void)
 		TEST(test_unregister_waits),
 		TEST(test_end_waits),
 		TEST(test_unmap),
+		TEST(test_unregister_waits_for_unmap),
 		TEST(test_linear),
 	};
 
