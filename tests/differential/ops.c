@@ -196,8 +196,10 @@ static void op_clear(struct op *op)
 
 static void op_peek(struct op *op)
 {
-	append(op->text, "0x%llx",
-	       *(unsigned long long *)(void *)(op->s->memory + number(op, 1) % MEMORY_SIZE));
+	uint64_t value;
+
+	memcpy(&value, op->s->memory + number(op, 1) % MEMORY_SIZE, sizeof(value));
+	append(op->text, "0x%llx", (unsigned long long)value);
 }
 
 static void op_cap(struct op *op)

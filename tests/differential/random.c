@@ -153,11 +153,17 @@ static void forget(struct sequence *q, unsigned int i)
 	q->live[i] = q->live[--q->nr_live];
 }
 
+static bool is_same(const struct model_entry *a, const struct model_entry *b)
+{
+	return a->addr == b->addr && a->data == b->data && a->len == b->len && a->flags == b->flags &&
+	       a->event == b->event;
+}
+
 static void remove_live(struct sequence *q)
 {
 	model_remove(&q->model, q->bus, &q->entry);
 	for (unsigned int i = 0; i < q->nr_live; i++)
-		if (q->live[i].bus == q->bus && !memcmp(&q->live[i].entry, &q->entry, sizeof(q->entry)))
+		if (q->live[i].bus == q->bus && is_same(&q->live[i].entry, &q->entry))
 			forget(q, i--);
 }
 
@@ -284,7 +290,8 @@ static unsigned int against_record(struct subject *ours, const char *path, unsig
 	}
 	if (file)
 		fclose(file);
-	printf("%sok %u - %lu operations against the recorded results of Linux 6.18 # %lu not compared\n",
+	printf("%sok %u - %lu operations against the recorded results of Linux " RECORDED_KERNEL
+	       " # %lu not compared\n",
 	       bad || !done ? "not " : "", number, done, masked);
 	return bad || !done;
 }

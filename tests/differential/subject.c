@@ -11,6 +11,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "guest.h"
@@ -115,6 +116,7 @@ long subject_new_vm(struct subject *s, enum chips chips)
 	long rc;
 
 	subject_end_vm(s);
+	madvise(s->memory, MEMORY_SIZE, MADV_DONTNEED);
 	rc = s->real ? ioctl(s->kvm, KVM_CREATE_VM, 0) : uvfio_ioctl(s->kvm, KVM_CREATE_VM, NULL);
 	if (rc < 0)
 		return s->real ? -errno : rc;
@@ -229,4 +231,11 @@ struct kvm_coalesced_mmio_ring *subject_ring(struct subject *s)
 	if (s->real)
 		return (struct kvm_coalesced_mmio_ring *)((char *)s->run + 2 * 4096);
 	return uvfio_kvm_coalesced_ring(s->handle);
+}
+
+bool subject_is_recorded_kernel(void)
+{
+	struct utsname name;
+
+	return !uname(&name) && !strncmp(name.release, RECORDED_KERNEL ".", strlen(RECORDED_KERNEL "."));
 }

@@ -60,6 +60,11 @@ void subject_events(struct subject *s, char *text);
 /* Wait until an irqfd has taken what was written. */
 void subject_settle(struct subject *s, int event);
 
+/* Is this the kernel whose results are recorded? Others may differ from it, which is told and no mistake of
+ * ours. */
+bool subject_is_recorded_kernel(void);
+#define RECORDED_KERNEL "6.18"
+
 struct kvm_coalesced_mmio_ring *subject_ring(struct subject *s);
 
 void append(char *text, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
