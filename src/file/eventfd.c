@@ -487,6 +487,7 @@ void eventfd_forked(void)
 		cds_list_for_each_entry (ctx, chain(i), node) {
 			struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
 
+			atomic_store(&ctx->signallers, 0);
 			cds_list_for_each_entry (watch, &ctx->watches, node)
 				watch->running = 0;
 			if (!cds_list_empty(&ctx->watches) && !start_watching())

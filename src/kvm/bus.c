@@ -131,10 +131,10 @@ int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum k
 	return rc;
 }
 
-int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr,
+int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
 		     unsigned int len, const void *data)
 {
-	return kvm_dispatch_write(kvm, vcpu, bus, addr, len, data);
+	return kvm_dispatch_write(kvm, vcpu, index, addr, len, data);
 }
 
 static int read_ranges(const struct kvm_io_ranges *ranges, struct kvm_vcpu *vcpu, uint64_t addr,

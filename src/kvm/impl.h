@@ -39,7 +39,7 @@ struct kvm_io_bus {
 int kvm_io_bus_init(struct kvm_io_bus *bus);
 void kvm_io_bus_destroy(struct kvm_io_bus *bus); /* calls destructors */
 /* A write to a bus that has, or had a moment ago, ranges. */
-int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr,
+int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
 				  unsigned int len, const void *data);
 /* Is there room for one registration more? The bus's lock is held. */
 bool kvm_io_bus_has_room(const struct kvm_io_bus *bus);
@@ -103,7 +103,7 @@ struct kvm {
 };
 
 /* 0 or -errno: a VM with one reference. */
-int kvm_create(const struct caller *caller, struct kvm **kvm);
+int kvm_create(const struct caller *caller, struct kvm **out);
 
 static inline struct kvm *kvm_of_call(const struct ioctl_call *call)
 {

@@ -207,8 +207,10 @@ struct ioeventfd *ioeventfd_remove(struct ioeventfds *all, const struct ioeventf
 	unlink_node(all, e, hash);
 	atomic_fetch_and(&e->users, ~IOEVENTFD_LIVE);
 	address = find_address(all, key->addr);
-	count(all, address, key, -1);
-	drop_if_empty(all, address);
+	if (address) {
+		count(all, address, key, -1);
+		drop_if_empty(all, address);
+	}
 	return e;
 }
 

@@ -44,9 +44,6 @@ struct kvm *kvm_of_file(struct file *file);
 /* 0, or -EIO: the VM belongs to another address space. For the ioctl operation of each file of a VM. */
 int kvm_check_mm(const struct kvm *kvm, const struct caller *caller);
 
-/* In the child of a fork: no thread of the parent is in a section or holds a lock. */
-void kvm_forked(void);
-
 /* ---- buses */
 
 enum kvm_bus {
@@ -60,10 +57,10 @@ enum kvm_bus {
  * One access of at most 8 bytes, which is not cut. data: len bytes in guest byte order. vcpu: who makes it,
  * or NULL. 0: handled; -EOPNOTSUPP: user space's. Takes no lock; any thread.
  */
-int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr,
+int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
 		     unsigned int len, const void *data);
-int kvm_io_bus_read(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, uint64_t addr, unsigned int len,
-		    void *data);
+int kvm_io_bus_read(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
+		    unsigned int len, void *data);
 
 /*
  * An access as an instruction makes it: on MMIO cut at page boundaries, then into pieces of at most 8 bytes.
@@ -95,10 +92,10 @@ struct kvm_io_device {
 };
 
 /* 0; -ENOSPC: 1000 are there; -ENOMEM. len 0 never matches. */
-int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus bus, uint64_t addr, uint32_t len,
+int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus index, uint64_t addr, uint32_t len,
 			    struct kvm_io_device *dev);
 /* Returns when nobody is inside. 0; -ENOENT; -EDEADLK: the calling thread is in a handler. */
-int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus bus, struct kvm_io_device *dev);
+int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus index, struct kvm_io_device *dev);
 
 /* ---- memory slots */
 
