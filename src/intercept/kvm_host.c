@@ -27,6 +27,7 @@
 struct host_vfio {
 	int fd; /* the kernel's device; private */
 	struct mm *mm;
+	pid_t pid;
 	struct kvm_vfio *kv;
 };
 
@@ -93,7 +94,7 @@ static long device_ioctl(struct file *file, const struct caller *caller, uint32_
 {
 	const struct host_vfio *host = file->priv;
 
-	if (caller->mm != host->mm)
+	if (caller->mm != host->mm || caller->pid != host->pid)
 		return WHY(-EIO, "the VM belongs to another process");
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
@@ -134,6 +135,7 @@ static struct host_vfio *host_vfio_new(int fd)
 	}
 	host->fd = private_fd(fd);
 	host->mm = mm_get(self_caller.mm);
+	host->pid = self_caller.pid;
 	return host;
 }
 
