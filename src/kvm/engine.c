@@ -131,15 +131,26 @@ static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 	return true;
 }
 
+/* The code at the RIP of before. */
+static void forget_step(struct engine *engine, const struct engine_state *before)
+{
+	struct engine_state after = *engine->state;
+
+	*engine->state = *before;
+	engine_forget_code_at_rip(engine);
+	*engine->state = after;
+}
+
 enum engine_end engine_run(struct engine *engine, bool one)
 {
 	struct engine *outer = engine_running;
+	struct engine_state before = *engine->state;
 	enum engine_end end = ENGINE_KICKED;
 	uc_err error;
 
 	/* a single instruction is translated for itself, and not kept */
 	if (one)
-		engine_forget_code(engine);
+		engine_forget_code_at_rip(engine);
 	else
 		engine_check_code(engine);
 	engine_running = engine;
@@ -151,7 +162,7 @@ enum engine_end engine_run(struct engine *engine, bool one)
 	} while (!ended(engine, error, &end) && (!one || engine->invalid));
 	engine_running = outer;
 	if (one)
-		engine_forget_code(engine);
+		forget_step(engine, &before);
 	return end;
 }
 

@@ -95,9 +95,6 @@ struct engine_memory {
 int engine_set_memory(struct engine *engine, const struct engine_memory *memory, unsigned int nr);
 /* What is known of which pages may be accessed is looked up anew. */
 void engine_forget_translations(struct engine *engine);
-/* Code in memory has been changed by somebody else. */
-void engine_forget_code(struct engine *engine);
-
 struct engine_state *engine_state(struct engine *engine);
 /* The state was written: bring what is derived from it up to date. */
 void engine_derive(struct engine *engine);

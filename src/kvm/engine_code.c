@@ -31,23 +31,32 @@ static const void *page_at(struct engine *engine, uint64_t gpa)
 	return memory ? (const char *)memory->at + (gpa - memory->gpa) : NULL;
 }
 
+/* Not the library's flush of everything: that goes through a gibibyte. */
+void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size)
+{
+	uint64_t start = LIB.region_ram_address(region) + offset;
+
+	LIB.invalidate_range(engine->uc, start, start + size);
+}
+
+static void forget_page(struct engine *engine, uint64_t gpa)
+{
+	struct engine_region *region = engine_region_at(engine, gpa);
+
+	if (region)
+		engine_forget_range(engine, region, gpa - region->address, UVFIO_PAGE_SIZE);
+}
+
 int engine_code_init(struct engine *engine)
 {
 	engine->code = calloc(1, sizeof(*engine->code));
 	return engine->code ? 0 : -ENOMEM;
 }
 
-static void drop_copies(struct engine_code *code)
-{
-	while (code->nr)
-		free(code->pages[--code->nr].copy);
-	code->next = 0;
-}
-
 void engine_code_free(struct engine *engine)
 {
-	if (engine->code)
-		drop_copies(engine->code);
+	while (engine->code && engine->code->nr)
+		free(engine->code->pages[--engine->code->nr].copy);
 	free(engine->code);
 }
 
@@ -69,39 +78,44 @@ void engine_note_code(struct engine *engine, uint64_t gpa)
 	memcpy(code->pages[code->nr++].copy, page, UVFIO_PAGE_SIZE);
 }
 
-static bool changed(struct engine *engine, const struct code_page *code)
+static void check_page(struct engine *engine, struct code_page *code)
 {
 	const void *page = page_at(engine, code->gpa);
 
-	return !page || memcmp(page, code->copy, UVFIO_PAGE_SIZE);
+	if (!page || !memcmp(page, code->copy, UVFIO_PAGE_SIZE))
+		return;
+	forget_page(engine, code->gpa);
+	memcpy(code->copy, page, UVFIO_PAGE_SIZE);
 }
 
-static bool any_changed(struct engine *engine)
+static bool page_of_rip(struct engine *engine, uint64_t *gpa)
 {
-	struct engine_code *code = engine->code;
-	uint64_t rip = engine->state->segs[ENGINE_CS].base + engine->state->rip, gpa;
-	bool more = code->nr > PAGES_A_RUN;
+	uint64_t rip = engine->state->segs[ENGINE_CS].base + engine->state->rip;
 
-	for (unsigned int i = 0; i < MIN(code->nr, (unsigned int)PAGES_A_RUN); i++)
-		if (changed(engine, &code->pages[code->next++ % code->nr]))
-			return true;
-	if (!more || !engine_translate(engine, rip, &gpa))
+	if (!engine_translate(engine, rip, gpa))
 		return false;
-	for (unsigned int i = 0; i < code->nr; i++)
-		if (code->pages[i].gpa == (gpa & ~(uint64_t)UVFIO_PAGE_MASK))
-			return changed(engine, &code->pages[i]);
-	return false;
-}
-
-void engine_forget_code(struct engine *engine)
-{
-	drop_copies(engine->code);
-	LIB.uc_ctl(engine->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
-	LIB.tlb_flush(engine->cpu); /* so that pages are noted again */
+	*gpa &= ~(uint64_t)UVFIO_PAGE_MASK;
+	return true;
 }
 
 void engine_check_code(struct engine *engine)
 {
-	if (any_changed(engine))
-		engine_forget_code(engine);
+	struct engine_code *code = engine->code;
+	uint64_t gpa;
+
+	for (unsigned int i = 0; i < MIN(code->nr, (unsigned int)PAGES_A_RUN); i++)
+		check_page(engine, &code->pages[code->next++ % code->nr]);
+	if (code->nr <= PAGES_A_RUN || !page_of_rip(engine, &gpa))
+		return;
+	for (unsigned int i = 0; i < code->nr; i++)
+		if (code->pages[i].gpa == gpa)
+			check_page(engine, &code->pages[i]);
+}
+
+void engine_forget_code_at_rip(struct engine *engine)
+{
+	uint64_t gpa;
+
+	if (page_of_rip(engine, &gpa))
+		forget_page(engine, gpa);
 }

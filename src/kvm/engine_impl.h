@@ -33,6 +33,8 @@ struct engine_library {
 						void *at);
 	void (*memory_unmap)(uc_engine *uc, struct engine_region *region);
 	void (*g_free)(void *p);
+	uint64_t (*region_ram_address)(struct engine_region *region);
+	void (*invalidate_range)(uc_engine *uc, uint64_t start, uint64_t end);
 	bool (*tlb_fill)(void *cpu, uint64_t address, int size, int access, int mmu, bool probe,
 			 uintptr_t place);
 	void (*tlb_set_page)(void *cpu, uint64_t address, uint64_t gpa, uint32_t attributes, int prot,
@@ -121,12 +123,15 @@ extern __thread struct engine *engine_running __attribute__((tls_model("initial-
 /* engine_memory.c */
 int engine_map_io(struct engine *engine);
 const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa);
+struct engine_region *engine_region_at(struct engine *engine, uint64_t gpa);
 
 /* engine_code.c: memory that code has been translated of. */
 int engine_code_init(struct engine *engine);
 void engine_code_free(struct engine *engine);
 void engine_note_code(struct engine *engine, uint64_t gpa);
-void engine_check_code(struct engine *engine);
+void engine_check_code(struct engine *engine); /* before a run */
+void engine_forget_code_at_rip(struct engine *engine);
+void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size);
 
 /* engine_mmu.c: instead of the core's own; as it has it. */
 bool engine_fill(void *cpu, uint64_t address, int size, int access, int mmu, bool probe, uintptr_t place);

@@ -15,6 +15,8 @@ static const struct {
 } inner[] = { { "memory_mapping", offsetof(struct engine_library, memory_mapping) },
 	      { "memory_map_ptr_x86_64", offsetof(struct engine_library, memory_map_ptr) },
 	      { "memory_unmap_x86_64", offsetof(struct engine_library, memory_unmap) },
+	      { "memory_region_get_ram_addr_x86_64", offsetof(struct engine_library, region_ram_address) },
+	      { "tb_invalidate_phys_range_x86_64", offsetof(struct engine_library, invalidate_range) },
 	      { "g_free", offsetof(struct engine_library, g_free) },
 	      { "x86_cpu_tlb_fill_x86_64", offsetof(struct engine_library, tlb_fill) },
 	      { "tlb_set_page_with_attrs_x86_64", offsetof(struct engine_library, tlb_set_page) },

@@ -81,6 +81,7 @@ int engine_map_io(struct engine *engine)
 
 static void unmap(struct engine *engine, struct engine_region *region)
 {
+	engine_forget_range(engine, region, 0, region->end - region->address);
 	region->end = region->address; /* or it would go through its pages: the caller flushes them all */
 	LIB.memory_unmap(engine->uc, region);
 	region->destructor(region);
@@ -136,7 +137,7 @@ int engine_set_memory(struct engine *engine, const struct engine_memory *memory,
 	return rc;
 }
 
-const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa)
+static struct engine_ram *ram_at(struct engine *engine, uint64_t gpa)
 {
 	unsigned int low = 0, high = engine->nr_ram;
 
@@ -149,7 +150,21 @@ const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa
 		else if (gpa - memory->gpa >= memory->size)
 			low = middle + 1;
 		else
-			return memory;
+			return &engine->ram[middle];
 	}
 	return NULL;
+}
+
+const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa)
+{
+	const struct engine_ram *ram = ram_at(engine, gpa);
+
+	return ram ? &ram->memory : NULL;
+}
+
+struct engine_region *engine_region_at(struct engine *engine, uint64_t gpa)
+{
+	const struct engine_ram *ram = ram_at(engine, gpa);
+
+	return ram ? ram->region : NULL;
 }

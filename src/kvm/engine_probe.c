@@ -20,6 +20,7 @@
 struct probe {
 	uc_engine *uc;
 	uintptr_t place, env; /* of the last frame that could be unwound to */
+	unsigned int runs;
 };
 
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
@@ -68,28 +69,29 @@ static void on_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64_t
 	}
 }
 
-/* The 64-bit word at p, or 0. */
-static uint64_t peek(uint64_t p)
+/* Words at p, which may be no address at all. */
+static bool peek(uint64_t p, uint64_t *words, size_t nr)
 {
-	uint64_t word;
-
-	return (p & 7) || copy_nofault(&word, (const void *)(uintptr_t)p, sizeof(word)) ? 0 : word;
+	return p > UVFIO_PAGE_SIZE && !(p & 7) &&
+	       !copy_nofault(words, (const void *)(uintptr_t)p, nr * sizeof(*words));
 }
+
+#define HEAD 512 /* words of a structure that are looked at */
 
 /* The processor's state is a part of the core's processor, which points to it and to which uc points. */
 static bool find_processor(const struct probe *probe)
 {
-	uint64_t uc = (uint64_t)(uintptr_t)probe->uc;
+	uint64_t uc[HEAD], cpu[HEAD];
 
-	for (size_t i = 0; i < 0x1000; i += 8) {
-		uint64_t cpu = peek(uc + i);
-
-		if (cpu >= probe->env || cpu + INNER < probe->env)
+	if (!peek((uint64_t)(uintptr_t)probe->uc, uc, HEAD))
+		return false;
+	for (size_t i = 0; i < HEAD; i++) {
+		if (uc[i] >= probe->env || uc[i] + INNER < probe->env || !peek(uc[i], cpu, HEAD))
 			continue;
-		for (size_t j = 0; j < 0x1000; j += 8) {
-			if (peek(cpu + j) == probe->env) {
-				LIB.cpu = i;
-				LIB.env = probe->env - cpu;
+		for (size_t j = 0; j < HEAD; j++) {
+			if (cpu[j] == probe->env) {
+				LIB.cpu = i * sizeof(uc[0]);
+				LIB.env = probe->env - uc[i];
 				return true;
 			}
 		}
@@ -97,31 +99,41 @@ static bool find_processor(const struct probe *probe)
 	return false;
 }
 
-/* Its class has the calls that we take over. */
-static bool find_class(const struct probe *probe)
+#define CALLS 64 /* words of a class */
+
+/* Which of the calls that we take over are there. */
+static unsigned int find_calls(const uint64_t *class)
 {
-	uint64_t cpu = probe->env - LIB.env;
+	const struct {
+		uintptr_t call;
+		size_t *slot;
+	} calls[] = {
+		{ (uintptr_t)LIB.exec_enter, &LIB.enter_slot },
+		{ (uintptr_t)LIB.exec_interrupt, &LIB.interrupt_slot },
+		{ (uintptr_t)LIB.tlb_fill, &LIB.fill_slot },
+	};
+	unsigned int found = 0;
 
-	for (size_t i = 0; i < LIB.env; i += 8) {
-		uint64_t class = peek(cpu + i);
-		unsigned int found = 0;
-
-		for (size_t j = 0; class && j < 0x200; j += 8) {
-			uint64_t call = peek(class + j);
-
-			if (call == (uint64_t)(uintptr_t)LIB.exec_enter) {
-				LIB.enter_slot = j;
-				found |= 1;
-			} else if (call == (uint64_t)(uintptr_t)LIB.exec_interrupt) {
-				LIB.interrupt_slot = j;
-				found |= 2;
-			} else if (call == (uint64_t)(uintptr_t)LIB.tlb_fill) {
-				LIB.fill_slot = j;
-				found |= 4;
+	for (size_t i = 0; i < CALLS; i++) {
+		for (unsigned int j = 0; j < ARRAY_SIZE(calls); j++) {
+			if (class[i] == calls[j].call) {
+				*calls[j].slot = i * sizeof(class[0]);
+				found |= BIT32(j);
 			}
 		}
-		if (found == 7) {
-			LIB.class = i;
+	}
+	return found;
+}
+
+/* Its class has them. */
+static bool find_class(const struct probe *probe)
+{
+	const uint64_t *cpu = (const uint64_t *)(probe->env - LIB.env);
+	uint64_t class[CALLS];
+
+	for (size_t i = 0; i < LIB.env / sizeof(*cpu); i++) {
+		if (peek(cpu[i], class, CALLS) && find_calls(class) == 7) {
+			LIB.class = i * sizeof(*cpu);
 			return true;
 		}
 	}
@@ -202,15 +214,15 @@ static bool region_is_as_expected(const struct probe *probe)
 	       region->perms == (UC_PROT_READ | UC_PROT_WRITE);
 }
 
+/* Each piece of code has a place of its own: what has been translated stays. */
 static bool run(struct probe *probe, char *memory, const char *code, size_t len)
 {
-	uint64_t rdi = IO, rdx = 0x500;
+	uint64_t rdi = IO, rdx = 0x500, at = CODE + 0x100 * probe->runs++;
 
-	memcpy(memory + CODE, code, len);
+	memcpy(memory + at, code, len);
 	LIB.uc_reg_write(probe->uc, UC_X86_REG_RDI, &rdi);
 	LIB.uc_reg_write(probe->uc, UC_X86_REG_RDX, &rdx);
-	LIB.uc_ctl(probe->uc, UC_CTL_WRITE(UC_CTL_TB_FLUSH, 0));
-	return !LIB.uc_emu_start(probe->uc, CODE, 0, 0, 0);
+	return !LIB.uc_emu_start(probe->uc, at, 0, 0, 0);
 }
 
 static const char *find_all(struct probe *probe, char *memory)
