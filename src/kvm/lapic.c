@@ -212,6 +212,8 @@ static bool accept(struct kvm_intc *chip, struct kvm_lapic *apic, const struct k
 		set_vector(apic, APIC_TMR, irq->vector, irq->level_triggered);
 		set_vector(apic, APIC_IRR, irq->vector, true);
 		break;
+	case DELIVER_RESERVED: /* once a remote read: taken, and nothing follows */
+		break;
 	case DELIVER_NMI:
 		chip->effects.nmi |= bit;
 		break;
@@ -259,27 +261,81 @@ static bool is_target(const struct kvm_lapic *apic, const struct kvm_lapic *src,
 	}
 }
 
-int kvm_lapic_deliver(struct kvm_intc *chip, struct kvm_lapic *src, const struct kvm_lapic_irq *irq)
+/*
+ * Can every logical destination be looked up? As the kernel has it: all that are enabled use the same model,
+ * and each has a bit of its own. What a message says that nobody takes depends on it.
+ */
+static bool has_logical_map(struct kvm_intc *chip)
 {
-	struct kvm_lapic *target[KVM_MAX_VCPU_COUNT];
-	bool one_of_them = irq->delivery == DELIVER_LOWEST || irq->redirection_hint, any = false;
-	unsigned int nr = 0;
-	int taken = 0;
+	uint32_t model = 0, seen[16] = { 0 };
 
+	for (unsigned int i = 0; i < KVM_MAX_VCPU_COUNT; i++) {
+		struct kvm_vcpu *vcpu = atomic_load(&chip->kvm->vcpus[i]);
+		uint32_t id, cluster, own;
+
+		if (!vcpu || !vcpu->apic || !is_enabled(vcpu->apic) || !get(vcpu->apic, APIC_LDR))
+			continue;
+		own = get(vcpu->apic, APIC_DFR);
+		if (model && model != own)
+			return false;
+		model = own;
+		id = get(vcpu->apic, APIC_LDR) >> 24;
+		cluster = own == DFR_FLAT ? 0 : id >> 4;
+		id = own == DFR_FLAT ? id : id & 0xf;
+		if (id & (id - 1) || seen[cluster] & id)
+			return false;
+		seen[cluster] |= id;
+	}
+	return true;
+}
+
+static bool is_looked_up(struct kvm_intc *chip, const struct kvm_lapic_irq *irq)
+{
+	return !irq->shorthand && irq->dest_id != BROADCAST && (!irq->logical || has_logical_map(chip));
+}
+
+struct targets {
+	unsigned int nr;
+	bool any; /* local APIC at all */
+	struct kvm_lapic *apic[KVM_MAX_VCPU_COUNT];
+};
+
+static void find_targets(struct kvm_intc *chip, const struct kvm_lapic *src, const struct kvm_lapic_irq *irq,
+			 bool enabled_only, struct targets *targets)
+{
 	for (unsigned int i = 0; i < KVM_MAX_VCPU_COUNT; i++) {
 		struct kvm_vcpu *vcpu = atomic_load(&chip->kvm->vcpus[i]);
 
 		if (!vcpu || !vcpu->apic || !is_present(vcpu->apic))
 			continue;
-		any = true;
-		if (is_target(vcpu->apic, src, irq) && (!one_of_them || is_enabled(vcpu->apic)))
-			target[nr++] = vcpu->apic;
+		targets->any = true;
+		if (is_target(vcpu->apic, src, irq) && (!enabled_only || is_enabled(vcpu->apic)))
+			targets->apic[targets->nr++] = vcpu->apic;
 	}
-	if (one_of_them && nr)
-		return accept(chip, target[irq->vector % nr], irq);
-	for (unsigned int i = 0; i < nr; i++)
-		taken += accept(chip, target[i], irq);
-	return any ? taken : -1;
+}
+
+int kvm_lapic_deliver(struct kvm_intc *chip, struct kvm_lapic *src, const struct kvm_lapic_irq *irq)
+{
+	bool looked_up = is_looked_up(chip, irq);
+	struct kvm_lapic_irq fixed = *irq;
+	struct targets targets = { 0 };
+	bool one_of_them;
+	int taken = 0;
+
+	/* no lowest priority of all there are */
+	if (!irq->shorthand && !irq->logical && irq->dest_id == BROADCAST &&
+	    (irq->delivery == DELIVER_LOWEST || irq->redirection_hint))
+		fixed.delivery = DELIVER_FIXED;
+	irq = &fixed;
+	one_of_them = irq->redirection_hint || irq->delivery == DELIVER_LOWEST;
+	find_targets(chip, src, irq, looked_up ? irq->logical : one_of_them, &targets);
+	if (!targets.any || (!targets.nr && !looked_up))
+		return -1;
+	if (one_of_them && targets.nr)
+		return accept(chip, targets.apic[irq->vector % targets.nr], irq);
+	for (unsigned int i = 0; i < targets.nr; i++)
+		taken += accept(chip, targets.apic[i], irq);
+	return taken;
 }
 
 static void send_ipi(struct kvm_intc *chip, struct kvm_lapic *apic, uint32_t icr)

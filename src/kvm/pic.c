@@ -172,15 +172,17 @@ static void select_mode(struct kvm_pic_state *pic, uint8_t value)
 		pic->special_mask = value >> 5 & 1;
 }
 
-static void end_highest(struct kvm_intc *chip, struct kvm_pic_state *pic, bool rotate)
+/* False: none was in service. */
+static bool end_highest(struct kvm_intc *chip, struct kvm_pic_state *pic, bool rotate)
 {
 	unsigned int priority = priority_of(pic, pic->isr), irq = (priority + pic->priority_add) & 7;
 
 	if (priority == NO_REQUEST)
-		return;
+		return false;
 	if (rotate)
 		pic->priority_add = (irq + 1) & 7;
 	clear_isr(chip, pic, irq);
+	return true;
 }
 
 /* OCW2: bits 7 to 5 are rotate, specific, end of interrupt. */
@@ -195,7 +197,8 @@ static void end_of_interrupt(struct kvm_intc *chip, struct kvm_pic_state *pic, u
 		return;
 	case 1:
 	case 5:
-		end_highest(chip, pic, value >> 7);
+		if (!end_highest(chip, pic, value >> 7))
+			return;
 		break;
 	case 3:
 		clear_isr(chip, pic, irq);

@@ -9,6 +9,7 @@
  * A sequence has its own VM, and ROUND operations. In every other one ranges overlap; then the writes for
  * which the kernel's search misses what is there are not compared (model.h).
  */
+#include "chips.h"
 #include "model.h"
 #include "ops.h"
 
@@ -35,6 +36,8 @@ struct sequence {
 	struct model_entry entry;
 	bool masked;
 };
+
+static bool chips;
 
 static uint32_t draw(struct sequence *q, uint32_t below)
 {
@@ -127,12 +130,21 @@ static void draw_slot(struct sequence *q, char *line)
 	strcpy(line, slots[draw(q, 8)]);
 }
 
+static uint32_t draw_for_chips(void *q, uint32_t below)
+{
+	return draw(q, below);
+}
+
 static void draw_op(struct sequence *q, char *line)
 {
 	uint32_t kind = draw(q, 1000);
 
 	q->change = NOTHING;
 	q->masked = false;
+	if (chips) {
+		draw_chip_op(draw_for_chips, q, line);
+		return;
+	}
 	q->bus = draw(q, 2) ? BUS_PIO : BUS_MMIO;
 	if (kind < 180)
 		draw_assign(q, line);
@@ -203,7 +215,7 @@ static void run_op(struct subject *s, const char *line, char *text)
 		fprintf(stderr, "random: what is \"%s\"?\n", line);
 		exit(2);
 	}
-	if (*line == 'w' && op_run(s, "ring", ring))
+	if (*line == 'w' && !chips && op_run(s, "ring", ring))
 		append(text, "; %s", ring);
 }
 
@@ -221,13 +233,14 @@ static uint64_t add_to_sum(uint64_t sum, const char *text)
 static uint64_t run_round(struct subject *real, struct subject *ours, unsigned long number, unsigned int *bad)
 {
 	static struct sequence q;
+	enum chips kind = chips ? CHIPS_FULL : CHIPS_NONE;
 	uint64_t sum = 0xcbf29ce484222325;
 	char line[256], text[TEXT], other[TEXT];
 
 	memset(&q, 0, sizeof(q));
 	q.seed = 0x9e3779b97f4a7c15 * (number + 1);
 	q.overlapping = number % 2;
-	if ((ours && subject_new_vm(ours, CHIPS_NONE)) || (real && subject_new_vm(real, CHIPS_NONE))) {
+	if ((ours && subject_new_vm(ours, kind)) || (real && subject_new_vm(real, kind))) {
 		fprintf(stderr, "random: no VM\n");
 		exit(2);
 	}
@@ -298,13 +311,16 @@ static unsigned int against_record(struct subject *ours, const char *path, unsig
 
 int main(int argc, char **argv)
 {
+	bool is_chips = argc > 2 && !strcmp(argv[argc - 1], "--chips");
 	bool recording = argc > 2 && !strcmp(argv[1], "--record"), has_real;
-	unsigned long operations = argc > 2 + recording ? strtoul(argv[2 + recording], NULL, 0) : 50000;
+	unsigned long operations =
+		argc - is_chips > 2 + recording ? strtoul(argv[2 + recording], NULL, 0) : 50000;
 	static struct subject real, ours;
 	unsigned int bad = 0;
 
 	if (argc < 2)
 		return 2;
+	chips = is_chips;
 	has_real = !getenv("UVFIO_NO_KVM") && subject_open(&real, true);
 	if (recording)
 		return record(has_real ? &real : NULL, argv[2], operations / ROUND);
