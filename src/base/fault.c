@@ -35,6 +35,7 @@ __asm__(".pushsection .text\n"
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
 static atomic_bool installed;
 static _Atomic(fault_trap_fn) trap_fn;
+__thread fault_trap_fn fault_thread_trap;
 
 /* seq is odd while the words change. */
 static struct program_action {
@@ -126,7 +127,9 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
 			*ip = (greg_t)exit;
 			return;
 		}
-		if (sig == SIGSEGV && trap)
+		if (fault_thread_trap)
+			verdict = fault_thread_trap(info, uc);
+		if (verdict == FAULT_NOT_OURS && sig == SIGSEGV && trap)
 			verdict = trap(info, uc);
 		errno = saved;
 		if (verdict == FAULT_DONE)

@@ -112,7 +112,9 @@ static bool halted(const struct engine *engine)
 /* Which of the things that end a run has ended it. false: none that the caller need know. */
 static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 {
-	if (engine->no_code)
+	if (engine->faulted)
+		*end = ENGINE_FAULT;
+	else if (engine->no_code)
 		*end = ENGINE_FETCH;
 	else if (engine->left)
 		*end = ENGINE_IO;
@@ -153,8 +155,9 @@ enum engine_end engine_run(struct engine *engine, bool one)
 		engine_forget_code_at_rip(engine);
 	else
 		engine_check_code(engine);
+	engine_catch_faults();
 	engine_running = engine;
-	engine->left = engine->windowed = engine->no_code = false;
+	engine->left = engine->windowed = engine->no_code = engine->faulted = false;
 	do {
 		engine->delivering = 0;
 		engine->invalid = false;

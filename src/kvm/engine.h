@@ -65,6 +65,7 @@ enum engine_end {
 	ENGINE_HALT,   /* HLT; RIP is behind it */
 	ENGINE_WINDOW, /* engine_window() was asked for, and interrupts can be taken */
 	ENGINE_SHUTDOWN,
+	ENGINE_FAULT, /* memory is not there */
 	ENGINE_FETCH, /* there is nothing to execute at RIP */
 	ENGINE_FAILED,
 };

@@ -6,6 +6,7 @@
  * is a copy of each such page, which is compared before a run: the page of RIP, and PAGES_A_RUN more in turn.
  * So a guest with few pages of code is always right, and one with many after some runs.
  */
+#include "base/fault.h"
 #include "kvm/engine_impl.h"
 
 #include <stdlib.h>
@@ -80,12 +81,13 @@ void engine_note_code(struct engine *engine, uint64_t gpa)
 
 static void check_page(struct engine *engine, struct code_page *code)
 {
-	const void *page = page_at(engine, code->gpa);
+	const void *at = page_at(engine, code->gpa);
+	uint8_t page[UVFIO_PAGE_SIZE];
 
-	if (!page || !memcmp(page, code->copy, UVFIO_PAGE_SIZE))
+	if (!at || copy_nofault(page, at, sizeof(page)) || !memcmp(page, code->copy, sizeof(page)))
 		return;
 	forget_page(engine, code->gpa);
-	memcpy(code->copy, page, UVFIO_PAGE_SIZE);
+	memcpy(code->copy, page, sizeof(page));
 }
 
 static bool page_of_rip(struct engine *engine, uint64_t *gpa)

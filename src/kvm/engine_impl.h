@@ -98,8 +98,8 @@ struct engine {
 	struct engine_code *code;
 	atomic_bool kicked, wanted;
 	bool window;
-	bool left, windowed, invalid, no_code; /* how a run ended */
-	unsigned int delivering;               /* the exception that is being taken, plus one */
+	bool left, windowed, invalid, no_code, faulted; /* how a run ended */
+	unsigned int delivering;                        /* the exception that is being taken, plus one */
 	bool injecting;
 	uint8_t inject;
 	int64_t inject_error;
@@ -124,6 +124,9 @@ extern __thread struct engine *engine_running __attribute__((tls_model("initial-
 int engine_map_io(struct engine *engine);
 const struct engine_memory *engine_memory_at(struct engine *engine, uint64_t gpa);
 struct engine_region *engine_region_at(struct engine *engine, uint64_t gpa);
+
+/* engine_fault.c: in the thread that runs; 0 or -errno */
+int engine_catch_faults(void);
 
 /* engine_code.c: memory that code has been translated of. */
 int engine_code_init(struct engine *engine);

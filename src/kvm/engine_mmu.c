@@ -10,6 +10,7 @@
  * slot, are due at the first store. Memory that may not be written is entered for a store as I/O, beyond all
  * physical addresses.
  */
+#include "base/fault.h"
 #include "kvm/engine_impl.h"
 
 #include <string.h>
@@ -74,9 +75,8 @@ static uint64_t read_entry(struct walk *walk, uint64_t gpa, unsigned int size)
 	const void *at = memory_at(walk->engine, gpa, size);
 	uint64_t entry = 0;
 
-	if (!at)
+	if (!at || copy_nofault(&entry, at, size))
 		return 0; /* not present */
-	memcpy(&entry, at, size);
 	return entry;
 }
 

@@ -226,6 +226,8 @@ static int after(struct vcpu *vcpu, enum engine_end end)
 	case ENGINE_SHUTDOWN:
 		vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 		return 0;
+	case ENGINE_FAULT:
+		return WHY(-EFAULT, "memory of a slot is not there");
 	case ENGINE_FETCH:
 	case ENGINE_FAILED:
 		return internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION);

@@ -250,6 +250,32 @@ static void code_changes(void)
 	unmake(&m);
 }
 
+/* A load, a store, and code where there is a slot but no memory. */
+static void no_memory(void)
+{
+	static const struct {
+		uint8_t code[16];
+		const char *what;
+	} guests[] = {
+		{ { 0xb8, 0x00, 0x10, 0x8e, 0xd8, 0xa0, 0x00, 0x10, 0xf4 },
+		  "a load from a slot without memory: EFAULT" },
+		{ { 0xb8, 0x00, 0x10, 0x8e, 0xd8, 0xa2, 0x00, 0x10, 0xf4 }, "a store to one" },
+		{ { 0xea, 0x00, 0x10, 0x00, 0x10 }, "a jump there" },
+	};
+
+	for (size_t i = 0; i < sizeof(guests) / sizeof(guests[0]); i++) {
+		struct machine m;
+		int rc;
+
+		make(&m, guests[i].code, sizeof(guests[i].code));
+		munmap(m.ram + 0x10000, 0x10000);
+		rc = run(&m, 0);
+		/* a kernel that emulates the instruction takes it for I/O */
+		result(rc == -EFAULT || rc == KVM_EXIT_MMIO || rc == KVM_EXIT_INTERNAL_ERROR, guests[i].what);
+		unmake(&m);
+	}
+}
+
 static void *remap(void *arg)
 {
 	struct machine *m = arg;
@@ -479,6 +505,7 @@ int main(void)
 	immediate_exit();
 	dirty_log();
 	code_changes();
+	no_memory();
 	slots_change();
 	two_vcpus();
 	registers();
