@@ -266,6 +266,60 @@ static void full_table(void)
 	close(vm);
 }
 
+/* ---- interrupts: from the device into the VM, past the program */
+
+static void route(int vm)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry;
+	} table = { .head = { .nr = 1 },
+		    .entry = { .gsi = 40,
+			       .type = KVM_IRQ_ROUTING_MSI,
+			       .u.msi = { .address_lo = 0xfee00000, .data = 0x41 } } };
+
+	CHECK(!ioctl(vm, KVM_SET_GSI_ROUTING, &table));
+}
+
+static void set_irqs(const struct client *c, uint32_t flags, int32_t data)
+{
+	struct {
+		struct vfio_irq_set head;
+		int32_t data;
+	} set = { .head = { .argsz = sizeof(set),
+			    .flags = flags | VFIO_IRQ_SET_ACTION_TRIGGER,
+			    .index = VFIO_PCI_MSIX_IRQ_INDEX,
+			    .count = 1 },
+		  .data = data };
+
+	CHECK(!ioctl(c->device, VFIO_DEVICE_SET_IRQS, &set));
+}
+
+/* A message of the device's is taken by the VM: the eventfd that it went through is empty at once. */
+static void irqfd(void)
+{
+	int vm = new_vm(), event = eventfd(0, EFD_NONBLOCK);
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)event, .gsi = 40 };
+	struct client c = client_open();
+	uint64_t count;
+
+	CHECK(!ioctl(vm, KVM_CREATE_IRQCHIP));
+	route(vm);
+	set_irqs(&c, VFIO_IRQ_SET_DATA_EVENTFD, event);
+	set_irqs(&c, VFIO_IRQ_SET_DATA_BOOL, 1);
+	CHECK(read(event, &count, sizeof(count)) == sizeof(count) && count == 1);
+	CHECK(!ioctl(vm, KVM_IRQFD, &irqfd));
+	set_irqs(&c, VFIO_IRQ_SET_DATA_BOOL, 1);
+	FAILS(read(event, &count, sizeof(count)), EAGAIN);
+	irqfd.flags = KVM_IRQFD_FLAG_DEASSIGN;
+	CHECK(!ioctl(vm, KVM_IRQFD, &irqfd));
+	set_irqs(&c, VFIO_IRQ_SET_DATA_BOOL, 1);
+	CHECK(read(event, &count, sizeof(count)) == sizeof(count) && count == 1);
+	client_close(&c);
+	close(event);
+	close(vm);
+}
+
 /* ---- what a guest must not reach directly */
 
 static bool mappable(const struct client *c)
@@ -312,5 +366,6 @@ int main(void)
 	cdev();
 	another_process();
 	full_table();
+	irqfd();
 	return 0;
 }
