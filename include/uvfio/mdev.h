@@ -159,6 +159,13 @@ struct uvfio_mdev_ops {
 	 */
 	void (*forked)(struct uvfio_mdev *mdev);
 	void (*parent_forked)(struct uvfio_mdev_parent *parent);
+	/*
+	 * The VM that the instance serves, or NULL; see uvfio_notifier in <uvfio/device.h>, also for what may
+	 * be done here. Called before open when there is a VM by then, whenever that changes while the
+	 * instance is open, and with NULL behind close. A driver that cannot do without has its open fail
+	 * while it knows none. NULL: the driver does not care.
+	 */
+	void (*set_kvm)(struct uvfio_mdev *mdev, struct kvm *kvm);
 };
 
 struct uvfio_mdev_driver {

@@ -37,6 +37,7 @@ static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
 static atomic_bool installed, offered;
 static _Atomic(fault_trap_fn) trap_fn;
 static _Atomic(fault_lost_fn) lost_fn;
+__thread fault_trap_fn fault_thread_trap;
 
 /* seq is odd while the words change. */
 static struct program_action {
@@ -141,7 +142,9 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
 			*ip = (greg_t)exit;
 			return;
 		}
-		if (sig == SIGSEGV && trap)
+		if (fault_thread_trap)
+			verdict = fault_thread_trap(info, uc);
+		if (verdict == FAULT_NOT_OURS && sig == SIGSEGV && trap)
 			verdict = trap(info, uc);
 		if (verdict == FAULT_NOT_OURS && found_again(sig, info))
 			verdict = FAULT_DONE;

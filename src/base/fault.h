@@ -30,6 +30,11 @@ enum fault_verdict {
 /* Called in the signal handler for a SIGSEGV that an instruction raised. */
 typedef enum fault_verdict (*fault_trap_fn)(siginfo_t *info, void *ucontext);
 
+/* This thread's own, asked first, for SIGBUS, too; NULL: there is none. What it leaves the context with is
+ * where the thread goes on. */
+extern __thread fault_trap_fn fault_thread_trap
+	__attribute__((tls_model("initial-exec"), visibility("hidden")));
+
 /*
  * Install the handlers (idempotent, thread-safe), and unblock the two signals in the calling thread. trap:
  * NULL when there is none (one that is installed stays). 0 or -errno.

@@ -277,6 +277,7 @@ __attribute__((constructor)) static void start(void)
 	if (pthread_atfork(before_fork, after_fork, in_child))
 		return;
 	crash_naming = true;
+	section_init();
 	fault_handler_offer();
 	session.on = true;
 	path_note_cwd();

@@ -18,6 +18,14 @@
 
 struct uvfio_machine;
 
+/* What /dev/kvm is for the program: "vfio kvm=...". */
+enum machine_kvm {
+	MACHINE_KVM_HOST, /* the host's, and a KVM-VFIO device for its VMs that knows our files */
+	MACHINE_KVM_SOFT, /* one of ours */
+	MACHINE_KVM_OFF,  /* nothing */
+};
+enum machine_kvm machine_kvm(const struct uvfio_machine *machine);
+
 /* What a machine has when nobody says anything: one NVMe controller with RAM behind it. */
 #define MACHINE_DEFAULT_DEVICE "nvme,size=256M"
 

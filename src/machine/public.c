@@ -9,30 +9,22 @@
 
 #include "base/fault.h"
 #include "file/fdtable.h"
-#include "iommu/mm.h"
+#include "iommu/client.h"
 #include "machine/machine.h"
 #include "uapi/iommufd.h"
 #include "uapi/vfio.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #define MMIO_MAX 64 /* bytes of one access */
 
-/* The calling process is the client of all machines: its memory is what the devices reach. */
-static void become_client(void)
-{
-	self_caller.mm = mm_self();
-}
-
 struct uvfio_machine *uvfio_machine_new(const char *description, char *err, size_t err_len)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct uvfio_machine *machine;
 	char line[1024] = "";
 
-	pthread_once(&once, become_client);
+	client_is_self(); /* of all machines: its memory is what the devices reach */
 	machine = machine_new(description ? description : "device " MACHINE_DEFAULT_DEVICE "\n", NULL, line,
 			      sizeof(line));
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* libuvfio as a program that links it sees it: nothing but <uvfio/machine.h> and <linux/vfio.h>. */
-#include <uvfio/machine.h>
+/* libuvfio as a program that links it sees it: nothing but its headers and the kernel's. */
+#include <uvfio/kvm.h>
 
 #include <dirent.h>
 #include <errno.h>
@@ -339,6 +339,29 @@ static void test_catch_faults(void **state)
 	assert_int_equal(status, 0);
 }
 
+/* A VM of the library's, and a group of a machine's. */
+static void test_kvm_vfio(void **state)
+{
+	struct kvm_create_device create = { .type = KVM_DEV_TYPE_VFIO };
+	struct kvm_device_attr attr = { .group = KVM_DEV_VFIO_GROUP, .attr = KVM_DEV_VFIO_GROUP_ADD };
+	struct client c;
+	int kvm = uvfio_kvm_open(O_RDWR), vm = (int)uvfio_ioctl(kvm, KVM_CREATE_VM, NULL);
+
+	(void)state;
+	open_client(&c);
+	assert_true(vm >= 0);
+	assert_int_equal(uvfio_ioctl(vm, KVM_CREATE_DEVICE, &create), 0);
+	attr.addr = (uintptr_t)&c.group;
+	assert_int_equal(uvfio_ioctl((int)create.fd, KVM_SET_DEVICE_ATTR, &attr), 0);
+	assert_int_equal(uvfio_ioctl((int)create.fd, KVM_SET_DEVICE_ATTR, &attr), -EEXIST);
+	attr.addr = (uintptr_t)&c.container;
+	assert_int_equal(uvfio_ioctl((int)create.fd, KVM_SET_DEVICE_ATTR, &attr), -EINVAL);
+	uvfio_close(vm);
+	uvfio_close((int)create.fd);
+	close_client(&c);
+	uvfio_close(kvm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -351,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_nothing_is_left),
 		cmocka_unit_test(test_two_machines),
 		cmocka_unit_test(test_catch_faults),
+		cmocka_unit_test(test_kvm_vfio),
 	};
 
 	return cmocka_run_group_tests_name("public", tests, NULL, NULL);

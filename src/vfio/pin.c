@@ -34,7 +34,7 @@ struct vfio_pins {
 	pthread_mutex_t calls_lock; /* innermost */
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
-	bool closing;               /* it is not called any more */
+	bool closing;               /* it is not called any more, or not yet */
 	pthread_mutex_t *lock;      /* the access's: protects what follows */
 	pthread_cond_t unpinned;    /* with lock: pages were */
 	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
@@ -85,6 +85,7 @@ static struct vfio_pins *pins_new(void)
 		return NULL;
 	pins->serial = ++serials;
 	pins->holder.holds = holds;
+	pins->closing = true; /* until begin_calls() */
 	init_locks(pins);
 	pin_table_init(&pins->pages, UINT64_MAX);
 	return pins;
@@ -120,7 +121,7 @@ static void call_driver(struct vfio_device *vdev, uint64_t iova, uint64_t length
 	pthread_mutex_unlock(&pins->calls_lock);
 	if (closing)
 		return;
-	vdev->ops->dma_unmap(vdev, iova, length);
+	vfio_notify_unmap(vdev, iova, length);
 	pthread_mutex_lock(&pins->calls_lock);
 	if (!--pins->calls)
 		pthread_cond_broadcast(&pins->ended);
@@ -137,6 +138,14 @@ void vfio_pins_begin_close(struct vfio_device *vdev)
 	pins->closing = true;
 	while (pins->calls)
 		pthread_cond_wait(&pins->ended, &pins->calls_lock);
+	pthread_mutex_unlock(&pins->calls_lock);
+}
+
+/* Everything is there that a driver may want when it is told of an unmap. */
+static void begin_calls(struct vfio_pins *pins)
+{
+	pthread_mutex_lock(&pins->calls_lock);
+	pins->closing = false;
 	pthread_mutex_unlock(&pins->calls_lock);
 }
 
@@ -158,9 +167,10 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 	if (!pins)
 		return -ENOMEM;
 	vdev->pins = pins;
-	pins->pinner = type1_pinner_new(iommu, vdev->name, vdev->ops->dma_unmap ? pinner_unmap : NULL, vdev);
+	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
 	if (pins->pinner) {
 		vfio_page_holder_add(&pins->holder);
+		begin_calls(pins);
 		return 0;
 	}
 	vdev->pins = NULL;
@@ -236,8 +246,7 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 {
 	struct vfio_device *vdev = data;
 
-	if (vdev->ops->dma_unmap)
-		call_driver(vdev, iova, length);
+	call_driver(vdev, iova, length);
 	if (!iova && length == UINT64_MAX)
 		unpin_rest(vdev->pins);
 	else
@@ -263,6 +272,7 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 	}
 	pins->lock = iommufd_access_lock(pins->access);
 	pins->ctx = ctx;
+	begin_calls(pins);
 	*devid = pins->id;
 	vdev->pins = pins;
 	vfio_page_holder_add(&pins->holder);
@@ -378,7 +388,7 @@ int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, 
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vdev->ops->dma_unmap ? check_pages(pins, iova, npage) : -EINVAL;
+	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, iova, npage) : -EINVAL;
 
 	if (rc)
 		return rc;
