@@ -34,9 +34,9 @@
  * sleeps until the interrupt has come, acknowledges it, and prints the result.
  */
 asm(".pushsection .rodata\n"
-    ".globl guest_begin, guest_interrupt, guest_end\n"
+    ".globl guest, guest_size, guest_handler\n"
     ".code32\n"
-    "guest_begin:\n"
+    "guest:\n"
     "	movl $0x1ff, 0xfee000f0\n" /* spurious vector 0xff, enabled */
     "	movl $0x12345678, 0xd0000004\n"
     "	movl 0xd0000004, %eax\n" /* the device inverts it */
@@ -88,10 +88,14 @@ asm(".pushsection .rodata\n"
     "	popfl\n"
     "	jmp *%ecx\n"
     "guest_end:\n"
+    "	.balign 4\n"
+    "guest_size: .long guest_end - guest\n"
+    "guest_handler: .long guest_interrupt - guest\n"
     ".code64\n"
     ".popsection\n");
 
-extern const char guest_begin[], guest_interrupt[], guest_end[];
+extern const char guest[];
+extern const uint32_t guest_size, guest_handler;
 
 struct vmm {
 	struct vfio_driver vfio;
@@ -105,7 +109,7 @@ struct vmm {
 static void set_up_memory(struct vmm *vmm)
 {
 	struct kvm_userspace_memory_region region = { .memory_size = RAM };
-	uint32_t handler = CODE + (uint32_t)(guest_interrupt - guest_begin);
+	uint32_t handler = CODE + guest_handler;
 	uint64_t gate =
 		(handler & 0xffff) | 0x08ull << 16 | 0x8e00ull << 32 | (uint64_t)(handler & 0xffff0000) << 32;
 	const uint64_t gdt[3] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
@@ -114,7 +118,7 @@ static void set_up_memory(struct vmm *vmm)
 	check(vmm->ram != MAP_FAILED, "memory for the guest");
 	memcpy(vmm->ram + GDT, gdt, sizeof(gdt));
 	memcpy(vmm->ram + IDT + 8 * VECTOR, &gate, sizeof(gate));
-	memcpy(vmm->ram + CODE, guest_begin, (size_t)(guest_end - guest_begin));
+	memcpy(vmm->ram + CODE, guest, guest_size);
 	region.userspace_addr = (uintptr_t)vmm->ram;
 	check(!ioctl(vmm->vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 }

@@ -99,7 +99,7 @@ UVFIO_PUBLIC unsigned int uvfio_kvm_io(struct uvfio_kvm *vm, enum uvfio_kvm_bus 
  *
  * @len is 1 to 8. They return true when they have handled the access; false passes it on to who comes next on
  * the bus, at last the program. They are called by the threads that call uvfio_kvm_io(), several at a time;
- * no lock is held. They may not register or unregister ranges.
+ * no lock is held. They may make every call on the VM, but not unregister their own range.
  */
 struct uvfio_kvm_io_ops {
 	bool (*read)(void *arg, uint64_t addr, unsigned int len, void *data);
@@ -124,7 +124,6 @@ struct uvfio_kvm_range;
  * Return: 0, or
  *   -ENOSPC	1000 devices and zones are on the bus
  *   -ENOMEM
- *   -EDEADLK	called by a handler
  */
 UVFIO_PUBLIC int uvfio_kvm_register(struct uvfio_kvm *vm, enum uvfio_kvm_bus bus, uint64_t addr, uint32_t len,
 				    const struct uvfio_kvm_io_ops *ops, void *arg,
@@ -136,7 +135,8 @@ UVFIO_PUBLIC int uvfio_kvm_register(struct uvfio_kvm *vm, enum uvfio_kvm_bus bus
  *
  * Returns when no handler of it runs, and none will. Also ends with the VM: then @range is no more.
  *
- * Return: 0, or -EDEADLK: called by a handler.
+ * Return: 0, or -EDEADLK: called by a handler of it. (Two handlers that unregister each other's ranges at the
+ *   same time wait for ever.)
  */
 UVFIO_PUBLIC int uvfio_kvm_unregister(struct uvfio_kvm_range *range);
 

@@ -8,16 +8,32 @@
  * the entries that have the access: the ranges that contain it, of which there are few, and the one ioeventfd
  * that a write can have.
  *
- * Ranges are replaced as a whole; readers are in a section of the VM's srcu. They are in the order of their
- * registration.
+ * Ranges are in the order of their registration. They are replaced as a whole; who looks for one is in a
+ * section of the VM's srcu, and leaves it with a count in each device that he may call: a handler can do what
+ * waits for sections, a change of memory slots for instance.
  */
 #include "kvm/dispatch.h"
 
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* How deep in handlers this thread is. */
-static __thread unsigned int inside __attribute__((tls_model("initial-exec")));
+/* The handlers that this thread is in. */
+struct frame {
+	const struct kvm_io_device *dev;
+	const struct frame *outer;
+};
+
+static __thread const struct frame *inside __attribute__((tls_model("initial-exec")));
+
+static bool is_inside(const struct kvm_io_device *dev)
+{
+	const struct frame *frame = inside;
+
+	while (frame && frame->dev != dev)
+		frame = frame->outer;
+	return frame;
+}
 
 /* ---- the kernel's comparison */
 
@@ -52,7 +68,10 @@ static inline bool contains(const struct kvm_io_range *range, uint64_t addr, uns
 /* Who has an access, in the order in which they are asked. */
 struct claimants {
 	unsigned int nr;
-	const struct kvm_io_range *range[KVM_NR_IOBUS_DEVS + 1]; /* without dev: the ioeventfd */
+	union {
+		const struct kvm_io_range *range; /* without dev: the ioeventfd; in a section */
+		struct kvm_io_device *dev;        /* with a count */
+	} who[KVM_NR_IOBUS_DEVS + 1];
 };
 
 /* The next one registered goes in front of the first that is greater. */
@@ -60,16 +79,16 @@ static void claim(struct claimants *all, const struct kvm_io_range *range)
 {
 	unsigned int i = 0;
 
-	while (i < all->nr && compare(extent_of(all->range[i]), extent_of(range)) <= 0)
+	while (i < all->nr && compare(extent_of(all->who[i].range), extent_of(range)) <= 0)
 		i++;
-	memmove(&all->range[i + 1], &all->range[i], (all->nr - i) * sizeof(all->range[0]));
-	all->range[i] = range;
+	memmove(&all->who[i + 1], &all->who[i], (all->nr - i) * sizeof(all->who[0]));
+	all->who[i].range = range;
 	all->nr++;
 }
 
 /* own: as what the ioeventfd of this write stands on the bus; or NULL. */
-static void find_claimants(const struct kvm_io_ranges *ranges, const struct kvm_io_range *own, uint64_t addr,
-			   unsigned int len, struct claimants *all)
+static void find_ranges(const struct kvm_io_ranges *ranges, const struct kvm_io_range *own, uint64_t addr,
+			unsigned int len, struct claimants *all)
 {
 	all->nr = 0;
 	for (unsigned int i = 0; ranges && i < ranges->nr; i++) {
@@ -87,47 +106,88 @@ static void find_claimants(const struct kvm_io_ranges *ranges, const struct kvm_
 		claim(all, own);
 }
 
+static void find_claimants(struct kvm *kvm, const struct kvm_io_bus *bus, const struct kvm_io_range *own,
+			   uint64_t addr, unsigned int len, struct claimants *all)
+{
+	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);
+
+	find_ranges(atomic_load(&bus->ranges), own, addr, len, all);
+	for (unsigned int i = 0; i < all->nr; i++) {
+		struct kvm_io_device *dev = all->who[i].range->dev;
+
+		if (dev)
+			atomic_fetch_add(&dev->users, 1);
+		all->who[i].dev = dev;
+	}
+	srcu_read_unlock(in);
+}
+
+static void drop_claimants(const struct claimants *all)
+{
+	for (unsigned int i = 0; i < all->nr; i++)
+		if (all->who[i].dev)
+			atomic_fetch_sub_explicit(&all->who[i].dev->users, 1, memory_order_release);
+}
+
+/* An access, for those who are asked. */
+struct access {
+	struct kvm_vcpu *vcpu;
+	uint64_t addr;
+	unsigned int len;
+	void *data;
+	bool write;
+};
+
+static int ask(struct kvm_io_device *dev, const struct access *access)
+{
+	const struct frame frame = { dev, inside };
+	int rc = -EOPNOTSUPP;
+
+	inside = &frame;
+	if (access->write && dev->ops->write)
+		rc = dev->ops->write(dev, access->vcpu, access->addr, access->len, access->data);
+	else if (!access->write && dev->ops->read)
+		rc = dev->ops->read(dev, access->vcpu, access->addr, access->len, access->data);
+	inside = frame.outer;
+	return rc;
+}
+
 static int signal_used(struct ioeventfd *e)
 {
+	if (!e)
+		return -EOPNOTSUPP;
 	eventfd_signal(e->ctx, 1);
 	ioeventfd_put(e);
 	return 0;
 }
 
-/* e: the ioeventfd of this write, if any, which this puts. */
-static int write_ranges(const struct kvm_io_ranges *ranges, struct ioeventfd *e, struct kvm_vcpu *vcpu,
-			uint64_t addr, unsigned int len, const void *data)
-{
-	const struct kvm_io_range own = { addr, e ? e->seq : 0, e ? (int)ioeventfd_len(e) : 0, NULL };
-	struct claimants all;
-
-	find_claimants(ranges, e ? &own : NULL, addr, len, &all);
-	for (unsigned int i = 0; i < all.nr; i++) {
-		struct kvm_io_device *dev = all.range[i]->dev;
-
-		if (!dev)
-			return signal_used(e);
-		if (!dev->ops->write || dev->ops->write(dev, vcpu, addr, len, data))
-			continue;
-		if (e)
-			ioeventfd_put(e);
-		return 0;
-	}
-	return -EOPNOTSUPP;
-}
-
+/* Its ioeventfd is not in use while a handler runs, which may deassign it. */
 int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
 				  unsigned int len, const void *data)
 {
+	const struct access access = { vcpu, addr, len, (void *)(uintptr_t)data, true };
 	struct kvm_io_bus *bus = &kvm->buses[index];
 	struct ioeventfd *e = ioeventfd_find(&bus->ioeventfds, addr, len, data);
-	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);
-	int rc;
+	struct kvm_io_range own = { .addr = addr };
+	struct claimants all;
+	int rc = -EOPNOTSUPP;
 
-	inside++;
-	rc = write_ranges(atomic_load(&bus->ranges), e, vcpu, addr, len, data);
-	inside--;
-	srcu_read_unlock(in);
+	if (e) {
+		own.seq = e->seq;
+		own.len = (int)ioeventfd_len(e);
+	}
+	find_claimants(kvm, bus, e ? &own : NULL, addr, len, &all);
+	if (e && all.who[0].dev) {
+		ioeventfd_put(e);
+		e = NULL;
+	}
+	for (unsigned int i = 0; rc && i < all.nr; i++) {
+		if (all.who[i].dev)
+			rc = ask(all.who[i].dev, &access);
+		else
+			rc = signal_used(e ? e : ioeventfd_find(&bus->ioeventfds, addr, len, data));
+	}
+	drop_claimants(&all);
 	return rc;
 }
 
@@ -137,35 +197,20 @@ int kvm_io_bus_write(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index,
 	return kvm_dispatch_write(kvm, vcpu, index, addr, len, data);
 }
 
-static int read_ranges(const struct kvm_io_ranges *ranges, struct kvm_vcpu *vcpu, uint64_t addr,
-		       unsigned int len, void *data)
-{
-	struct claimants all;
-
-	find_claimants(ranges, NULL, addr, len, &all);
-	for (unsigned int i = 0; i < all.nr; i++) {
-		struct kvm_io_device *dev = all.range[i]->dev;
-
-		if (dev->ops->read && !dev->ops->read(dev, vcpu, addr, len, data))
-			return 0;
-	}
-	return -EOPNOTSUPP;
-}
-
 int kvm_io_bus_read(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, uint64_t addr,
 		    unsigned int len, void *data)
 {
+	const struct access access = { vcpu, addr, len, data, false };
 	struct kvm_io_bus *bus = &kvm->buses[index];
-	_Atomic uint32_t *in;
-	int rc;
+	struct claimants all;
+	int rc = -EOPNOTSUPP;
 
 	if (likely(!atomic_load_explicit(&bus->ranges, memory_order_relaxed)))
 		return -EOPNOTSUPP;
-	in = srcu_read_lock(&kvm->srcu);
-	inside++;
-	rc = read_ranges(atomic_load(&bus->ranges), vcpu, addr, len, data);
-	inside--;
-	srcu_read_unlock(in);
+	find_claimants(kvm, bus, NULL, addr, len, &all);
+	for (unsigned int i = 0; rc && i < all.nr; i++)
+		rc = ask(all.who[i].dev, &access);
+	drop_claimants(&all);
 	return rc;
 }
 
@@ -221,8 +266,6 @@ int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus index, uint64_t addr, 
 	struct kvm_io_bus *bus = &kvm->buses[index];
 	int rc;
 
-	if (inside)
-		return -EDEADLK;
 	pthread_mutex_lock(&bus->lock);
 	rc = register_locked(kvm, bus, addr, (int)len, dev);
 	pthread_mutex_unlock(&bus->lock);
@@ -238,7 +281,7 @@ static int no_access(struct kvm_io_device *dev, struct kvm_vcpu *vcpu, uint64_t 
 }
 
 static const struct kvm_io_device_ops nobody_ops = { .read = no_access };
-static struct kvm_io_device nobody = { &nobody_ops };
+static struct kvm_io_device nobody = { .ops = &nobody_ops };
 
 static int unregister_locked(struct kvm *kvm, struct kvm_io_bus *bus, const struct kvm_io_device *dev)
 {
@@ -268,14 +311,19 @@ int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus index, struct kvm_io
 	struct kvm_io_bus *bus = &kvm->buses[index];
 	int rc;
 
-	if (inside)
+	if (is_inside(dev))
 		return -EDEADLK;
 	pthread_mutex_lock(&bus->lock);
 	rc = unregister_locked(kvm, bus, dev);
 	pthread_mutex_unlock(&bus->lock);
-	if (!rc && dev->ops->destructor)
+	if (rc)
+		return rc;
+	for (unsigned int spins = 0; atomic_load(&dev->users); spins++)
+		if (spins > 100)
+			sched_yield();
+	if (dev->ops->destructor)
 		dev->ops->destructor(dev);
-	return rc;
+	return 0;
 }
 
 /* ---- life */

@@ -81,7 +81,7 @@ enum engine_end {
 /* Load the library and try it. 0; -ENOENT, -ENOEXEC with the reason in why. The first call decides. */
 int engine_load(char *why, size_t len);
 
-int engine_new(const struct engine_ops *ops, void *arg, struct engine **engine);
+int engine_new(const struct engine_ops *ops, void *arg, struct engine **out);
 void engine_free(struct engine *engine);
 
 /* Physical memory, all of it at once: the ranges ascend, do not overlap, and are page aligned; everything
@@ -104,8 +104,8 @@ void engine_derive(struct engine *engine);
 bool engine_translate(struct engine *engine, uint64_t address, uint64_t *gpa);
 
 /* Registers that are not in the state. */
-uint64_t engine_msr(struct engine *engine, uint32_t msr);
-void engine_set_msr(struct engine *engine, uint32_t msr, uint64_t value);
+uint64_t engine_msr(struct engine *engine, uint32_t number);
+void engine_set_msr(struct engine *engine, uint32_t number, uint64_t value);
 uint64_t engine_efer(const struct engine *engine);
 void engine_set_efer(struct engine *engine, uint64_t efer);
 uint64_t engine_debug_register(struct engine *engine, unsigned int n);

@@ -28,6 +28,7 @@ _Noreturn void engine_leave(struct engine *engine, uintptr_t place)
 	engine->left = true;
 	LIB.uc_emu_stop(engine->uc);
 	LIB.loop_exit_restore(engine->cpu, place);
+	__builtin_unreachable();
 }
 
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
@@ -218,7 +219,9 @@ static _Noreturn void raise_injected(struct engine *engine)
 {
 	if (engine->inject_error == ENGINE_NO_CODE)
 		LIB.raise(engine->state, engine->inject);
-	LIB.raise_error(engine->state, engine->inject, (int)engine->inject_error);
+	else
+		LIB.raise_error(engine->state, engine->inject, (int)engine->inject_error);
+	__builtin_unreachable();
 }
 
 static bool take(struct engine *engine)
@@ -265,7 +268,7 @@ void engine_take_calls(struct engine *engine)
 	void *calls[] = { (void *)enter, (void *)interrupt, (void *)engine_fill };
 
 	memcpy(&class, engine->cpu + LIB.class, sizeof(class));
-	memcpy(class + LIB.enter_slot, &calls[0], sizeof(void *));
-	memcpy(class + LIB.interrupt_slot, &calls[1], sizeof(void *));
-	memcpy(class + LIB.fill_slot, &calls[2], sizeof(void *));
+	memcpy(class + LIB.enter_slot, &calls[0], sizeof(calls[0]));
+	memcpy(class + LIB.interrupt_slot, &calls[1], sizeof(calls[0]));
+	memcpy(class + LIB.fill_slot, &calls[2], sizeof(calls[0]));
 }

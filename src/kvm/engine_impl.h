@@ -39,13 +39,14 @@ struct engine_library {
 			 uintptr_t place);
 	void (*tlb_set_page)(void *cpu, uint64_t address, uint64_t gpa, uint32_t attributes, int prot,
 			     int mmu, uint64_t size);
-	void (*raise_error_at)(void *env, int vector, int error, uintptr_t place) __attribute__((noreturn));
+	/* These four do not return. */
+	void (*raise_error_at)(void *env, int vector, int error, uintptr_t place);
+	void (*raise_error)(void *env, int vector, int error);
+	void (*raise)(void *env, int vector);
+	void (*loop_exit_restore)(void *cpu, uintptr_t place);
 	bool (*restore_state)(void *cpu, uintptr_t place, bool will_exit);
-	void (*loop_exit_restore)(void *cpu, uintptr_t place) __attribute__((noreturn));
 	void (*do_interrupt)(void *cpu);
 	void (*do_hardirq)(void *env, int vector, int is_hw);
-	void (*raise)(void *env, int vector) __attribute__((noreturn));
-	void (*raise_error)(void *env, int vector, int error) __attribute__((noreturn));
 	void (*exec_enter)(void *cpu);
 	bool (*exec_interrupt)(void *cpu, int request);
 	void (*update_hflags)(void *env);
@@ -61,7 +62,7 @@ struct engine_library {
 
 extern struct engine_library engine_library;
 
-/* Of the core's processor; tried out by the probe. */
+/* Of the core's processor. That they are there is tried (engine_trial.c). */
 #define CPU_INTERRUPT_REQUEST 0x1c
 #define INTERRUPT_HARD        2u
 #define CPU_HALTED            0x8198
@@ -107,11 +108,12 @@ struct engine {
 
 /* engine_probe.c: find where things lie. 0 or -ENOEXEC with the reason in why. */
 int engine_probe(char *why, size_t len);
+int engine_trial(char *why, size_t len); /* behind it: engine_trial.c */
 
 /* engine_hooks.c */
 int engine_add_hooks(struct engine *engine);
-uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, void *window);
-void engine_mmio_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64_t value, void *window);
+uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, void *arg);
+void engine_mmio_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64_t value, void *arg);
 /* In something that generated code called: end the run, with the registers as before the instruction whose
  * place it is (0: they are already). */
 _Noreturn void engine_leave(struct engine *engine, uintptr_t place);

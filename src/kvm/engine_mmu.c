@@ -293,6 +293,7 @@ bool engine_fill(void *cpu, uint64_t address, int size, int access, int mmu, boo
 			LIB.raise_error_at(engine->state, 13, 0, place);
 		engine->state->cr[2] = walk.address;
 		LIB.raise_error_at(engine->state, 14, (int)walk.error, place);
+		__builtin_unreachable();
 	}
 	if (access == FETCH && !engine_memory_at(engine, walk.gpa)) {
 		engine->no_code = true;

@@ -73,8 +73,8 @@ unsigned int kvm_io(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus bus, bo
 
 /*
  * A range with handlers. An access belongs to it when it lies within it; a handler that does not want it
- * returns -EOPNOTSUPP, and the next one in the bus's order is asked. Handlers run without locks, within a
- * section that unregistering waits for.
+ * returns -EOPNOTSUPP, and the next one in the bus's order is asked. Handlers run without locks;
+ * unregistering waits for those of its device.
  */
 struct kvm_io_device;
 
@@ -89,12 +89,13 @@ struct kvm_io_device_ops {
 
 struct kvm_io_device {
 	const struct kvm_io_device_ops *ops;
+	_Atomic uint32_t users; /* the bus's: who may be in a handler */
 };
 
 /* 0; -ENOSPC: 1000 are there; -ENOMEM. len 0 never matches. */
 int kvm_io_bus_register_dev(struct kvm *kvm, enum kvm_bus index, uint64_t addr, uint32_t len,
 			    struct kvm_io_device *dev);
-/* Returns when nobody is inside. 0; -ENOENT; -EDEADLK: the calling thread is in a handler. */
+/* Returns when nobody is inside. 0; -ENOENT; -EDEADLK: the calling thread is in a handler of dev. */
 int kvm_io_bus_unregister_dev(struct kvm *kvm, enum kvm_bus index, struct kvm_io_device *dev);
 
 /* ---- memory slots */

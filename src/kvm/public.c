@@ -101,7 +101,9 @@ int uvfio_kvm_register(struct uvfio_kvm *vm, enum uvfio_kvm_bus bus, uint64_t ad
 
 	if (!range)
 		return -ENOMEM;
-	*range = (struct uvfio_kvm_range){ { &range_ops }, ops, arg, to_kvm(vm), bus_of(bus) };
+	*range = (struct uvfio_kvm_range){
+		.dev.ops = &range_ops, .ops = ops, .arg = arg, .kvm = to_kvm(vm), .bus = bus_of(bus)
+	};
 	rc = kvm_io_bus_register_dev(range->kvm, range->bus, addr, len, &range->dev);
 	if (rc)
 		free(range);

@@ -270,11 +270,71 @@ static void test_devices(void **state)
 	test_vm_close(&race.vm);
 }
 
+/* What a device model does in a handler: everything that the VM can do. */
+struct busy {
+	struct kvm_io_device dev;
+	struct test_vm *vm;
+	struct kvm_io_device *other;
+	int fd;
+	bool handles;
+};
+
+static int busy_write(struct kvm_io_device *dev, struct kvm_vcpu *vcpu, uint64_t addr, unsigned int len,
+		      const void *data)
+{
+	struct busy *busy = container_of(dev, struct busy, dev);
+	struct kvm_userspace_memory_region slot = { .slot = 3,
+						    .guest_phys_addr = 0x100000,
+						    .memory_size = 0x1000 };
+	struct kvm_irq_routing routing = { 0 };
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x8000, .size = 16 };
+	uint64_t value = 0;
+
+	(void)vcpu, (void)len, (void)data;
+	slot.userspace_addr = (uintptr_t)busy & ~(uintptr_t)0xfff;
+	assert_int_equal(test_ioctl(busy->vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	slot.memory_size = 0;
+	assert_int_equal(test_ioctl(busy->vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	assert_int_equal(test_ioctl(busy->vm->fd, KVM_SET_GSI_ROUTING, &routing), 0);
+	assert_int_equal(test_ioctl(busy->vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(kvm_io(busy->vm->kvm, NULL, KVM_MMIO_BUS, true, 0x8000, 4, &value), 4);
+	assert_int_equal(test_ioctl(busy->vm->fd, KVM_UNREGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(test_ioeventfd(busy->vm, addr, 4, DEASSIGN, 0, busy->fd), 0);
+	assert_int_equal(test_ioeventfd(busy->vm, addr, 4, 0, 0, busy->fd), 0);
+	assert_int_equal(kvm_io_bus_register_dev(busy->vm->kvm, KVM_MMIO_BUS, 0x9000, 4, busy->other), 0);
+	assert_int_equal(kvm_io_bus_unregister_dev(busy->vm->kvm, KVM_MMIO_BUS, busy->other), 0);
+	assert_int_equal(kvm_io_bus_unregister_dev(busy->vm->kvm, KVM_MMIO_BUS, dev), -EDEADLK);
+	return busy->handles ? 0 : -EOPNOTSUPP;
+}
+
+static const struct kvm_io_device_ops busy_ops = { .write = busy_write };
+static const struct kvm_io_device_ops no_ops = { 0 };
+
+static void test_handlers(void **state)
+{
+	struct test_vm vm;
+	struct kvm_io_device other = { .ops = &no_ops };
+	struct busy busy = { .dev.ops = &busy_ops, .vm = &vm, .other = &other, .fd = test_eventfd() };
+
+	(void)state;
+	test_vm_open(&vm);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), 0);
+	assert_int_equal(kvm_io_bus_register_dev(vm.kvm, KVM_MMIO_BUS, 0x1000, 0x100, &busy.dev), 0);
+	assert_int_equal(test_ioeventfd(&vm, 0x1010, 4, 0, 0, busy.fd), 0);
+	assert_true(test_write(&vm, 0x1010, 4, 0)); /* the device refuses: it is the ioeventfd's */
+	assert_int_equal(test_take(busy.fd), 1);
+	busy.handles = true;
+	assert_true(test_write(&vm, 0x1010, 4, 0));
+	assert_int_equal(test_take(busy.fd), 0);
+	test_vm_close(&vm);
+	close(busy.fd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model), cmocka_unit_test(test_many),    cmocka_unit_test(test_lifetime),
-		cmocka_unit_test(test_race),  cmocka_unit_test(test_devices),
+		cmocka_unit_test(test_race),  cmocka_unit_test(test_devices), cmocka_unit_test(test_handlers),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

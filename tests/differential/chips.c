@@ -35,11 +35,11 @@ static void draw_pic(below_fn below, void *arg, char *line)
 	uint32_t port = ports[below(arg, 6)], value;
 
 	if (!below(arg, 3)) {
-		sprintf(line, "r pio 0x%x %u", port, below(arg, 8) ? 1 : 2);
+		sprintf(line, "r pio 0x%x %u", port, below(arg, 8) ? 1u : 2u);
 		return;
 	}
 	value = port & 1 || port > 0x100 ? below(arg, 256) : commands[below(arg, 18)];
-	sprintf(line, "w pio 0x%x %u 0x%x", port, below(arg, 16) ? 1 : 2, value);
+	sprintf(line, "w pio 0x%x %u 0x%x", port, below(arg, 16) ? 1u : 2u, value);
 }
 
 /* A select, or what it has selected. Delivery modes: fixed, and the lowest priority. */

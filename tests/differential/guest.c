@@ -83,12 +83,13 @@ static unsigned int kind_of(enum bus bus, bool write, unsigned int len)
 static void set_registers(struct subject *s, unsigned int kind, uint64_t addr, const unsigned char *data)
 {
 	struct kvm_regs regs = { .rip = kind * PLACE, .rbx = addr, .rdx = addr, .rflags = 2 };
-	struct kvm_xsave xsave = { { 0 } };
+	struct kvm_xsave xsave;
 	unsigned char *area = (unsigned char *)&xsave;
 	const uint32_t fcw = 0x37f, mxcsr = 0x1f80;
 	const uint64_t used = 3; /* x87 and SSE */
 
 	memcpy(&regs.rax, data, 4);
+	memset(&xsave, 0, sizeof(xsave));
 	if (ioctl(s->vcpu, KVM_SET_REGS, &regs))
 		fail("KVM_SET_REGS");
 	if (kinds[kind].len < 8)
