@@ -25,7 +25,8 @@
  *
  *   access    read and write: any thread of the program, several at once. Never a signal handler, so they may
  *             take locks and allocate; they may not wait for the program.
- *   unmap     dma_unmap: a thread of the program that is inside of an unmap. It may not map or unmap.
+ *   unmap     dma_unmap: any thread of the program that is inside of an unmap, several at once. It may not
+ *             map or unmap.
  *   control   all others. One at a time for each instance, or parent; no worker of the instance is running,
  *             and of the parent's callbacks none runs beside create and destroy of its instances.
  *

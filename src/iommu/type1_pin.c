@@ -30,16 +30,16 @@ struct type1_pinner {
 	/* under iommu->lock */
 	struct cds_list_head node;
 	struct pin_table pins;
-	unsigned int round; /* the last one in which it was called */
-	unsigned int busy;  /* calls under way */
-	uint64_t serial;    /* so that each is reported once */
+	unsigned int busy; /* calls under way */
+	uint64_t serial;   /* ascending in the list; also, so that each is reported once */
 	bool leaving;
 };
+
+static _Atomic uint64_t serials;
 
 struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, type1_pinner_unmap_fn *unmap,
 				      void *owner)
 {
-	static _Atomic uint64_t serials;
 	struct type1_pinner *pinner = failpoint() ? NULL : calloc(1, sizeof(*pinner));
 
 	if (!pinner)
@@ -48,10 +48,9 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 	pinner->name = name;
 	pinner->unmap = unmap;
 	pinner->owner = owner;
-	pinner->serial = ++serials;
 	pin_table_init(&pinner->pins, UINT64_MAX);
 	pthread_mutex_lock(&iommu->lock);
-	pinner->round = iommu->rounds;
+	pinner->serial = ++serials;
 	cds_list_add_tail(&pinner->node, &iommu->pinners);
 	pthread_mutex_unlock(&iommu->lock);
 	return pinner;
@@ -307,24 +306,30 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 
 /* ---- asking for pages to be unpinned */
 
-/* Call every pinner once. The lock is dropped meanwhile. */
-static void tell_pinners(struct type1 *iommu, uint64_t iova, uint64_t size)
+static struct type1_pinner *next_pinner(struct type1 *iommu, uint64_t serial)
 {
-	unsigned int round = ++iommu->rounds;
 	struct type1_pinner *pinner;
 
-again:
-	cds_list_for_each_entry (pinner, &iommu->pinners, node) {
-		if (pinner->round == round || pinner->leaving || !pinner->unmap)
-			continue;
-		pinner->round = round;
+	cds_list_for_each_entry (pinner, &iommu->pinners, node)
+		if (pinner->serial > serial && !pinner->leaving && pinner->unmap)
+			return pinner;
+	return NULL;
+}
+
+/* Call every pinner that there is now once. The lock is dropped meanwhile: others may do the same. */
+static void tell_pinners(struct type1 *iommu, uint64_t iova, uint64_t size)
+{
+	uint64_t newest = serials, serial = 0;
+	struct type1_pinner *pinner;
+
+	while ((pinner = next_pinner(iommu, serial)) && pinner->serial <= newest) {
+		serial = pinner->serial;
 		pinner->busy++;
 		pthread_mutex_unlock(&iommu->lock);
 		pinner->unmap(pinner->owner, iova, size);
 		pthread_mutex_lock(&iommu->lock);
 		pinner->busy--;
 		pthread_cond_broadcast(&iommu->let_go);
-		goto again;
 	}
 }
 

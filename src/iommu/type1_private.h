@@ -46,7 +46,6 @@ struct type1 {
 	unsigned int emulated; /* groups */
 	struct pin_table pins; /* of all pinners, together */
 	struct cds_list_head pinners;
-	unsigned int rounds;   /* of calls to pinners */
 	pthread_cond_t let_go; /* with lock: pages were unpinned, or a pinner's call has ended */
 	uint64_t charged;      /* pages, by this container; kept only when limited */
 	uint64_t mapped;       /* the same */
