@@ -115,6 +115,43 @@ static void test_rw(void **state)
 	detach_mediated(f, 0);
 }
 
+/* A BAR behind memory, in one mapping: its device may come back, to a lock that nobody holds then. */
+
+static struct type1 *container;
+
+static int access_bar(uint64_t va, void *data, size_t len, bool write)
+{
+	(void)va;
+	type1_is_backed(container);
+	if (!write)
+		memset(data, 'b', len);
+	return 0;
+}
+
+static void test_rw_of_bar(void **state)
+{
+	struct fixture *f = *state;
+	char buf[16] = "0123456789abcdef";
+
+	container = f->iommu;
+	mm_io_access = access_bar;
+	mm_note_map(f->va + PG, PG, PROT_READ | PROT_WRITE, MM_IO);
+	alarm(10); /* who waits for a lock that he holds */
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 3 * PG, RW, false), 0);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + PG - 8, buf, 16, true), 0);
+	assert_memory_equal(f->memory + PG - 8, "01234567", 8);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + PG - 8, buf, 16, false), 0);
+	assert_memory_equal(buf, "01234567bbbbbbbb", 16);
+	f->memory[2 * PG] = 'm';
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + 2 * PG - 1, buf, 2, false), 0);
+	assert_memory_equal(buf, "bm", 2);
+	alarm(0);
+	detach_mediated(f, 0);
+	mm_note_change(f->va + PG, PG);
+	mm_io_access = NULL;
+}
+
 /* ---- drivers that do not let go at once */
 
 /* What is printed while a driver keeps its pages. Returns what unmapping says. */
@@ -227,6 +264,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rw, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rw_of_bar, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_lets_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lets_go_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),

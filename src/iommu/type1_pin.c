@@ -403,19 +403,20 @@ int type1_ask_pinners(struct type1 *iommu, uint64_t iova, uint64_t last, struct 
 
 /* ---- reading and writing */
 
-static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data, size_t len, bool write)
+/* *len: of it only what is memory, or a BAR, as a whole. */
+static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data, size_t *len, bool write)
 {
 	bool io = false;
 	int ret;
 
 	if (mm->self)
-		mm_io_span(va, len, &io);
+		*len = mm_io_span(va, *len, &io);
 	if (likely(!io))
-		return write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+		return mm_copy_memory(mm, va, data, *len, write);
 	/* A BAR, whose device may come back here. */
 	mm_get(mm);
 	pthread_mutex_unlock(&iommu->lock);
-	ret = write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+	ret = write ? mm_write(mm, va, data, *len) : mm_read(mm, data, va, *len);
 	mm_put(mm);
 	pthread_mutex_lock(&iommu->lock);
 	return ret;
@@ -434,7 +435,7 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
 			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
 	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
-	ret = copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, *done,
+	ret = copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, done,
 			write);
 	if (!ret && write)
 		type1_note_dirty(iommu, iova / UVFIO_PAGE_SIZE, (iova + (*done - 1)) / UVFIO_PAGE_SIZE);
