@@ -52,6 +52,26 @@ static void test_refused(void **state)
 	mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
+/* Mapping looks at no memory; where there can be none is found out later. */
+static void test_no_address(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t end = BIT64(47), byte = 0;
+
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va | end, PG, RW, false), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE + PG, end - PG, 2 * PG, RW, false), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE + 3 * PG, -2 * PG, 2 * PG, RW, false), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		assert_int_equal(pin(f, 0, i, 1), -EFAULT);
+		assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + i * PG, &byte, 1, false),
+				 -EFAULT);
+	}
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EFAULT);
+	assert_int_equal(unmap(f, 0, 5), 5);
+	detach_mediated(f, 0);
+}
+
 static void test_v1(void **state)
 {
 	struct fixture *f = *state;
@@ -261,6 +281,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rw, setup, teardown),

@@ -402,7 +402,8 @@ static int in_the_way(struct type1 *iommu, uint64_t iova, uint64_t last)
 static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		   unsigned int prot)
 {
-	uint64_t word = (va & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
+	/* No process has memory at the highest address that an entry holds, nor above it. */
+	uint64_t word = (MIN(va, PTE_ADDR) & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
 	int ret = range_map_insert(&iommu->mappings, iova, iova + (size - 1), (void *)(uintptr_t)word);
 
 	if (ret)
