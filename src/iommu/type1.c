@@ -443,7 +443,7 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	struct mm *old = mapping_mm(word);
 	bool io, present = !mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io);
 
-	if (present && old != set->mm) {
+	if (present && mm_payer(old) != mm_payer(set->mm)) {
 		set->ret = type1_charge(set->iommu, set->mm, pages);
 		if (set->ret)
 			return false;
