@@ -34,6 +34,7 @@ static void test_refused(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, IOMMU_READ, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EPERM);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, -PG, 2, RW, f->pages), -EOVERFLOW);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 1, IOMMU_READ, f->pages), 0);
 	munmap(f->memory + PG, PG);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 3, IOMMU_READ, f->pages), -EFAULT);
@@ -81,6 +82,7 @@ static void test_v1(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EACCES);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, -PG, 2, RW, f->pages), -EACCES);
 	detach_mediated(f, 0);
 }
 
@@ -266,7 +268,7 @@ static void test_exited(void **state)
 	assert_int_equal(pin(f, 0, 0, 1), -ENODEV);
 	assert_int_equal(pin(f, 0, 6, 1), 0); /* the rest goes on */
 	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EFAULT);
-	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE, &got, 8, false), -EFAULT);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE, &got, 8, false), -EPERM);
 	assert_int_equal(unpin(f, 0, 2, 1), 0);
 	assert_int_equal(atomic_load(&mm->locked_pages), 1);
 	assert_int_equal(unmap(f, 0, 4), 4);

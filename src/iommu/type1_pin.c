@@ -286,11 +286,13 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 		    struct mm_page *pages)
 {
 	struct type1 *iommu = pinner->iommu;
-	uint64_t page = iova / UVFIO_PAGE_SIZE, done = 0;
+	uint64_t page = iova / UVFIO_PAGE_SIZE, done = 0, last;
 	int ret;
 
 	if (!iommu->v2)
 		return WHY(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
+	if (unlikely(add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last)))
+		return -EOVERFLOW;
 	pthread_mutex_lock(&iommu->lock);
 	pin_table_prefetch(&pinner->pins, page);
 	pin_table_prefetch(&iommu->pins, page);
@@ -425,6 +427,7 @@ static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data
 static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, bool write, size_t *done)
 {
 	struct range mapping;
+	struct mm *mm;
 	uint64_t word;
 	int ret;
 
@@ -435,8 +438,10 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
 			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
 	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
-	ret = copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, done,
-			write);
+	mm = mapping_mm(word);
+	ret = copy_part(iommu, mm, (word & PTE_ADDR) + (iova - mapping.start), data, done, write);
+	if (unlikely(ret) && mm_is_gone(mm))
+		return WHY(-EPERM, "the process that mapped it has exited");
 	if (!ret && write)
 		type1_note_dirty(iommu, iova / UVFIO_PAGE_SIZE, (iova + (*done - 1)) / UVFIO_PAGE_SIZE);
 	return ret;
