@@ -108,6 +108,37 @@ static void test_apertures(void **state)
 	detach_mediated(f, 0);
 }
 
+/* Without an IOMMU pages are the system's, whatever those of the IOMMU will be. */
+static void test_page_size(void **state)
+{
+	struct fixture *f = *state;
+	struct type1_bitmap bitmap = { .pgsize = PG, .size = 8 };
+	uint64_t got, huge = 0x200000;
+
+	f->params.pgsizes = huge;
+	type1_free(f->iommu);
+	f->iommu = type1_new(&f->params, true);
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
+	assert_int_equal(type1_dirty_start(f->iommu), 0);
+	assert_int_equal(pin(f, 0, 0, 1), 0);
+	assert_int_equal(type1_dirty_get(f->iommu, BASE, 4 * PG, &bitmap), 0);
+	assert_int_equal(bitmap.bits[0], 1);
+	free(bitmap.bits);
+	type1_dirty_stop(f->iommu);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EINVAL); /* it cannot map that */
+	assert_int_equal(unmap(f, 0, 1), 1);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), -EINVAL);
+	assert_int_equal(type1_unmap(f->iommu, BASE, PG, 0, NULL, &got), -EINVAL);
+	type1_detach(f->iommu, f->devs, 1);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
+	detach_mediated(f, 0);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), -EINVAL);
+	type1_detach(f->iommu, f->devs, 1);
+}
+
 static void test_rw(void **state)
 {
 	struct fixture *f = *state;
@@ -286,6 +317,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_no_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_page_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rw, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rw_of_bar, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_lets_go, setup, teardown),
