@@ -34,7 +34,8 @@ static void test_refused(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, IOMMU_READ, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EPERM);
-	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, -PG, 2, RW, f->pages), -EOVERFLOW);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, UINT64_MAX - PG + 1, 2, RW, f->pages),
+			 -EOVERFLOW);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 1, IOMMU_READ, f->pages), 0);
 	munmap(f->memory + PG, PG);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 3, IOMMU_READ, f->pages), -EFAULT);
@@ -62,7 +63,8 @@ static void test_no_address(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va | end, PG, RW, false), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE + PG, end - PG, 2 * PG, RW, false), 0);
-	assert_int_equal(type1_map(f->iommu, f->mm, BASE + 3 * PG, -2 * PG, 2 * PG, RW, false), 0);
+	assert_int_equal(
+		type1_map(f->iommu, f->mm, BASE + 3 * PG, UINT64_MAX - 2 * PG + 1, 2 * PG, RW, false), 0);
 	for (unsigned int i = 0; i < 5; i++) {
 		assert_int_equal(pin(f, 0, i, 1), -EFAULT);
 		assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + i * PG, &byte, 1, false),
@@ -82,7 +84,8 @@ static void test_v1(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EACCES);
-	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, -PG, 2, RW, f->pages), -EACCES);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, UINT64_MAX - PG + 1, 2, RW, f->pages),
+			 -EACCES);
 	detach_mediated(f, 0);
 }
 
