@@ -25,7 +25,8 @@
  *
  *   access    read and write: any thread of the program, several at once. Never a signal handler, so they may
  *             take locks and allocate; they may not wait for the program.
- *   unmap     dma_unmap: a thread of the program that is inside of an unmap. It may not map or unmap.
+ *   unmap     dma_unmap: any thread of the program that is inside of an unmap, several at once. It may not
+ *             map or unmap.
  *   control   all others. One at a time for each instance, or parent; no worker of the instance is running,
  *             and of the parent's callbacks none runs beside create and destroy of its instances.
  *
@@ -302,8 +303,9 @@ static inline int uvfio_mdev_unpin_pages(struct uvfio_mdev *mdev, uint64_t iova,
  * Return: 0, or when a part may have been copied
  *   -EINVAL	@len is 0; the instance is not open; nothing is mapped somewhere there
  *   -ENOENT	the same, when the instance is on an IOAS
- *   -EPERM	not mapped for writing; in a container also: not for reading, which writing needs, too
- *   -EFAULT	the memory is not there, or its process has exited
+ *   -EPERM	not mapped for writing; in a container also: not for reading, which writing needs, too, or its
+ *		process has exited
+ *   -EFAULT	the memory is not there; on an IOAS also: its process has exited
  */
 static inline int uvfio_mdev_dma_rw(struct uvfio_mdev *mdev, uint64_t iova, void *data, size_t len,
 				    bool write)

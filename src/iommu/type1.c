@@ -24,6 +24,15 @@ static void init_locks(struct type1 *iommu)
 	pthread_condattr_destroy(&attr);
 }
 
+/* Under the lock. */
+static void set_backed(struct type1 *iommu, bool backed)
+{
+	uint64_t pgsizes = iommu->params->pgsizes;
+
+	iommu->backed = backed;
+	iommu->pgsize = backed ? MAX(pgsizes & -pgsizes, UVFIO_PAGE_SIZE) : UVFIO_PAGE_SIZE;
+}
+
 struct type1 *type1_new(const struct iommu_params *params, bool v2)
 {
 	struct type1 *iommu = calloc(1, sizeof(*iommu));
@@ -33,11 +42,10 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	iommu->params = params;
 	iommu->v2 = v2;
 	iommu->limited = params->memlock_rlimit || params->memlock_pages != UINT64_MAX;
-	iommu->pgsize = MAX(params->pgsizes & -params->pgsizes, UVFIO_PAGE_SIZE);
 	iommu->nr_ranges = MIN(iommu_usable_ranges(params, iommu->ranges, ARRAY_SIZE(iommu->ranges)),
 			       (unsigned int)ARRAY_SIZE(iommu->ranges));
 	iommu->avail = params->dma_entries;
-	iommu->backed = true;
+	set_backed(iommu, true);
 	init_locks(iommu);
 	range_map_init(&iommu->mappings);
 	pin_table_init(&iommu->pins, UINT64_MAX);
@@ -137,11 +145,15 @@ static int outside(const struct type1 *iommu, uint64_t iova, uint64_t last)
 		   (unsigned long long)iova, (unsigned long long)last, params->width);
 }
 
-static bool fits_ranges(void *arg, struct range *range)
+static bool fits(void *arg, struct range *range)
 {
 	struct replay *replay = arg;
+	uint64_t pgsizes = replay->iommu->params->pgsizes;
 
-	if (!in_ranges(replay->iommu, range->start, range->last))
+	if (!is_aligned(range->start | range_size(range), pgsizes & -pgsizes))
+		replay->ret = WHY(-EINVAL, "0x%llx-0x%llx is no whole page of the IOMMU",
+				  (unsigned long long)range->start, (unsigned long long)range->last);
+	else if (!in_ranges(replay->iommu, range->start, range->last))
 		replay->ret = outside(replay->iommu, range->start, range->last);
 	return !replay->ret;
 }
@@ -153,7 +165,7 @@ static int make_backed(struct type1 *iommu)
 	int ret;
 
 	if (!iommu->backed)
-		range_map_each(&iommu->mappings, 0, UINT64_MAX, fits_ranges, &replay);
+		range_map_each(&iommu->mappings, 0, UINT64_MAX, fits, &replay);
 	ret = replay.ret;
 	if (!ret && !iommu->backed)
 		ret = type1_charge_all(iommu);
@@ -161,7 +173,7 @@ static int make_backed(struct type1 *iommu)
 		return ret;
 	ret = make_domain(iommu);
 	if (!ret)
-		iommu->backed = true;
+		set_backed(iommu, true);
 	else if (!iommu->backed)
 		type1_uncharge_all(iommu);
 	return ret;
@@ -208,7 +220,7 @@ static void end_backed(struct type1 *iommu)
 	} else {
 		type1_uncharge_all(iommu);
 		type1_dirty_add_all(iommu);
-		iommu->backed = false;
+		set_backed(iommu, false);
 	}
 	iommu->domain = NULL;
 }
@@ -241,7 +253,7 @@ int type1_attach_emulated(struct type1 *iommu)
 	if (!ret) {
 		iommu->emulated++;
 		if (!iommu->domain && !iommu->mappings.count)
-			iommu->backed = false;
+			set_backed(iommu, false);
 	}
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
@@ -253,7 +265,7 @@ void type1_detach_emulated(struct type1 *iommu)
 	pthread_mutex_lock(&iommu->lock);
 	if (!--iommu->emulated && !iommu->domain) {
 		drop_all(iommu);
-		iommu->backed = true;
+		set_backed(iommu, true);
 	}
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
@@ -402,7 +414,8 @@ static int in_the_way(struct type1 *iommu, uint64_t iova, uint64_t last)
 static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		   unsigned int prot)
 {
-	uint64_t word = (va & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
+	/* No process has memory at the highest address that an entry holds, nor above it. */
+	uint64_t word = (MIN(va, PTE_ADDR) & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
 	int ret = range_map_insert(&iommu->mappings, iova, iova + (size - 1), (void *)(uintptr_t)word);
 
 	if (ret)
@@ -442,7 +455,7 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	struct mm *old = mapping_mm(word);
 	bool io, present = !mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io);
 
-	if (present && old != set->mm) {
+	if (present && mm_payer(old) != mm_payer(set->mm)) {
 		set->ret = type1_charge(set->iommu, set->mm, pages);
 		if (set->ret)
 			return false;
@@ -488,8 +501,7 @@ int type1_misaligned(const struct type1 *iommu, const char *what, uint64_t value
 }
 
 /* In the kernel's order. */
-static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint64_t size, unsigned int prot,
-		     bool set_vaddr)
+static int check_map(uint64_t iova, uint64_t va, uint64_t size, unsigned int prot, bool set_vaddr)
 {
 	uint64_t end;
 
@@ -502,6 +514,12 @@ static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint
 	if (set_vaddr == (prot != 0))
 		return WHY(-EINVAL, "%s",
 			   prot ? "VADDR goes with neither READ nor WRITE" : "neither READ nor WRITE");
+	return 0;
+}
+
+/* Under the lock. */
+static int check_alignment(const struct type1 *iommu, uint64_t iova, uint64_t va, uint64_t size)
+{
 	if (likely(is_aligned(iova | va | size, iommu->pgsize)))
 		return 0;
 	if (!is_aligned(iova, iommu->pgsize))
@@ -513,15 +531,16 @@ static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint
 int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 	      unsigned int prot, bool set_vaddr)
 {
-	int ret = check_map(iommu, iova, va, size, prot, set_vaddr);
+	int ret = check_map(iova, va, size, prot, set_vaddr);
 
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&iommu->lock);
 	iommu_domain_prefetch(iommu->domain, iova);
-	if (set_vaddr)
+	ret = check_alignment(iommu, iova, va, size);
+	if (!ret && set_vaddr)
 		ret = map_vaddr(iommu, mm, iova, va, size);
-	else
+	else if (!ret)
 		ret = map_new(iommu, mm, iova, va, size, prot);
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);

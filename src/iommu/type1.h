@@ -53,8 +53,9 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 uint64_t type1_pinner_free(struct type1_pinner *pinner);
 
 /*
- * Pin npage pages from iova, which is a page's: see vfio_pin_pages(). 0; -EACCES; -EBUSY; -EINVAL: a hole, or
- * no memory; -EPERM; -EFAULT; -ENODEV: whose memory it was has exited; -ENOMEM. On failure nothing is pinned.
+ * Pin npage pages, some, from iova on: see vfio_pin_pages(). 0; -EACCES; -EOVERFLOW; -EBUSY; -EINVAL: a hole,
+ * or no memory; -EPERM; -EFAULT; -ENODEV: whose memory it was has exited; -ENOMEM. On failure nothing is
+ * pinned.
  */
 int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, unsigned int prot,
 		    struct mm_page *pages);
@@ -62,7 +63,7 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage);
 /* Has it pinned the page at va of this process? In a signal handler. */
 bool type1_pinner_holds(struct type1_pinner *pinner, uint64_t va);
-/* 0, or -EBUSY, -EINVAL a hole, -EPERM, -EFAULT. */
+/* 0, or -EBUSY, -EINVAL a hole, -EPERM: also whose memory it was has exited, -EFAULT. */
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write);
 
 /* What is mapped, pinned and charged, by address space: added to usages. Also what nobody limits is charged.

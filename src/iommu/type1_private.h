@@ -28,7 +28,6 @@ struct type1 {
 	const struct iommu_params *params;
 	bool v2;
 	bool limited; /* locked memory is charged */
-	uint64_t pgsize;
 	struct iommu_range ranges[32];
 	unsigned int nr_ranges;
 
@@ -40,13 +39,13 @@ struct type1 {
 	uint64_t vaddr_invalid; /* mappings */
 	bool dirty_tracking;
 	struct dirty_set dirty; /* see type1_dirty.c; empty while nothing is tracked */
+	uint64_t pgsize;        /* the smallest one: the system's, unless backed */
 	bool backed; /* mappings are pinned and charged whole: not while there are only emulated groups */
 	struct iommu_range recent[TYPE1_RECENT]; /* unmapped last: a ring, for fault reports */
 	unsigned int nr_recent;
 	unsigned int emulated; /* groups */
 	struct pin_table pins; /* of all pinners, together */
 	struct cds_list_head pinners;
-	unsigned int rounds;   /* of calls to pinners */
 	pthread_cond_t let_go; /* with lock: pages were unpinned, or a pinner's call has ended */
 	uint64_t charged;      /* pages, by this container; kept only when limited */
 	uint64_t mapped;       /* the same */

@@ -373,22 +373,25 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 
 /* ---- what drivers call */
 
-static int check_pages(const struct vfio_pins *pins, uint64_t iova, unsigned int npage)
+static int check_pages(const struct vfio_pins *pins, unsigned int npage)
+{
+	if (unlikely(!pins || !npage))
+		return -EINVAL;
+	return unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES) ? -E2BIG : 0;
+}
+
+static bool wraps(uint64_t iova, unsigned int npage)
 {
 	uint64_t last;
 
-	if (unlikely(!pins || !npage))
-		return -EINVAL;
-	if (unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES))
-		return -E2BIG;
-	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last) ? -EOVERFLOW : 0;
+	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last);
 }
 
 int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, iova, npage) : -EINVAL;
+	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, npage) : -EINVAL;
 
 	if (rc)
 		return rc;
@@ -396,17 +399,19 @@ int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, 
 	if (likely(pins->pinner != NULL))
 		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
 	else
-		rc = pin_iommufd(pins, iova, npage, prot, pages);
+		rc = wraps(iova, npage) ? -EOVERFLOW : pin_iommufd(pins, iova, npage, prot, pages);
 	return rc ? rc : (int)npage;
 }
 
 int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = check_pages(pins, iova, npage);
+	int rc = check_pages(pins, npage);
 
 	if (rc)
 		return rc;
+	if (unlikely(wraps(iova, npage)))
+		return -EOVERFLOW;
 	return likely(pins->pinner != NULL) ? type1_unpin_pages(pins->pinner, iova, npage)
 					    : unpin_iommufd(pins, iova, npage);
 }

@@ -253,6 +253,22 @@ static void test_vaddr_over_limit(void **state)
 	close_backed(r);
 }
 
+/* From a process to its file: it is the same that is charged, and no limit is in the way. */
+static void test_vaddr_same_payer(void **state)
+{
+	struct rig *r = *state;
+
+	open_all(r->b, 1, VFIO_TYPE1v2_IOMMU, &r->fd, &r->group);
+	r->device = get_device(r->group, NAME_A);
+	assert_int_equal(map_at(r, (struct uvfio_memory *)r->self, IOVA, (uintptr_t)r->memory, PAGES, RW), 0);
+	assert_int_equal(invalidate(r), 0);
+	assert_int_equal(map_at(r, r->files, IOVA, 0, PAGES, VFIO_DMA_MAP_FLAG_VADDR), 0);
+	expect_charge(r, PAGES, 0);
+	assert_int_equal(((struct mm *)r->files)->refs, 2);
+	expect_dma(r);
+	close_backed(r);
+}
+
 /* Drivers that pin need the addresses: the two exclude each other. */
 static void test_vaddr_and_mediated(void **state)
 {
@@ -332,6 +348,8 @@ static void test_change_process(void **state)
 	mm_uncharge(r->self, LIMIT - PAGES + 1);
 	assert_int_equal(take_over(r, self), 0);
 	expect_charge(r, PAGES, 0);
+	assert_int_equal(take_over(r, r->files), 0); /* a file's are this process's */
+	expect_charge(r, PAGES, 0);
 	close_fd(backed);
 	expect_charge(r, 4, 0);
 	assert_int_equal(vfio_unpin_pages(&r->mdev, IOVA, 4), 0);
@@ -364,6 +382,7 @@ int main(void)
 		T(test_vaddr),
 		T(test_vaddr_of_a_file),
 		T(test_vaddr_over_limit),
+		T(test_vaddr_same_payer),
 		T(test_vaddr_and_mediated),
 		T(test_change_process),
 		T(test_arguments),
