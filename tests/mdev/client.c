@@ -423,6 +423,26 @@ static void remove_in_use(void)
 	CHECK(file_says(TYPES "mtty-1/available_instances", "2\n"));
 }
 
+/* The group's file keeps nothing: it is left without a device, and what is made then is another group. */
+static void remove_below_group(void)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct client c, d;
+
+	CHECK(!create("mtty-1", ONE));
+	c = open_mdev(ONE);
+	CHECK(!close(c.device));
+	CHECK(!remove_mdev(ONE) && !exists(DEVICES ONE));
+	FAILS(ioctl(c.group, VFIO_GROUP_GET_STATUS, &status), ENODEV);
+	FAILS(ioctl(c.group, VFIO_GROUP_GET_DEVICE_FD, ONE), ENODEV);
+	CHECK(!create("mtty-1", ONE));
+	d = open_mdev(ONE);
+	echo(d.device, 0);
+	close_mdev(&d);
+	CHECK(!close(c.group) && !close(c.container));
+	CHECK(!remove_mdev(ONE));
+}
+
 /* The same when another process has it: this program once more, with the instance's name. */
 static void remove_of_another(const char *self)
 {
@@ -534,6 +554,7 @@ int main(int argc, char **argv)
 	by_group();
 	by_cdev();
 	remove_in_use();
+	remove_below_group();
 	remove_of_another(argv[0]);
 	made_by_child();
 	remover_is_killed();
