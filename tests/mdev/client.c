@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 
 /* ---- sysfs */
 
@@ -495,33 +497,51 @@ static int hold(const char *uuid)
 	return 0;
 }
 
-/* A removal whose process is killed while it waits is brought to its end by another. */
+/* Removes ONE; its child is forked meanwhile, and goes on when it is told to. */
+static void remover(int sock)
+{
+	pthread_t thread;
+	char byte;
+
+	CHECK(read(sock, &byte, 1) == 1);
+	CHECK(!pthread_create(&thread, NULL, remove_one, (void *)(uintptr_t)ONE));
+	while (exists(DEVICES ONE "/remove"))
+		usleep(1000);
+	usleep(20000);
+	if (fork()) {
+		CHECK(write(sock, &byte, 1) == 1);
+		pause();
+	}
+	CHECK(read(sock, &byte, 1) == 1);
+	CHECK(!create("mtty-1", TWO) && !remove_mdev(TWO) && !exists(DEVICES ONE));
+	_exit(0);
+}
+
+/* A removal whose process is killed while it waits is brought to its end by another: by its own child. */
 static void remover_is_killed(void)
 {
-	int status, opened[2];
 	struct client c;
+	int status, socks[2];
 	pid_t child;
 	char byte = 0;
 
 	CHECK(!create("mtty-2", ONE));
-	CHECK(!pipe(opened));
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, socks) && !prctl(PR_SET_CHILD_SUBREAPER, 1));
 	child = fork(); /* it has nothing open */
 	CHECK(child >= 0);
-	if (!child) {
-		CHECK(read(opened[0], &byte, 1) == 1);
-		_exit(remove_mdev(ONE) != 0);
-	}
+	if (!child)
+		remover(socks[1]);
 	c = open_mdev(ONE);
-	CHECK(write(opened[1], &byte, 1) == 1);
-	while (exists(DEVICES ONE "/remove"))
-		usleep(1000);
-	usleep(20000);
+	CHECK(write(socks[0], &byte, 1) == 1);
+	CHECK(read(socks[0], &byte, 1) == 1);
 	CHECK(!kill(child, SIGKILL) && waitpid(child, &status, 0) == child);
 	CHECK(create("mtty-2", ONE) == -EEXIST);
 	echo(c.device, 1);
 	close_mdev(&c);
-	close(opened[0]);
-	close(opened[1]);
+	CHECK(write(socks[0], &byte, 1) == 1);
+	CHECK(waitpid(-1, &status, 0) > 0 && !status);
+	close(socks[0]);
+	close(socks[1]);
 	CHECK(!create("mtty-2", ONE));
 	CHECK(!remove_mdev(ONE) && !exists(DEVICES ONE));
 }
