@@ -270,8 +270,6 @@ static int create_locked(struct uvfio_machine *machine, const char *type, const 
 const char *machine_mdev_why(int rc)
 {
 	switch (rc) {
-	case -EINVAL:
-		return "that is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
 	case -ENOENT:
 		return "there is no such type: uvfio mdev types lists them";
 	case -EEXIST:
