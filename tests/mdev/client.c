@@ -293,7 +293,7 @@ static void intx(int device)
 	put(device, 0, UART_TX, 'x');
 	CHECK(signals(event) == 1 && (get(device, 0, UART_IIR) & 0x0f) == UART_IIR_RDI);
 	CHECK(get(device, 0, UART_RX) == 'x');
-	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 0, 0, 0)); /* off */
+	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 3, 0, 0)); /* off */
 	FAILS(set_irqs(device, INTX, NONE | TRIGGER, 0, 1, 0), EINVAL);
 	close(event);
 }
