@@ -23,8 +23,7 @@ struct mm {
 	char *base;     /* a file's: its first byte; else NULL */
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
 	_Atomic uint64_t pinned_pages; /* by IOMMUFD: as VmPin of /proc/PID/status */
-	_Atomic uint64_t
-		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
+	_Atomic uint64_t vmlck_pages;  /* of these, in VFIO's accounting mode: in VmLck */
 };
 
 /* A page that is pinned: where it is in the memory of a process. */

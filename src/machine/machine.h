@@ -100,6 +100,9 @@ int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const ch
  */
 int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
 const char *machine_list_heading(const char *what); /* NULL: something else */
+/* Pages that VmLck of mm's process has for devices: all that containers charge, and IOMMUFDs in VFIO's mode.
+ */
+uint64_t machine_locked_pages(struct uvfio_machine *machine, struct mm *mm);
 
 /*
  * One command as text (control.c): "list WHAT", "add LINE", "remove BDF", "pull BDF" (by surprise), "reset

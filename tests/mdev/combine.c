@@ -163,11 +163,13 @@ static bool listed_is(const struct bench *b, int charge)
 static bool charged_is(struct bench *b, int charge)
 {
 	int all = charge + (int)b->held, left = LIMIT - all;
+	int shown;
 
 	if (uvfio && !listed_is(b, charge))
 		return false;
-	if (is_iommufd(&b->space) && in_status("VmPin:") != all) {
-		fprintf(stderr, "/proc/self/status: %d pages\n", in_status("VmPin:") - (int)b->held);
+	shown = in_status(is_iommufd(&b->space) ? "VmPin:" : "VmLck:");
+	if (shown != all) {
+		fprintf(stderr, "/proc/self/status: %d pages\n", shown - (int)b->held);
 		return false;
 	}
 	return (!left || !measure(b, (unsigned int)left)) && measure(b, (unsigned int)left + 1) == -ENOMEM;
