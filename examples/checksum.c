@@ -33,6 +33,7 @@ struct checksum {
 	struct uvfio_worker *worker;
 	uint64_t address; /* of the ring */
 	struct job *ring; /* pinned; or NULL */
+	uint32_t number;  /* the ring's: the next may be at the same address */
 	uint32_t tail, head, state;
 	uint32_t high; /* of the next ring's address */
 	uint8_t config[256];
@@ -55,6 +56,7 @@ static void take_ring(struct uvfio_mdev *mdev, struct checksum *c, uint64_t addr
 
 	drop_ring(mdev, c);
 	c->tail = c->head = 0;
+	c->number++;
 	c->address = address;
 	rc = uvfio_mdev_pin_pages(mdev, address, 1, UVFIO_MDEV_PIN_READ | UVFIO_MDEV_PIN_WRITE, &page);
 	if (rc == 1 && !page) /* the memory of another process: no pointer can be had */
@@ -86,7 +88,7 @@ static int sum_up(struct uvfio_mdev *mdev, uint64_t address, uint32_t length, ui
 }
 
 /* The program may change the entry at any time: it is read once. False: there is none. */
-static bool next_job(struct checksum *c, struct job *job, uint64_t *ring)
+static bool next_job(struct checksum *c, struct job *job, uint32_t *ring)
 {
 	bool there;
 
@@ -94,18 +96,18 @@ static bool next_job(struct checksum *c, struct job *job, uint64_t *ring)
 	there = c->ring && c->head != c->tail;
 	if (there)
 		memcpy(job, &c->ring[c->head % JOBS], sizeof(*job));
-	*ring = c->address;
+	*ring = c->number;
 	pthread_mutex_unlock(&c->lock);
 	return there;
 }
 
-static void finish_job(struct uvfio_mdev *mdev, const struct job *job, uint64_t ring)
+static void finish_job(struct uvfio_mdev *mdev, const struct job *job, uint32_t ring)
 {
 	struct checksum *c = mdev->dev.priv;
 	struct job *entry;
 
 	pthread_mutex_lock(&c->lock);
-	if (c->ring && c->address == ring) { /* it may have been unmapped meanwhile */
+	if (c->ring && c->number == ring) { /* it may have been unmapped meanwhile */
 		entry = &c->ring[c->head++ % JOBS];
 		entry->sum = job->sum;
 		__atomic_store_n(&entry->status, job->status, __ATOMIC_RELEASE);
@@ -118,7 +120,7 @@ static void work(struct uvfio_worker *worker)
 {
 	struct uvfio_mdev *mdev = worker->arg;
 	struct job job;
-	uint64_t ring;
+	uint32_t ring;
 
 	while (!uvfio_worker_stopping(worker) && next_job(mdev->dev.priv, &job, &ring)) {
 		job.status = sum_up(mdev, job.address, job.length, &job.sum) ? DONE : ERROR;

@@ -107,12 +107,18 @@ int main(int argc, char **argv)
 
 	/* The engine lets go of the ring when it is unmapped, also with work to do. */
 	for (unsigned int i = 0; i < 100; i++) {
-		put(TAIL, 1001 + i + 1);
+		ring[0].address = DATA_IOVA;
+		ring[0].length = DATA_SIZE;
+		put(TAIL, get(TAIL) + 1);
+		usleep(2 * i); /* or in the middle of it */
 		vfio_dma_free(&driver, RING_IOVA, (void *)(uintptr_t)ring, 4096);
 		expect(get(STATE) == 0, "the state without a ring");
 		ring = vfio_dma_memory(&driver, RING_IOVA, 4096);
 		give_ring();
-		put(TAIL, 0);
+		usleep(1000); /* what was at work has ended */
+		for (unsigned int j = 0; j < JOBS; j++)
+			expect(ring[j].status == PENDING, "the status of job %u, which has not been given",
+			       j);
 	}
 	printf("the ring can be taken away\n");
 

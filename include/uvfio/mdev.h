@@ -125,7 +125,10 @@ struct uvfio_mdev_ops {
 	int (*open)(struct uvfio_mdev *mdev);
 	/* The last close. Pages that are still pinned are unpinned after it; interrupts are off then. */
 	void (*close)(struct uvfio_mdev *mdev);
-	/* VFIO_DEVICE_RESET: 0 or -errno, which the program gets. NULL: the ioctl fails with ENOTTY. */
+	/*
+	 * VFIO_DEVICE_RESET: 0 or -errno, which the program gets. Accesses may go on beside it. NULL: the
+	 * ioctl fails with ENOTTY.
+	 */
 	int (*reset)(struct uvfio_mdev *mdev);
 	/*
 	 * An access of size 1, 2 or 4 bytes, naturally aligned, that begins inside the region (offset is less
@@ -139,9 +142,10 @@ struct uvfio_mdev_ops {
 	int (*write)(struct uvfio_mdev *mdev, unsigned int region, uint64_t offset, const void *buf,
 		     unsigned int size);
 	/*
-	 * The instance is to be removed while this process has it open; ask the program to let go of it, by
-	 * an interrupt for instance. count: how often this has been asked before, every ten seconds. It may
-	 * run beside accesses. NULL: its removal waits for the program without a word to it.
+	 * This process removes the instance while it has it open; ask the program to let go of it, by an
+	 * interrupt for instance. When another process removes it, nobody is asked. count: how often this has
+	 * been asked before, every ten seconds. It may run beside accesses. NULL: its removal waits for the
+	 * program without a word to it.
 	 */
 	void (*request)(struct uvfio_mdev *mdev, unsigned int count);
 	/*
@@ -150,8 +154,8 @@ struct uvfio_mdev_ops {
 	 * been asked ten times in vain fails with EBUSY (on an IOAS: EDEADLK), unmaps nothing, and a line
 	 * names the instance. It is called when anything of a mapping is pinned, by whichever instance, with
 	 * iova and length of the mapping, and with 0 and UINT64_MAX when the instance is detached from its
-	 * IOAS. Not called by two threads at once, and never while the driver is inside
-	 * uvfio_mdev_pin_pages(). NULL: the driver does not pin.
+	 * IOAS. Several threads may be in it at once, and others in uvfio_mdev_pin_pages() meanwhile: it is
+	 * asked again for what one of those has pinned and not yet noted. NULL: the driver does not pin.
 	 */
 	void (*dma_unmap)(struct uvfio_mdev *mdev, uint64_t iova, uint64_t length);
 	/*
@@ -230,7 +234,8 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
 /* ---- Memory
  *
  * What the program has mapped for DMA, by I/O address (IOVA), while the instance is open and in a container,
- * or attached to an IOAS. In any thread, but not with a lock held that the driver's dma_unmap takes.
+ * or attached to an IOAS. In any thread. A lock that the driver's dma_unmap takes may be held to pin and to
+ * unpin, which wait for no callback, but not to copy, which may wait for the program (userfaultfd(2)).
  *
  * To copy (dma_rw) costs nothing but the copy, and is right for what is used once. A pin is for what is used
  * again and again: the host's address stays good, and may be used without asking, until the page is unpinned.

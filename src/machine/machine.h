@@ -130,7 +130,8 @@ int machine_control(struct uvfio_machine *machine, const char *command,
  */
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
 /*
- * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already.
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already;
+ * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
 /*

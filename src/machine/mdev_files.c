@@ -60,18 +60,26 @@ int machine_attribute_mode(const char *path, mode_t *mode)
 	return parse_path(path, name, sizeof(name)) ? 0 : -ENOENT;
 }
 
+/* As the kernel reads numbers from such a file: no blank, no minus, no overflow. */
+static int parse_number(const char *text, unsigned long *value)
+{
+	const char *digits = text + (*text == '+');
+	char *end;
+
+	if (!isdigit((unsigned char)*digits))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoul(digits, &end, 0);
+	return errno || (*end && strcmp(end, "\n")) ? -EINVAL : 0;
+}
+
+/* -ENODEV: the file had gone by then, with its instance or ahead of it. */
 static int store_remove(struct attribute_file *attr, const char *text)
 {
-	char *end;
-	unsigned long value = strtoul(text, &end, 0);
-	int rc;
+	unsigned long value;
+	int rc = parse_number(text, &value);
 
-	if (end == text || (*end && strcmp(end, "\n")))
-		return -EINVAL;
-	if (!value)
-		return 0;
-	rc = machine_mdev_remove(attr->machine, attr->name);
-	return rc == -ENODEV ? 0 : rc; /* who comes second finds the file gone, and has nothing to do */
+	return rc || !value ? rc : machine_mdev_remove(attr->machine, attr->name);
 }
 
 static int store(struct attribute_file *attr, const char *text, size_t len)

@@ -21,7 +21,7 @@ static void parent_path(const struct mdev_parent *parent, char *buf, size_t len)
 static void type_path(const struct mdev_parent *parent, const struct uvfio_mdev_type *type, char *buf,
 		      size_t len)
 {
-	char dir[128], name[64];
+	char dir[160], name[64];
 
 	parent_path(parent, dir, sizeof(dir));
 	mdev_type_name(parent, type, name, sizeof(name));
@@ -108,7 +108,7 @@ static void write_driver(const char *name, struct tree *tree)
 static void write_parent(struct mdev_parent *parent, struct tree *tree)
 {
 	const struct uvfio_mdev_driver *driver = mdev_parent_driver(parent);
-	char dir[128], path[160];
+	char dir[160], path[200];
 
 	parent_path(parent, dir, sizeof(dir));
 	snprintf(path, sizeof(path), "%s/uevent", dir);

@@ -39,6 +39,8 @@ END
 made 6 'uvfio mdev create'
 "$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
 "$uvfio" mdev create mtty-2 x 2> /dev/null && fail 'uvfio mdev create took x'
+[ "$("$uvfio" mdev create mtty-2 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007)" = ${name}7 ] || fail 'uvfio mdev create with capitals'
+"$uvfio" mdev remove 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007 || fail 'uvfio mdev remove with capitals'
 "$uvfio" mdev create mtty-3 2> /dev/null && fail 'uvfio mdev create took mtty-3'
 random=$("$uvfio" mdev create mtty-1)
 [ -e $devices/$random ] || fail 'uvfio mdev create with a name of its own'

@@ -17,6 +17,11 @@ enum { IOVA, COMMAND, RESULT, DATA, UNMAPS, COUNT, NR_REGISTERS };
 
 #define PINS 32 /* that it can have */
 
+#ifndef DRIVER
+#define DRIVER "tally"
+#define TYPE   "page"
+#endif
+
 struct tally {
 	uint32_t registers[NR_REGISTERS];
 	void *page; /* the last one that was pinned */
@@ -144,12 +149,12 @@ static void tally_close(struct uvfio_mdev *mdev)
 }
 
 static const struct uvfio_mdev_type types[] = {
-	{ .name = "page", .description = "One page at a time", .regions = { [0] = { 4 * NR_REGISTERS } } },
+	{ .name = TYPE, .description = "One page at a time", .regions = { [0] = { 4 * NR_REGISTERS } } },
 	{ .name = NULL },
 };
 
 static const struct uvfio_mdev_driver driver = {
-	.name = "tally",
+	.name = DRIVER,
 	.summary = "a card that uses one page of memory",
 	.priv_size = sizeof(struct tally),
 	.device_api = "vfio-pci",
