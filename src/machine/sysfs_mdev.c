@@ -50,12 +50,12 @@ __printf(4, 5) static void attribute(struct tree *tree, const char *dir, const c
 	tree_text(tree, path, 0444, "%s", text);
 }
 
-static void link_in(struct tree *tree, const char *dir, const char *name, const char *target)
+static void link_in(struct tree *tree, const char *below, const char *name, const char *to)
 {
-	char path[400];
+	char link[400];
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	tree_link(tree, path, target);
+	snprintf(link, sizeof(link), "%s/%s", below, name);
+	tree_link(tree, link, to);
 }
 
 static void command(struct tree *tree, const char *dir, const char *name)
