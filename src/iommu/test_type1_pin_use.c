@@ -51,7 +51,7 @@ static void test_refused(void **state)
 	assert_int_equal(type1_unmap(f->iommu, 0, 0, TYPE1_UNMAP_ALL | TYPE1_UNMAP_VADDR, NULL, &got),
 			 -EBUSY);
 	detach_mediated(f, 0);
-	mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	(void)mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
 /* Mapping looks at no memory; where there can be none is found out later. */
@@ -167,7 +167,7 @@ static void test_rw(void **state)
 	assert_int_equal(type1_dma_rw(pinner, BASE + 4 * PG, buf, 1, false), -EINVAL);
 	munmap(f->memory, PG);
 	assert_int_equal(type1_dma_rw(pinner, BASE + PG, buf, 1, false), -EFAULT);
-	mmap(f->memory, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	(void)mmap(f->memory, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 	detach_mediated(f, 0);
 }
 
