@@ -169,8 +169,8 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 	vdev->pins = pins;
 	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
 	if (pins->pinner) {
-		vfio_page_holder_add(&pins->holder);
 		begin_calls(pins);
+		vfio_page_holder_add(&pins->holder);
 		return 0;
 	}
 	vdev->pins = NULL;
