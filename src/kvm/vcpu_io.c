@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define RFLAGS_TF   BIT64(8)
 #define INHIBIT_IRQ BIT32(3) /* of hflags */
 
 static void *port_data(struct vcpu *vcpu)
@@ -197,7 +198,8 @@ void vcpu_finish_store(struct vcpu *vcpu)
 {
 	struct kvm_run saved;
 
-	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write)
+	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write ||
+	    (engine_state(vcpu->engine)->rflags & RFLAGS_TF))
 		return;
 	memcpy(&saved, vcpu->run, sizeof(saved));
 	vcpu_take_answer(vcpu);
