@@ -124,6 +124,8 @@ static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 		*end = ENGINE_SHUTDOWN;
 	else if (halted(engine))
 		*end = ENGINE_HALT;
+	else if (engine->stepped)
+		*end = ENGINE_STEPPED;
 	else if (engine->windowed)
 		*end = ENGINE_WINDOW;
 	else if (atomic_exchange(&engine->kicked, false))
@@ -133,40 +135,47 @@ static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 	return true;
 }
 
-/* The code at the RIP of before. */
-static void forget_step(struct engine *engine, const struct engine_state *before)
+static enum engine_end run(struct engine *engine, bool one)
 {
-	struct engine_state after = *engine->state;
+	struct engine *outer = engine_running;
+	enum engine_end end = ENGINE_KICKED;
+	uc_err error;
 
-	*engine->state = *before;
-	engine_forget_code_at_rip(engine);
-	*engine->state = after;
+	engine_check_code(engine);
+	engine_catch_faults();
+	engine_running = engine;
+	engine->left = engine->windowed = engine->no_code = engine->faulted = engine->stepped = false;
+	engine->stepping = one;
+	do {
+		engine->delivering = 0;
+		engine->invalid = false;
+		error = LIB.uc_emu_start(engine->uc, engine->state->rip, 0, 0, 0);
+	} while (!ended(engine, error, &end));
+	engine_running = outer;
+	return end;
+}
+
+/* One instruction: with the trap flag, unless that is the guest's already and stays so. */
+static enum engine_end run_one(struct engine *engine)
+{
+	uint64_t dr6 = engine_debug_register(engine, 6);
+	enum engine_end end;
+
+	engine->state->rflags |= RFLAGS_TF;
+	LIB.update_hflags(engine->state);
+	end = run(engine, true);
+	engine->stepping = false;
+	engine->state->rflags &= ~RFLAGS_TF;
+	LIB.update_hflags(engine->state);
+	engine_set_debug_register(engine, 6, dr6);
+	return end;
 }
 
 enum engine_end engine_run(struct engine *engine, bool one)
 {
-	struct engine *outer = engine_running;
-	struct engine_state before = *engine->state;
-	enum engine_end end = ENGINE_KICKED;
-	uc_err error;
-
-	/* a single instruction is translated for itself, and not kept */
-	if (one)
-		engine_forget_code_at_rip(engine);
-	else
-		engine_check_code(engine);
-	engine_catch_faults();
-	engine_running = engine;
-	engine->left = engine->windowed = engine->no_code = engine->faulted = false;
-	do {
-		engine->delivering = 0;
-		engine->invalid = false;
-		error = LIB.uc_emu_start(engine->uc, engine->state->rip, 0, 0, one);
-	} while (!ended(engine, error, &end) && (!one || engine->invalid));
-	engine_running = outer;
-	if (one)
-		forget_step(engine, &before);
-	return end;
+	if (one && !(engine->state->rflags & RFLAGS_TF))
+		return run_one(engine);
+	return run(engine, false);
 }
 
 void engine_kick(struct engine *engine)

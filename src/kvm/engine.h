@@ -61,9 +61,10 @@ struct engine_ops {
 
 enum engine_end {
 	ENGINE_KICKED,
-	ENGINE_IO,     /* a callback said so */
-	ENGINE_HALT,   /* HLT; RIP is behind it */
-	ENGINE_WINDOW, /* engine_window() was asked for, and interrupts can be taken */
+	ENGINE_STEPPED, /* one instruction has been executed, as asked for */
+	ENGINE_IO,      /* a callback said so */
+	ENGINE_HALT,    /* HLT; RIP is behind it */
+	ENGINE_WINDOW,  /* engine_window() was asked for, and interrupts can be taken */
 	ENGINE_SHUTDOWN,
 	ENGINE_FAULT, /* memory is not there */
 	ENGINE_FETCH, /* there is nothing to execute at RIP */

@@ -113,11 +113,3 @@ void engine_check_code(struct engine *engine)
 		if (code->pages[i].gpa == gpa)
 			check_page(engine, &code->pages[i]);
 }
-
-void engine_forget_code_at_rip(struct engine *engine)
-{
-	uint64_t gpa;
-
-	if (page_of_rip(engine, &gpa))
-		forget_page(engine, gpa);
-}

@@ -100,11 +100,27 @@ void engine_mmio_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64
 		engine_leave(engine, place);
 }
 
+/*
+ * While one instruction is executed: its end is a debug exception. Another exception is the guest's, and
+ * comes without our flag. false: it is to be taken.
+ */
+static bool stepped(struct engine *engine, uint32_t vector)
+{
+	engine->stepping = false;
+	engine->stepped = true;
+	engine->state->rflags &= ~RFLAGS_TF;
+	LIB.update_hflags(engine->state);
+	LIB.uc_emu_stop(engine->uc);
+	return vector == 1;
+}
+
 static void on_exception(uc_engine *uc, uint32_t vector, void *arg)
 {
 	struct engine *engine = arg;
 
 	(void)uc;
+	if (engine->stepping && stepped(engine, vector))
+		return;
 	engine->delivering = vector + 1;
 	LIB.do_interrupt(engine->cpu);
 	engine->delivering = 0;
@@ -240,6 +256,8 @@ static bool interrupt(void *cpu, int request)
 
 	if (!((uint32_t)request & INTERRUPT_HARD))
 		return LIB.exec_interrupt(cpu, request);
+	if (engine->stepping)
+		return false;
 	if (engine->injecting) {
 		engine->injecting = false;
 		if (engine->inject_error != ENGINE_INTERRUPT)

@@ -67,6 +67,7 @@ extern struct engine_library engine_library;
 #define INTERRUPT_HARD        2u
 #define CPU_HALTED            0x8198
 
+#define RFLAGS_TF             BIT64(8)
 #define HFLAG_INHIBIT_IRQ     BIT32(3)
 
 struct engine;
@@ -98,9 +99,9 @@ struct engine {
 	unsigned int nr_ram;
 	struct engine_code *code;
 	atomic_bool kicked, wanted;
-	bool window;
-	bool left, windowed, invalid, no_code, faulted; /* how a run ended */
-	unsigned int delivering;                        /* the exception that is being taken, plus one */
+	bool window, stepping;
+	bool left, windowed, invalid, no_code, faulted, stepped; /* how a run ended */
+	unsigned int delivering; /* the exception that is being taken, plus one */
 	bool injecting;
 	uint8_t inject;
 	int64_t inject_error;
@@ -135,7 +136,6 @@ int engine_code_init(struct engine *engine);
 void engine_code_free(struct engine *engine);
 void engine_note_code(struct engine *engine, uint64_t gpa);
 void engine_check_code(struct engine *engine); /* before a run */
-void engine_forget_code_at_rip(struct engine *engine);
 void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size);
 
 /* engine_mmu.c: instead of the core's own; as it has it. */

@@ -20,7 +20,7 @@
 
 #define VCPU_MMAP_SIZE (3 * UVFIO_PAGE_SIZE) /* run structure, data of port accesses, coalesced ring */
 #define VCPU_CPUID_MAX 256
-#define VCPU_LOG       8
+#define VCPU_LOG       16
 
 struct vcpu_access {
 	bool write, port;

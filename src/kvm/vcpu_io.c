@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define RFLAGS_TF   BIT64(8)
 #define INHIBIT_IRQ BIT32(3) /* of hflags */
 
 static void *port_data(struct vcpu *vcpu)
@@ -51,9 +52,12 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
  */
 static bool is_next_piece(const struct vcpu *vcpu, uint64_t address, uintptr_t place)
 {
-	const struct vcpu_access *last = &vcpu->log[vcpu->nr_log - 1];
+	const struct vcpu_access *last;
 
-	return vcpu->nr_log && !last->port && last->place == place && address == last->address + last->size &&
+	if (!vcpu->nr_log)
+		return false;
+	last = &vcpu->log[vcpu->nr_log - 1];
+	return !last->port && last->place == place && address == last->address + last->size &&
 	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->asked_regs, sizeof(vcpu->asked_regs));
 }
 
@@ -165,18 +169,17 @@ static bool finish_port(struct vcpu *vcpu, const struct vcpu_access *access)
 
 void vcpu_finish_out(struct vcpu *vcpu)
 {
-	const struct vcpu_access *access = &vcpu->log[vcpu->nr_log - 1];
-
-	if (vcpu->pending && access->write)
-		finish_port(vcpu, access);
+	if (vcpu->pending && vcpu->log[vcpu->nr_log - 1].write)
+		finish_port(vcpu, &vcpu->log[vcpu->nr_log - 1]);
 }
 
 void vcpu_take_answer(struct vcpu *vcpu)
 {
-	struct vcpu_access *access = &vcpu->log[vcpu->nr_log - 1];
+	struct vcpu_access *access;
 
 	if (!vcpu->pending)
 		return;
+	access = &vcpu->log[vcpu->nr_log - 1];
 	vcpu->pending = false;
 	if (engine_state(vcpu->engine)->rip != vcpu->pending_rip) {
 		vcpu->nr_log = 0;
@@ -197,7 +200,8 @@ void vcpu_finish_store(struct vcpu *vcpu)
 {
 	struct kvm_run saved;
 
-	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write)
+	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write ||
+	    (engine_state(vcpu->engine)->rflags & RFLAGS_TF))
 		return;
 	memcpy(&saved, vcpu->run, sizeof(saved));
 	vcpu_take_answer(vcpu);

@@ -17,6 +17,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define RFLAGS_TF   BIT64(8)
 #define RFLAGS_IF   BIT64(9)
 #define ASKED_INIT  BIT32(8)
 #define ASKED_START BIT32(9)
@@ -255,10 +256,11 @@ static enum engine_end run_engine(struct vcpu *vcpu, bool one)
 bool vcpu_step(struct vcpu *vcpu)
 {
 	enum engine_end end = ENGINE_KICKED;
-	uint64_t rip = engine_state(vcpu->engine)->rip;
 
+	if (engine_state(vcpu->engine)->rflags & RFLAGS_TF)
+		return true; /* a guest that steps itself: it is executed by the next run */
 	engine_window(vcpu->engine, false);
-	while (!vcpu_update_memory(vcpu) && end == ENGINE_KICKED && engine_state(vcpu->engine)->rip == rip)
+	while (!vcpu_update_memory(vcpu) && end == ENGINE_KICKED)
 		end = run_engine(vcpu, true);
 	if (end == ENGINE_IO)
 		vcpu->pending_rip = engine_state(vcpu->engine)->rip;

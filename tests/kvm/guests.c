@@ -233,6 +233,20 @@ static void tell_end(struct machine *m)
 	       (unsigned long long)events);
 }
 
+static int watched;
+
+/* Between two runs, as a debugger has it. */
+static void tell_registers(struct machine *m)
+{
+	struct kvm_regs r;
+
+	if (!watched)
+		return;
+	must(ioctl(m->vcpu, KVM_GET_REGS, &r), "KVM_GET_REGS");
+	printf(" ax %llx bx %llx cx %llx si %llx di %llx sp %llx ip %llx", r.rax, r.rbx, r.rcx, r.rsi, r.rdi,
+	       r.rsp, r.rip);
+}
+
 static void interrupt(struct machine *m)
 {
 	struct kvm_interrupt irq = { .irq = 0x40 };
@@ -251,7 +265,9 @@ static int step(struct machine *m)
 		tell_io(run);
 	else if (run->exit_reason == KVM_EXIT_MMIO)
 		tell_mmio(run);
-	printf("; if %u ready %u\n", run->if_flag, run->ready_for_interrupt_injection);
+	printf("; if %u ready %u", run->if_flag, run->ready_for_interrupt_injection);
+	tell_registers(m);
+	printf("\n");
 	if (run->exit_reason == KVM_EXIT_IRQ_WINDOW_OPEN) {
 		run->request_interrupt_window = 0;
 		interrupt(m);
@@ -276,11 +292,11 @@ static void run_guest(int kvm, const struct guest *guest)
 	close_machine(&m);
 }
 
-/* which: a guest; "common": those that all KVMs agree about; NULL: all. */
+/* which: a guest; "common": those that all KVMs agree about; "watched": these, with registers; NULL: all. */
 static int is_wanted(const struct guest *guest, const char *which)
 {
-	if (which && !strcmp(which, "common"))
-		return !(guest->flags & ELSEWHERE);
+	if (which && (!strcmp(which, "common") || watched))
+		return !(guest->flags & (watched ? ELSEWHERE | BETWEEN : ELSEWHERE));
 	return !which || !strcmp(which, guest->name);
 }
 
@@ -288,7 +304,7 @@ int main(int argc, char **argv)
 {
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
-	(void)argc;
+	watched = argc > 1 && !strcmp(argv[1], "watched");
 	if (kvm < 0)
 		err(77, "/dev/kvm");
 	for (unsigned int i = 0; i < sizeof(guests) / sizeof(guests[0]); i++)

@@ -21,7 +21,8 @@ struct guest {
 #define WINDOW    1u /* the program asks for the interrupt window, then interrupts with 0x40 */
 #define INTERRUPT 2u /* vector 0x40 is waiting from the start */
 #define NO_IDT    4u
-#define ELSEWHERE 8u /* kernels differ, by what they have of the processor */
+#define ELSEWHERE 8u  /* kernels differ, by what they have of the processor */
+#define BETWEEN   16u /* registers differ between the accesses of one instruction */
 
 #define BITS_REAL      "16"
 #define BITS_PROTECTED "32"
@@ -53,7 +54,7 @@ struct guest {
 	X(exchange_io, REAL, 0, "movl $0x11, %eax; xchgl %eax, %es:0x20; outl %eax, %dx; hlt")               \
 	X(test_io, REAL, 0, "testb $1, %es:0x20; setz %al; outb %al, %dx; hlt")                              \
 	X(move_to_io, REAL, 0, "movw $0x9000, %si; movw $0x4241, (%si); movw $0x30, %di; movsw; hlt")        \
-	X(store_string, REAL, 0, "movw $0x30, %di; movb $0x11, %al; rep stosb; hlt")                         \
+	X(store_string, REAL, BETWEEN, "movw $0x30, %di; movb $0x11, %al; rep stosb; hlt")                         \
 	X(unmapped, REAL, 0, "movw %es:0x1000, %ax; hlt")                                                    \
 	X(readonly_load, REAL, 0, "movw $0xf000, %si; movl (%si), %eax; outl %eax, %dx; hlt")                \
 	X(readonly_store, REAL, 0, "movw $0xf000, %si; movl $9, (%si); movl (%si), %eax; outl %eax, %dx; hlt") \
@@ -79,7 +80,7 @@ struct guest {
 	X(l_store8, LONG, 0, "movq $0x123456789abcdef, %rax; movl $0x40000020, %edi; movq %rax, (%rdi); hlt") \
 	X(l_load8, LONG, 0, "movl $0x40000020, %edi; movq (%rdi), %rax; outl %eax, %dx; movq %rax, %rbx; hlt") \
 	X(l_eventfd8, LONG, 0, "movl $0x40000088, %edi; movq %rdi, (%rdi); movl %edi, (%rdi); hlt")          \
-	X(l_store16, LONG, 0, "movl $0x40000020, %edi; movups %xmm0, (%rdi); hlt")                           \
+	X(l_store16, LONG, BETWEEN, "movl $0x40000020, %edi; movups %xmm0, (%rdi); hlt")                           \
 	X(l_fault, LONG, 0, "movl $0x40200123, %edi; movb (%rdi), %al; hlt")                                 \
 	X(l_fault_store, LONG, 0, "movl $0x40200ffe, %edi; movl %eax, (%rdi); hlt")                          \
 	X(l_cross, LONG, ELSEWHERE, "movl $0x40000ffe, %edi; movl $0x12345678, (%rdi); hlt")                         \

@@ -43,6 +43,12 @@ def guests_host(_directory):
     same(run(UVFIO, "run", "--kvm=soft", "--", GUESTS, "common"), run(GUESTS, "common"), "guests")
 
 
+@case("a program that reads the registers at each exit sees the same, and changes nothing")
+def guests_watched(_directory):
+    need_host()
+    same(run(UVFIO, "run", "--kvm=soft", "--", GUESTS, "watched"), run(GUESTS, "watched"), "guests")
+
+
 @case("the exits of small guests are the recorded ones")
 def guests_recorded(_directory):
     with open(EXPECTED, encoding="ascii") as file:

@@ -51,8 +51,8 @@ def boot_sector():
         "be" + (LOAD + PACKETS + 16).to_bytes(2, "little").hex(),  # mov si, packet to write
         "b80043 cd13 72",  # mov ax, 0x4300; int 0x13; jc failed
         "FAILED",
-        f"b0{DONE:02x} e6{EXIT_PORT:02x} f4",  # mov al, DONE; out EXIT_PORT, al; hlt
-        f"b0{FAILED:02x} e6{EXIT_PORT:02x} f4",  # failed: mov al, FAILED; out EXIT_PORT, al; hlt
+        f"fa b0{DONE:02x} e6{EXIT_PORT:02x} f4 ebfd",  # cli; mov al, DONE; out EXIT_PORT, al; end: hlt; jmp end
+        f"fa b0{FAILED:02x} e6{EXIT_PORT:02x} f4 ebfd",  # failed: the same with FAILED; QEMU takes its time to end
     ]
     sizes = [1 if part == "FAILED" else len(bytes.fromhex(part)) for part in parts]
     failed = sum(sizes[:-1])
