@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What every device model may call: DMA, workers, log, trace. A model is a device written in C: a PCI
- * function (<uvfio/pci.h>) that any VFIO program drives as if it were hardware. docs/writing-devices.md is
+ * function (<uvfio/pci.h>), or a mediated device (<uvfio/mdev.h>), that any VFIO program drives as if it were
+ * hardware. docs/writing-devices.md is
  * the tutorial, examples/ has models to start from; the models inside uvfio use this interface and no other.
  *
  * A model lives inside the program that drives it, so it is a guest there:
@@ -38,6 +39,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -51,6 +53,8 @@ extern "C" {
 #define UVFIO_DEVICE_MINOR 1
 
 struct uvfio_device_calls;
+struct uvfio_notifier;
+struct kvm; /* a VM: an opaque pointer */
 
 /* A device as its model sees it. All fields but priv are read-only. */
 struct uvfio_device {
@@ -100,6 +104,9 @@ struct uvfio_device_calls {
 	int (*private_fd)(int);
 	void (*private_fd_close)(int);
 	void (*unplug)(struct uvfio_device *);
+	/* since 1.1 */
+	int (*register_notifier)(struct uvfio_device *, struct uvfio_notifier *);
+	int (*unregister_notifier)(struct uvfio_device *, struct uvfio_notifier *);
 };
 
 /* ---- DMA
@@ -406,6 +413,75 @@ static inline void uvfio_count_command(struct uvfio_device *dev, bool failed)
 	dev->calls->count_command(dev, failed);
 }
 
+/* ---- Notifiers: the virtual machine that a device serves, and memory that is being unmapped
+ *
+ * A VMM ties its VM to a device by the KVM-VFIO device (KVM_DEV_VFIO_FILE_ADD), before it opens the device,
+ * later, or never; it may tie it to another VM. Who registers late is told at once what is so already.
+ *
+ * The VM is valid from the call of set_kvm that brings it to the return of the call with NULL: the VM's end
+ * waits for that. It is told apart from others by its address, and else nothing is known of it here.
+ *
+ * Where callbacks run, beside the contexts above:
+ *
+ *   set_kvm    A thread that makes an ioctl, opens or closes the device, or registers. One at a time for all
+ *              devices of an IOMMU group; others that change a VM, register or unregister there wait. Workers
+ *              of the device run. It may block, not for long; it may call everything that control context may
+ *              call, and both functions below, also for its own notifier.
+ *   dma_unmap  A thread that unmaps. Several notifiers at once, and at the same time as set_kvm. It may
+ *              unpin, and unregister its own notifier.
+ *
+ * Neither opens, closes or maps anything by ioctls. Do not register or unregister while you hold a lock that
+ * one of your callbacks takes; and two callbacks must not unregister each other's notifiers.
+ */
+
+/* To be zeroed, but for the callbacks; one of them may be NULL. */
+struct uvfio_notifier {
+	/* The device serves kvm from now on; NULL: the one of which it was told before is not to be used any
+	 * more. Always in turn: a VM, NULL, a VM, ... */
+	void (*set_kvm)(struct uvfio_notifier *notifier, struct kvm *kvm);
+	/* What is mapped at [iova, iova + length) is going to be unmapped: unpin the pages there. */
+	void (*dma_unmap)(struct uvfio_notifier *notifier, uint64_t iova, uint64_t length);
+	struct uvfio_device *dev; /* set by registering */
+	void *host;               /* not the model's; NULL: it is not registered */
+};
+
+/**
+ * uvfio_register_notifier() - be told of a device's VM, and of unmaps.
+ * @dev: the device.
+ * @notifier: lives until it is unregistered.
+ *
+ * When the device serves a VM, set_kvm is called with it before this returns. To be unregistered before the
+ * end of the device; mediated drivers that only need this while they are open have set_kvm in their ops.
+ * Context: control but create and destroy, worker, set_kvm.
+ *
+ * Return: 0, or
+ *   -EINVAL	no callback
+ *   -EEXIST	it is registered already
+ *   -EOPNOTSUPP dma_unmap for a device that has an IOMMU: its DMA needs no pinned pages
+ *   -ENODEV	the device is in create
+ *   -ENOMEM	no memory
+ */
+static inline int uvfio_register_notifier(struct uvfio_device *dev, struct uvfio_notifier *notifier)
+{
+	return dev->calls->register_notifier(dev, notifier);
+}
+
+/**
+ * uvfio_unregister_notifier() - the end of that.
+ * @dev: the device.
+ * @notifier: may be freed, or registered again, when this returns.
+ *
+ * When it has been told of a VM it is told NULL first, unless this is called from inside its own set_kvm: its
+ * VM is then valid to the end of that. When this returns none of its callbacks runs but the one that this is
+ * called from. Context: control but create, worker, set_kvm, dma_unmap.
+ *
+ * Return: 0, or -ENOENT: it is not registered, or another thread is unregistering it.
+ */
+static inline int uvfio_unregister_notifier(struct uvfio_device *dev, struct uvfio_notifier *notifier)
+{
+	return dev->calls->unregister_notifier(dev, notifier);
+}
+
 /* ---- The rest */
 
 /**
@@ -442,6 +518,18 @@ static inline void uvfio_unplug(struct uvfio_device *dev)
 {
 	dev->calls->unplug(dev);
 }
+
+/**
+ * uvfio_create_error() - why a device cannot be made.
+ * @err: from create (of a mediated driver: parent_create).
+ * @err_len: from create.
+ * @error: a positive errno.
+ * @fmt: one line that names the option and says what would be right; no line break. uvfio says in front which
+ *   device it is about.
+ *
+ * Return: -@error, for create to return. Context: create.
+ */
+#define uvfio_create_error(err, err_len, error, ...) ((void)snprintf(err, err_len, __VA_ARGS__), -(error))
 
 /* ---- A plug-in's entry: made by UVFIO_PCI_PLUGIN() or UVFIO_MDEV_PLUGIN() */
 

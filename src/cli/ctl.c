@@ -22,7 +22,7 @@ enum { OPT_SESSION = 256, OPT_SURPRISE, OPT_HELP };
 static const struct cli_option ctl_options[] = {
 	{ "session", "PATH", OPT_SESSION,
 	  "which session: the path that uvfio run --ctl prints, or its directory. Without it the\n"
-	  "one that is running" },
+	  "one that the command runs in, or else the one that is running" },
 	{ "surprise", NULL, OPT_SURPRISE,
 	  "remove: pull the device out instead of asking its user to let go of it" },
 	{ "help", NULL, OPT_HELP, "show this help" },
@@ -131,10 +131,25 @@ static int list_sessions(void)
 	return 0;
 }
 
+/* Is this program in a session that can be asked? */
+static bool own_session(char path[PATH_MAX])
+{
+	const char *inside = getenv("UVFIO_SESSION");
+	int sock = inside ? lines_connect(inside, "ctl") : -1;
+
+	if (sock < 0)
+		return false;
+	close(sock);
+	snprintf(path, PATH_MAX, "%s", inside);
+	return true;
+}
+
 static int choose_session(char path[PATH_MAX])
 {
 	struct found found = { 0 };
 
+	if (own_session(path))
+		return 0;
 	find_sessions(&found);
 	if (!found.nr) {
 		complain("ctl: no session is running: start one with uvfio run --ctl");

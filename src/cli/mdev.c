@@ -4,10 +4,10 @@
  * the files in sysfs does: this process makes the session's machine, as its programs do, and follows and
  * changes the session's list of instances.
  */
+#include "mdev/mdev.h"
 #include "cli/cli.h"
 #include "machine/machine.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -149,27 +149,45 @@ static int new_uuid(char uuid[40])
 	return got ? 0 : EXIT_ERROR;
 }
 
+/* In small letters, as sysfs has it; an exit status (complained). */
+static int parse_uuid(const char *given, char uuid[40])
+{
+	if (strlen(given) == UUID_STRING_LEN && !mdev_parse_uuid(given, UUID_STRING_LEN, uuid))
+		return 0;
+	complain("mdev: %s is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", given);
+	return EXIT_ERROR;
+}
+
 static int create(struct uvfio_machine *machine, const char *type, const char *given)
 {
 	char uuid[40] = "";
-	int rc = given ? 0 : new_uuid(uuid);
+	int rc = given ? parse_uuid(given, uuid) : new_uuid(uuid);
 
 	if (rc)
 		return rc;
-	rc = machine_mdev_create(machine, type, given ? given : uuid, strlen(given ? given : uuid));
+	rc = machine_mdev_create(machine, type, uuid, strlen(uuid));
 	if (rc) {
-		complain("mdev: %s %s: cannot be made: %s", type, given ? given : uuid, machine_mdev_why(rc));
+		complain("mdev: %s %s: cannot be made: %s", type, uuid, machine_mdev_why(rc));
 		return EXIT_ERROR;
 	}
-	printf("%s\n", given ? given : uuid);
+	printf("%s\n", uuid);
 	return 0;
 }
 
-static int remove_one(struct uvfio_machine *machine, const char *uuid)
+static int remove_one(struct uvfio_machine *machine, const char *given)
 {
-	if (!machine_mdev_remove(machine, uuid))
+	char uuid[40];
+	int rc = parse_uuid(given, uuid);
+
+	if (rc)
+		return rc;
+	rc = machine_mdev_remove(machine, uuid);
+	if (!rc)
 		return 0;
-	complain("mdev: there is no %s, or somebody is removing it: uvfio mdev list", uuid);
+	if (rc == -ENODEV)
+		complain("mdev: there is no %s, or somebody is removing it: uvfio mdev list", uuid);
+	else
+		complain("mdev: %s: cannot be removed: %s", uuid, strerror(-rc));
 	return EXIT_ERROR;
 }
 

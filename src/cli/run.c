@@ -2,12 +2,16 @@
 /* `uvfio run`: from the command line to the program's exit status. */
 #include "base/trace.h"
 #include "cli/cli.h"
+#include "kvm/soft.h"
 #include "machine/machine.h"
 
+#include <fcntl.h>
 #include <getopt.h>
+#include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 enum {
@@ -16,6 +20,7 @@ enum {
 	OPT_LEGACY_ONLY,
 	OPT_IOMMUFD_ONLY,
 	OPT_CONTAINER,
+	OPT_KVM,
 	OPT_TRACE,
 	OPT_TRACE_OUT,
 	OPT_SUMMARY,
@@ -38,6 +43,9 @@ static const struct cli_option run_options[] = {
 	{ "container", "type1|iommufd", OPT_CONTAINER,
 	  "what /dev/vfio/vfio is: a container with a type1 IOMMU (the default), or an IOMMUFD that\n"
 	  "takes the requests of containers, as on kernels that have IOMMUFD_VFIO_CONTAINER" },
+	{ "kvm", "host|soft|off", OPT_KVM,
+	  "what /dev/kvm is: the host's (the default), whose VMs can use the devices; one in software,\n"
+	  "which needs no /dev/kvm; or nothing" },
 	{ "trace", "[=CATEGORIES]", OPT_TRACE,
 	  "print decoded events on standard error. CATEGORIES: ioctl, file, config, bar, dma, irq,\n"
 	  "cmd, fault, joined by commas, or all (the default)" },
@@ -56,6 +64,7 @@ struct run {
 	bool has_device;
 	bool legacy_only, iommufd_only;
 	const char *container; /* or NULL */
+	const char *kvm;       /* or NULL */
 	const char *trace;
 	bool trace_bare; /* without =CATEGORIES */
 	char trace_out[PATH_MAX];
@@ -145,6 +154,9 @@ static int parse_option(struct run *run, int option)
 	case OPT_CONTAINER:
 		run->container = optarg;
 		return 0;
+	case OPT_KVM:
+		run->kvm = optarg;
+		return 0;
 	case OPT_TRACE:
 		run->trace_bare = !optarg;
 		return set_trace(run, optarg ? optarg : "all");
@@ -205,6 +217,47 @@ static int describe_interfaces(struct run *run)
 	return status;
 }
 
+/* What is asked for has to be there. */
+static int check_host_kvm(void)
+{
+	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), version;
+
+	if (kvm < 0) {
+		complain("run: --kvm=host: /dev/kvm: %s", strerror(errno));
+		return EXIT_ERROR;
+	}
+	version = ioctl(kvm, KVM_GET_API_VERSION, 0);
+	close(kvm);
+	if (version == KVM_API_VERSION)
+		return 0;
+	complain("run: --kvm=host: /dev/kvm is no KVM that programs of today can use");
+	return EXIT_ERROR;
+}
+
+static int check_soft_kvm(void)
+{
+	char why[256];
+
+	if (!soft_cpu_init(why, sizeof(why)))
+		return 0;
+	complain("run: --kvm=soft: %s", why);
+	return EXIT_ERROR;
+}
+
+static int describe_kvm(struct run *run)
+{
+	if (!run->kvm)
+		return 0;
+	if (!strcmp(run->kvm, "off"))
+		return describe(&run->description, "vfio", "kvm=off");
+	if (!strcmp(run->kvm, "soft"))
+		return check_soft_kvm() ?: describe(&run->description, "vfio", "kvm=soft");
+	if (!strcmp(run->kvm, "host"))
+		return check_host_kvm();
+	complain("run: --kvm=%s: there are host, soft and off", run->kvm);
+	return EXIT_USAGE;
+}
+
 static int parse_options(struct run *run, int argc, char **argv)
 {
 	int option, status = 0;
@@ -223,7 +276,9 @@ static int parse_options(struct run *run, int argc, char **argv)
 	}
 	if (!run->has_device)
 		status = describe(&run->description, "device", MACHINE_DEFAULT_DEVICE);
-	return status ? status : describe_interfaces(run);
+	if (!status)
+		status = describe_interfaces(run);
+	return status ? status : describe_kvm(run);
 }
 
 /* The session exists: run the program in it. */

@@ -90,10 +90,26 @@ static int read_sized(struct ioctl_call *call, void *arg)
 	return 0;
 }
 
+static int read_plain(struct ioctl_call *call, void *arg)
+{
+	if (copy_in(call->caller, arg, call->arg, call->row->minsz))
+		return not_readable(call);
+	call->argsz = call->row->minsz;
+	call->read = true;
+	return 0;
+}
+
+static int read_structure(struct ioctl_call *call, void *arg)
+{
+	if (call->row->row_flags & IOC_PLAIN)
+		return read_plain(call, arg);
+	return call->row->row_flags & IOC_SIZED ? read_sized(call, arg) : read_argsz(call, arg);
+}
+
 static long run_structured(struct ioctl_call *call, void *arg)
 {
 	const struct ioctl_row *row = call->row;
-	long rc = row->row_flags & IOC_SIZED ? read_sized(call, arg) : read_argsz(call, arg);
+	long rc = read_structure(call, arg);
 
 	if (unlikely(call->in && call->read))
 		memcpy(call->in, arg, IOC_ARG_MAX);

@@ -41,6 +41,7 @@ enum ioctl_row_flags {
 	IOC_OUT = 1 << 1,       /* on success copy out min(argsz, outsz) bytes */
 	IOC_OUT_FIXED = 1 << 2, /* on success copy out outsz bytes, whatever argsz says */
 	IOC_SIZED = 1 << 3,     /* the structure begins with its size; fullsz of it are known */
+	IOC_PLAIN = 1 << 4, /* the structure is minsz bytes, and says nothing of its size or flags (KVM's) */
 };
 
 struct ioctl_row {

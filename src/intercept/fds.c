@@ -7,6 +7,7 @@
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
+#include "intercept/kvm_host.h"
 #include "intercept/section.h"
 #include "intercept/share.h"
 
@@ -175,7 +176,8 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 	va_end(ap);
 	file = fdtable_get(fd);
 	if (likely(!file))
-		return REAL(ioctl)(fd, request, arg);
+		return unlikely(is_of_kvm(request)) ? kvm_host_ioctl(fd, request, arg)
+						    : REAL(ioctl)(fd, request, arg);
 	saved_errno = errno;
 	if (unlikely(is_about_descriptor((uint32_t)request))) {
 		file_put(file);

@@ -19,7 +19,8 @@ enum root_kind {
 	ROOT_NONE,
 	ROOT_WHOLE,   /* everything below is ours, and hides what the host has there */
 	ROOT_ENTRIES, /* an entry is ours when the tree has it; the directory itself is the host's */
-	ROOT_PCI, /* /sys/devices/pciDDDD:BB and others: it and its entries are ours when the tree has them */
+	ROOT_PCI, /* /sys/devices/pciDDDD:BB, /dev/kvm and others: it and its entries are ours when the tree
+		     has them */
 };
 
 #define ROOT(path, kind)                                                                                     \
@@ -39,6 +40,7 @@ static const struct root {
 } roots[] = {
 	ROOT("/dev/vfio", ROOT_WHOLE),
 	ROOT("/dev/iommu", ROOT_WHOLE),
+	ROOT("/dev/kvm", ROOT_PCI),
 	ROOT("/dev/char", ROOT_ENTRIES),
 	ROOT("/sys/bus/pci", ROOT_WHOLE),
 	ROOT("/sys/bus/mdev", ROOT_WHOLE),
@@ -253,7 +255,8 @@ bool path_may_be_ours(int dirfd, const char *path)
 		return false;
 	if (dirfd == AT_FDCWD)
 		return atomic_load_explicit(&cwd_kind, memory_order_relaxed) != CWD_FAR || has_dotdot(path);
-	return strstr(path, "vfio") || strstr(path, "pci") || strstr(path, "iommu") || strstr(path, "mdev");
+	return strstr(path, "vfio") || strstr(path, "pci") || strstr(path, "iommu") || strstr(path, "mdev") ||
+	       strstr(path, "kvm");
 }
 
 const char *path_to_program(const char *host)

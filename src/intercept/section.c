@@ -3,6 +3,7 @@
 #include "intercept/section.h"
 
 #include "base/fault.h"
+#include "base/interruption.h"
 #include "intercept/intercept.h"
 
 #include <string.h>
@@ -40,10 +41,37 @@ static void put_off(int sig, siginfo_t *info, ucontext_t *uc)
 	blocked |= section.mask;
 	memcpy(&uc->uc_sigmask, &blocked, sizeof(blocked));
 	section.due = true;
+	if (interruption.fn)
+		interruption.fn(interruption.arg);
 	pthread_sigmask(SIG_BLOCK, &all, NULL); /* before it is raised: it may have SA_NODEFER */
 	if (!info || syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), sig, info))
 		tgkill(getpid(), gettid(), sig);
 	errno = saved_errno;
+}
+
+static bool due(void)
+{
+	return section.due;
+}
+
+/* A signal that has been put off has the thread's mask with it; none comes between looking and setting. */
+static void set_mask(uint64_t set, uint64_t *old)
+{
+	uint64_t all = ~(uint64_t)0, was;
+
+	syscall(SYS_rt_sigprocmask, SIG_BLOCK, &all, &was, sizeof(all));
+	*old = section.due ? section.mask : was;
+	if (section.due)
+		section.mask = set;
+	else
+		syscall(SYS_rt_sigprocmask, SIG_SETMASK, &set, NULL, sizeof(set));
+}
+
+void section_init(void)
+{
+	static const struct interruption_ops ops = { .due = due, .set_mask = set_mask };
+
+	interruption_set_ops(&ops);
 }
 
 typedef void (*info_handler)(int sig, siginfo_t *info, void *context);

@@ -32,6 +32,7 @@ struct section {
 extern __thread struct section section __attribute__((tls_model("initial-exec"), visibility("hidden")));
 
 void section_signals(void);
+void section_init(void); /* calls of the core that ask (base/interruption.h) are told of signals */
 
 /* For what makes no system call. */
 static inline void section_begin_short(void)

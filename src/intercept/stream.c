@@ -50,7 +50,7 @@ static bool would_make(const char *host, const char *mode)
 		errno = saved_errno;
 		return false;
 	}
-	errno = EACCES;
+	errno = make_errno(host);
 	return true;
 }
 

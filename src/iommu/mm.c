@@ -24,6 +24,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MM_MAX 65536
@@ -262,6 +263,28 @@ void mm_describe(struct mm *mm, char *buf, size_t len)
 		snprintf(buf, len, "process %d%s", (int)mm->pid, mm_is_gone(mm) ? " (exited)" : "");
 }
 
+/*
+ * Asking costs as much as a fifth of a short copy, so it is done once in this time. In so short a time no
+ * process ends, is waited for, and leaves its number to another; one that has only ended has no memory, as
+ * the copy finds out.
+ */
+#define ASK_AGAIN_NS 10000u
+
+static bool is_gone_before_copy(struct other_mm *other)
+{
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	if (now - atomic_load_explicit(&other->seen_at, memory_order_relaxed) < ASK_AGAIN_NS)
+		return false;
+	if (is_gone(&other->mm))
+		return true;
+	atomic_store_explicit(&other->seen_at, now, memory_order_relaxed);
+	return false;
+}
+
 static int copy_other(struct mm *mm, void *local, uint64_t va, size_t len, bool write)
 {
 	struct iovec here = { local, len }, there = { (void *)(uintptr_t)va, len };
@@ -270,7 +293,7 @@ static int copy_other(struct mm *mm, void *local, uint64_t va, size_t len, bool 
 
 	if (mm->base)
 		return mm_file_copy(mm, local, va, len, write);
-	if (is_gone(mm))
+	if (is_gone_before_copy(other))
 		return shared_copy(other, local, va, len, write);
 	if (write)
 		n = process_vm_writev(mm->pid, &here, 1, &there, 1, 0);

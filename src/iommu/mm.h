@@ -23,8 +23,7 @@ struct mm {
 	char *base;     /* a file's: its first byte; else NULL */
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
 	_Atomic uint64_t pinned_pages; /* by IOMMUFD: as VmPin of /proc/PID/status */
-	_Atomic uint64_t
-		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
+	_Atomic uint64_t vmlck_pages;  /* of these, in VFIO's accounting mode: in VmLck */
 };
 
 /* A page that is pinned: where it is in the memory of a process. */
@@ -74,6 +73,12 @@ int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool wri
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 /* The same; *io tells whether any of it is a BAR noted MM_IO. */
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
+/* The same; *bars: what of it are BARs, trapped ones (io) or ones of plain memory. */
+struct mm_bars {
+	bool io;
+	uint64_t pages; /* of either kind */
+};
+int mm_check_bars(struct mm *mm, uint64_t va, uint64_t len, bool write, struct mm_bars *bars);
 /* The same; *bar tells whether any of it is a BAR, a trapped one or one of plain memory. */
 int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar);
 /* The same for one page that is to be pinned alone: may touch it, as pinning does. */

@@ -33,7 +33,7 @@ static bool is_memory(int fd)
 static int map_file(struct file_mm *file, int fd)
 {
 	int prot = PROT_READ | (file->writable ? PROT_WRITE : 0);
-	long at = syscall(SYS_mmap, NULL, file->size, prot, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	long at = syscall(SYS_mmap, NULL, file->size, prot, MAP_SHARED | MAP_NORESERVE, fd, (off_t)0);
 
 	if (at == -1)
 		return errno == ENOMEM ? -ENOMEM : -EINVAL;

@@ -45,6 +45,7 @@ struct shared_parts {
 struct other_mm {
 	struct mm mm;
 	int pidfd;
+	_Atomic uint64_t seen_at; /* when it last was there: ns */
 	struct shared_parts shared;
 };
 

@@ -5,6 +5,8 @@
  */
 #include "iommu/pin_table.h"
 
+#include "base/failpoint.h"
+
 #include <stdlib.h>
 
 #define LEAF_PAGES 64u
@@ -120,7 +122,8 @@ static uint32_t leaves_of(const struct pin_table *table, uint64_t number)
 static struct pin_dir *make_dir(struct pin_table *table, uint64_t number)
 {
 	uint32_t nr_leaves = leaves_of(table, number);
-	struct pin_dir *dir = calloc(1, sizeof(*dir) + nr_leaves * sizeof(dir->leaves[0]));
+	struct pin_dir *dir =
+		failpoint() ? NULL : calloc(1, sizeof(*dir) + nr_leaves * sizeof(dir->leaves[0]));
 
 	if (!dir)
 		return NULL;
@@ -131,7 +134,8 @@ static struct pin_dir *make_dir(struct pin_table *table, uint64_t number)
 		return NULL;
 	}
 	if (!table->cache && table->dirs.count > 2)
-		table->cache = calloc(CACHED, sizeof(table->cache[0])); /* it can do without */
+		table->cache =
+			failpoint() ? NULL : calloc(CACHED, sizeof(table->cache[0])); /* it can do without */
 	use_dir(table, dir);
 	return dir;
 }
@@ -166,7 +170,7 @@ static bool make_counts(struct pin_table *table, struct pin_leaf *leaf)
 {
 	if (leaf->more)
 		return true;
-	leaf->more = table->spare ? table->spare : calloc(1, sizeof(*leaf->more));
+	leaf->more = table->spare ? table->spare : failpoint() ? NULL : calloc(1, sizeof(*leaf->more));
 	table->spare = NULL;
 	return leaf->more;
 }
@@ -215,11 +219,14 @@ static bool get_part(struct pin_table *table, const struct part *part, uint64_t 
 	}
 	leaf = &dir->leaves[part->number % DIR_LEAVES];
 	again = part->mask & leaf->pinned;
-	if (again && !count_again(table, leaf, again))
-		return false;
+	if (unlikely(again)) {
+		if (!count_again(table, leaf, again))
+			return false;
+		*fresh -= (uint64_t)__builtin_popcountll(again);
+	}
 	dir->used += !leaf->pinned;
 	leaf->pinned |= part->mask;
-	*fresh += part->n - (uint64_t)__builtin_popcountll(again);
+	*fresh += part->n;
 	if (table->empty == dir)
 		table->empty = NULL;
 	return true;
@@ -250,14 +257,16 @@ static uint64_t put_part(struct pin_table *table, const struct part *part)
 {
 	struct pin_dir *dir = find_dir(table, part->number / DIR_LEAVES);
 	struct pin_leaf *leaf = &dir->leaves[part->number % DIR_LEAVES];
-	uint64_t again = leaf->more ? part->mask & leaf->more->many : 0;
+	uint64_t again = leaf->more ? part->mask & leaf->more->many : 0, gone = part->n;
 
-	if (again)
+	if (unlikely(again)) {
 		count_less(table, leaf, again);
+		gone -= (uint64_t)__builtin_popcountll(again);
+	}
 	leaf->pinned &= again | ~part->mask;
 	if (!leaf->pinned && !--dir->used)
 		note_empty(table, dir);
-	return part->n - (uint64_t)__builtin_popcountll(again);
+	return gone;
 }
 
 uint64_t pin_table_put(struct pin_table *table, uint64_t page, uint64_t n)
@@ -297,6 +306,8 @@ struct search {
 	bool one; /* stop at the first one */
 	uint64_t found;
 	const struct pin_leaf *leaf; /* of it */
+	void (*fn)(void *arg, uint64_t page, uint64_t bits);
+	void *arg;
 };
 
 /* The bits of those pages of leaf number that are pinned and lie in [first, last]. */
@@ -324,6 +335,8 @@ static bool search_dir(void *arg, struct range *range)
 		uint64_t bits = leaf->pinned ? pinned_between(leaf, i, search) : 0;
 
 		search->count += (uint64_t)__builtin_popcountll(bits);
+		if (search->fn && bits)
+			search->fn(search->arg, i * LEAF_PAGES, bits);
 		if (search->one && bits) {
 			search->found = i * LEAF_PAGES + (unsigned int)__builtin_ctzll(bits);
 			search->leaf = leaf;
@@ -340,6 +353,15 @@ uint64_t pin_table_count(struct pin_table *table, uint64_t first, uint64_t last)
 	if (table->pages)
 		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
 	return search.count;
+}
+
+void pin_table_each(struct pin_table *table, uint64_t first, uint64_t last,
+		    void (*fn)(void *arg, uint64_t page, uint64_t bits), void *arg)
+{
+	struct search search = { .first = first, .last = last, .fn = fn, .arg = arg };
+
+	if (table->pages)
+		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
 }
 
 bool pin_table_first(struct pin_table *table, uint64_t first, uint64_t last, uint64_t *page, uint32_t *count)

@@ -42,6 +42,9 @@ void pin_table_prefetch(struct pin_table *table, uint64_t page);
 bool pin_table_has(struct pin_table *table, uint64_t page, uint64_t n);
 /* How many pages of [first, last] are pinned? */
 uint64_t pin_table_count(struct pin_table *table, uint64_t first, uint64_t last);
+/* Call fn for each 64 pages, from page on, of which some in [first, last] are pinned: those, as bits. */
+void pin_table_each(struct pin_table *table, uint64_t first, uint64_t last,
+		    void (*fn)(void *arg, uint64_t page, uint64_t bits), void *arg);
 /* The lowest page of [first, last] that is pinned, and how often. False: none is. */
 bool pin_table_first(struct pin_table *table, uint64_t first, uint64_t last, uint64_t *page, uint32_t *count);
 

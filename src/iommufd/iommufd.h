@@ -13,6 +13,8 @@
 #include "iommu/mm_usage.h"
 #include "iommufd/hw.h"
 
+#include <pthread.h>
+
 struct iommufd_ctx;
 struct iommufd_device;
 struct iommufd_access;
@@ -70,6 +72,15 @@ void iommufd_access_detach(struct iommufd_access *access);
 int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
 			     struct mm_page *pages, unsigned int flags);
 void iommufd_access_unpin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length);
+/* What these two take, outside of all other locks here: for who keeps account of pins under the same lock. */
+pthread_mutex_t *iommufd_access_lock(struct iommufd_access *access);
+/* The same with it held. */
+int iommufd_access_pin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length,
+			      struct mm_page *pages, unsigned int flags);
+void iommufd_access_unpin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length);
+/* With it held: call fn, until it says true, for each IOVA that shows the page at va of this process. */
+bool iommufd_access_find_locked(struct iommufd_access *access, uint64_t va,
+				bool (*fn)(void *arg, uint64_t iova), void *arg);
 int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, size_t len,
 		      unsigned int flags);
 

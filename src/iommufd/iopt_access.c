@@ -6,6 +6,7 @@
  */
 #include "iommufd/iopt_private.h"
 
+#include "base/thread.h"
 #include "base/why.h"
 
 #include <stdlib.h>
@@ -110,6 +111,8 @@ static int pin_part(struct io_pagetable *iopt, struct iopt_area *area, struct pa
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 	int ret;
 
+	if (area->pages->mm->self) /* it will be looked at, and may be far */
+		__builtin_prefetch((void *)(uintptr_t)(area->pages->va + part.first * UVFIO_PAGE_SIZE));
 	pthread_mutex_lock(lock);
 	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_pin(area->pages, part.first, part.last);
 	if (!ret) {
@@ -187,6 +190,36 @@ void iopt_access_unpin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, b
 	pthread_rwlock_rdlock(&iopt->lock);
 	unpin_range(iopt, iova, iova + (len - 1), unlock_area);
 	pthread_rwlock_unlock(&iopt->lock);
+}
+
+struct finding {
+	uint64_t va;
+	bool (*fn)(void *arg, uint64_t iova);
+	void *arg;
+	bool found;
+};
+
+static bool find_in_area(void *arg, struct range *range)
+{
+	const struct iopt_area *area = range->value;
+	struct finding *find = arg;
+	uint64_t va = area_va(area);
+
+	if (area->pages->type == IOPT_PAGES_USER && area->pages->mm->self && find->va >= va &&
+	    find->va - va < area_size(area))
+		find->found = find->fn(find->arg, area->iova + (find->va - va));
+	return !find->found;
+}
+
+bool iopt_access_find(struct io_pagetable *iopt, uint64_t va, bool (*fn)(void *arg, uint64_t iova), void *arg)
+{
+	struct finding find = { .va = va, .fn = fn, .arg = arg };
+
+	if (!thread_rdlock_patiently(&iopt->lock))
+		return false;
+	range_map_each(&iopt->areas, 0, UINT64_MAX, find_in_area, &find);
+	pthread_rwlock_unlock(&iopt->lock);
+	return find.found;
 }
 
 /* What is not in the file, or is no memory file at all, has no page. */

@@ -65,7 +65,10 @@ struct iopt_pages {
 	struct mm *mm;
 	uint64_t va;                       /* of page 0 in mm */
 	const struct iommu_params *params; /* NULL: memory is not limited */
-	struct cover cover;                /* under the lock */
+#ifdef UVFIO_CHECK_SUMS
+	uint64_t sum; /* charged for these pages; under the lock */
+#endif
+	struct cover cover; /* under the lock */
 	struct iopt_area first;
 	struct iopt_pages_ext ext[]; /* FILE, DMABUF: one; else none */
 };

@@ -16,7 +16,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#ifndef UVFIO_CHECK_SUMS
 _Static_assert(sizeof(struct iopt_pages) <= 120, "two lines of cache with what malloc() adds");
+#endif
 
 #define NR_LOCKS 64
 
@@ -126,6 +128,19 @@ void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t acc
 		atomic_fetch_sub_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
 }
 
+/* What is charged for the pages is what is covered of them: checked after each operation on them. */
+static void check_sum(struct iopt_pages *pages, uint64_t more, uint64_t less)
+{
+#ifdef UVFIO_CHECK_SUMS
+	pages->sum += more - less;
+	assert(pages->sum == cover_count(&pages->cover));
+#else
+	(void)pages;
+	(void)more;
+	(void)less;
+#endif
+}
+
 static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, int rc)
 {
 	return WHY(rc, "the memory at 0x%llx-0x%llx is %s", (unsigned long long)va,
@@ -180,11 +195,12 @@ int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	uint64_t fresh;
 	int ret = cover_add(&pages->cover, first, last, &fresh);
 
-	if (ret || !fresh)
-		return ret;
-	ret = check_and_charge(pages, first, last, fresh);
-	if (ret)
-		cover_remove(&pages->cover, first, last);
+	if (!ret && fresh) {
+		ret = check_and_charge(pages, first, last, fresh);
+		if (ret)
+			cover_remove(&pages->cover, first, last);
+	}
+	check_sum(pages, ret ? 0 : fresh, 0);
 	return ret;
 }
 
@@ -192,6 +208,7 @@ void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t gone = cover_remove(&pages->cover, first, last);
 
+	check_sum(pages, 0, gone);
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
 		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
 }
@@ -200,11 +217,12 @@ static int pin_at_once(struct iopt_pages *pages, uint64_t first, uint64_t last, 
 {
 	int ret = cover_pin(&pages->cover, first, last, fresh);
 
-	if (ret || !*fresh)
-		return ret;
-	ret = check_and_charge(pages, first, last, *fresh);
-	if (ret)
-		cover_unpin(&pages->cover, first, last);
+	if (!ret && *fresh) {
+		ret = check_and_charge(pages, first, last, *fresh);
+		if (ret)
+			cover_unpin(&pages->cover, first, last);
+	}
+	check_sum(pages, ret ? 0 : *fresh, 0);
 	return ret;
 }
 
@@ -229,6 +247,7 @@ void iopt_pages_unpin(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t gone = cover_unpin(&pages->cover, first, last);
 
+	check_sum(pages, 0, gone);
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
 		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
 }
@@ -252,6 +271,7 @@ static void release_own_pages(struct iopt_release *release, struct iopt_pages *p
 	release->params = pages->params;
 	release->account_mode = pages->account_mode;
 	release->refs++;
+	check_sum(pages, 0, 0);
 	release->npinned += cover_count(&pages->cover);
 	cover_destroy(&pages->cover);
 	free(pages);

@@ -10,6 +10,7 @@
 #define UVFIO_MACHINE_CONFIG_H
 
 #include "iommu/domain.h"
+#include "machine/machine.h"
 #include "pci/pci.h"
 
 #include <uvfio/mdev.h>
@@ -53,6 +54,7 @@ struct vfio_config {
 	bool legacy;  /* /dev/vfio/vfio and groups */
 	bool iommufd; /* /dev/iommu and cdevs */
 	bool iommufd_container;
+	enum machine_kvm kvm;
 };
 
 struct machine_config {

@@ -22,12 +22,14 @@
 #define MISC_MAJOR        10
 #define VFIO_MISC_MINOR   196
 #define IOMMU_MISC_MINOR  127
+#define KVM_MISC_MINOR    232
 #define VFIO_GROUP_MAJOR  252u
 #define VFIO_DEVICE_MAJOR 251u
 
 /* Permission bits of the nodes. */
 #define VFIO_MISC_MODE  0666
 #define IOMMU_MISC_MODE 0660
+#define KVM_MISC_MODE   0666
 #define VFIO_NODE_MODE  0600 /* groups and cdevs */
 
 struct machine_group {

@@ -52,3 +52,26 @@ int machine_list_memory(struct uvfio_machine *machine, FILE *out)
 
 	return rc ? rc : iommufd_each_usage(&machine->config.iommu, list_ioas, out);
 }
+
+struct locked {
+	const struct mm *mm;
+	uint64_t pages;
+};
+
+static void add_locked(void *arg, unsigned int id, const struct mm_usages *usages)
+{
+	struct locked *locked = arg;
+
+	(void)id;
+	for (unsigned int i = 0; i < usages->nr; i++)
+		if (mm_payer(usages->usage[i].mm) == locked->mm)
+			locked->pages += usages->usage[i].charged;
+}
+
+uint64_t machine_locked_pages(struct uvfio_machine *machine, struct mm *mm)
+{
+	struct locked locked = { .mm = mm };
+
+	vfio_each_container_usage(machine->vfio, add_locked, &locked);
+	return locked.pages + atomic_load(&mm->vmlck_pages);
+}

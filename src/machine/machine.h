@@ -18,6 +18,14 @@
 
 struct uvfio_machine;
 
+/* What /dev/kvm is for the program: "vfio kvm=...". */
+enum machine_kvm {
+	MACHINE_KVM_HOST, /* the host's, and a KVM-VFIO device for its VMs that knows our files */
+	MACHINE_KVM_SOFT, /* one of ours */
+	MACHINE_KVM_OFF,  /* nothing */
+};
+enum machine_kvm machine_kvm(const struct uvfio_machine *machine);
+
 /* What a machine has when nobody says anything: one NVMe controller with RAM behind it. */
 #define MACHINE_DEFAULT_DEVICE "nvme,size=256M"
 
@@ -50,6 +58,9 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, struct file **file);
 /* Is that such a name? */
 bool machine_inherits(const char *name);
+
+/* The process ends: carry out what was written to files of sysfs that are still open. */
+void machine_attributes_end(void);
 
 /* Device numbers of a node, for stat(): 0 and *rdev, or -ENOENT. mode: permission bits. */
 int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode);
@@ -97,6 +108,9 @@ int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const ch
  */
 int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
 const char *machine_list_heading(const char *what); /* NULL: something else */
+/* Pages that VmLck of mm's process has for devices: all that containers charge, and IOMMUFDs in VFIO's mode.
+ */
+uint64_t machine_locked_pages(struct uvfio_machine *machine, struct mm *mm);
 
 /*
  * One command as text (control.c): "list WHAT", "add LINE", "remove BDF", "pull BDF" (by surprise), "reset
@@ -116,7 +130,8 @@ int machine_control(struct uvfio_machine *machine, const char *command,
  */
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
 /*
- * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already.
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already;
+ * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
 /*

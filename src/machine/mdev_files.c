@@ -4,8 +4,8 @@
  * carried out, one call one command. In the tree they are sockets, like nodes.
  *
  * Standard output of some programs (bash's) reaches a descriptor by no call that could be interposed: what is
- * found in the descriptor's memory when the last one is closed is carried out then. Such a program does not
- * hear of an error; a line on standard error tells of it.
+ * found in the descriptor's memory when the last one is closed, or the process ends, is carried out then.
+ * Such a program does not hear of an error; a line on standard error tells of it.
  *
  * A shell opens such a file in a child that another program, cat, takes the place of: the descriptor's memory
  * is named after the file, so that the other program knows what it has.
@@ -60,18 +60,26 @@ int machine_attribute_mode(const char *path, mode_t *mode)
 	return parse_path(path, name, sizeof(name)) ? 0 : -ENOENT;
 }
 
+/* As the kernel reads numbers from such a file: no blank, no minus, no overflow. */
+static int parse_number(const char *text, unsigned long *value)
+{
+	const char *digits = text + (*text == '+');
+	char *end;
+
+	if (!isdigit((unsigned char)*digits))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoul(digits, &end, 0);
+	return errno || (*end && strcmp(end, "\n")) ? -EINVAL : 0;
+}
+
+/* -ENODEV: the file had gone by then, with its instance or ahead of it. */
 static int store_remove(struct attribute_file *attr, const char *text)
 {
-	char *end;
-	unsigned long value = strtoul(text, &end, 0);
-	int rc;
+	unsigned long value;
+	int rc = parse_number(text, &value);
 
-	if (end == text || (*end && strcmp(end, "\n")))
-		return -EINVAL;
-	if (!value)
-		return 0;
-	rc = machine_mdev_remove(attr->machine, attr->name);
-	return rc == -ENODEV ? 0 : rc; /* who comes second finds the file gone, and has nothing to do */
+	return rc || !value ? rc : machine_mdev_remove(attr->machine, attr->name);
 }
 
 static int store(struct attribute_file *attr, const char *text, size_t len)
@@ -114,7 +122,7 @@ static size_t take_unseen_line(const struct attribute_file *attr, char text[MAX_
 	return ftruncate(attr->memory, 0) ? 0 : (size_t)len;
 }
 
-static void attribute_release(struct file *file)
+static void carry_out_unseen(const struct file *file)
 {
 	struct attribute_file *attr = file->priv;
 	char text[MAX_TEXT + 1] = "";
@@ -123,9 +131,26 @@ static void attribute_release(struct file *file)
 
 	if (rc)
 		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));
+}
+
+static void attribute_release(struct file *file)
+{
+	struct attribute_file *attr = file->priv;
+
+	carry_out_unseen(file);
 	if (attr->memory >= 0)
 		private_fd_close(attr->memory);
 	free(attr);
+}
+
+/* The memory behind fd once more, by a description of its own: fd's ends with the last descriptor of the
+ * program's. */
+static int private_memory(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return private_fd(open(path, O_RDWR | O_CLOEXEC));
 }
 
 static int attribute_descriptor(struct file *file, int oflags)
@@ -138,7 +163,7 @@ static int attribute_descriptor(struct file *file, int oflags)
 	fd = memfd_create(name, oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return -errno;
-	attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	attr->memory = private_memory(fd);
 	return fd;
 }
 
@@ -171,6 +196,32 @@ int machine_attribute_open(struct uvfio_machine *machine, const char *path, int 
 	return -ENOMEM;
 }
 
+/* ---- the process's end: files that are still open */
+
+struct open_attributes {
+	struct file *files[16];
+	unsigned int nr;
+};
+
+static void note_open(struct file *file, void *arg)
+{
+	struct open_attributes *open = arg;
+
+	if (file->ops == &attribute_ops && open->nr < ARRAY_SIZE(open->files) && file_get_if_live(file))
+		open->files[open->nr++] = file;
+}
+
+void machine_attributes_end(void)
+{
+	struct open_attributes open = { .nr = 0 };
+
+	file_for_each(note_open, &open);
+	if (open.nr)
+		fflush(NULL); /* the C library would do it later */
+	for (unsigned int i = 0; i < open.nr; i++)
+		carry_out_unseen(open.files[i]); /* the reference stays: nothing is released any more */
+}
+
 bool machine_inherits(const char *name)
 {
 	return !strncmp(name, SHOWN "/sys/", sizeof(SHOWN "/sys/") - 1);
@@ -192,6 +243,6 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 		return rc;
 	attr = (*file)->priv;
 	if (!fstat(fd, &st) && !st.st_size) /* otherwise it is not this program's alone to carry out */
-		attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+		attr->memory = private_memory(fd);
 	return 0;
 }

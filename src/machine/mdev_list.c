@@ -97,7 +97,7 @@ static void drop_unlisted(struct uvfio_machine *machine)
 	bool leaving;
 
 	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
-		if (m->listed)
+		if (m->listed || m->ours)
 			continue;
 		machine_mdev_set_leaving(m);
 		if (vfio_device_state(machine->vfio, m->uuid, &files, &leaving) && files)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* The nodes of /dev by their paths: which there are, their numbers, and opening them. */
+#include "base/log.h"
 #include "iommufd/iommufd.h"
+#include "kvm/kvm.h"
+#include "kvm/soft.h"
 #include "machine/impl.h"
 
 #include <fcntl.h>
@@ -8,7 +11,7 @@
 #include <string.h>
 #include <sys/sysmacros.h>
 
-enum node_kind { NODE_NONE, NODE_CONTAINER, NODE_IOMMU, NODE_GROUP, NODE_CDEV };
+enum node_kind { NODE_NONE, NODE_CONTAINER, NODE_IOMMU, NODE_GROUP, NODE_CDEV, NODE_KVM };
 
 struct node {
 	enum node_kind kind;
@@ -71,6 +74,8 @@ static void find_node(struct uvfio_machine *machine, const char *path, struct no
 	machine_mdevs_sync(machine);
 	if (!strcmp(path, "/dev/iommu")) {
 		node->kind = config->iommufd ? NODE_IOMMU : NODE_NONE;
+	} else if (!strcmp(path, "/dev/kvm")) {
+		node->kind = config->kvm == MACHINE_KVM_SOFT ? NODE_KVM : NODE_NONE;
 	} else if ((name = below(path, "/dev/vfio/devices/"))) {
 		node->index = cdev_index(name);
 		if (config->iommufd && node->index != NOT_GIVEN)
@@ -100,11 +105,29 @@ static bool cdev_exists(struct uvfio_machine *machine, unsigned int index)
 	return found || machine_mdev_has_cdev(machine, index);
 }
 
+enum machine_kvm machine_kvm(const struct uvfio_machine *machine)
+{
+	return machine->config.vfio.kvm;
+}
+
 static int open_container(struct uvfio_machine *machine, int oflags, struct file **file)
 {
 	if (machine->config.vfio.iommufd_container)
 		return iommufd_open(&machine->config.iommu, true, oflags, file);
 	return vfio_container_open(machine->vfio, oflags, file);
+}
+
+static int open_kvm(int oflags, struct file **file)
+{
+	char why[256];
+	int rc = soft_cpu_init(why, sizeof(why));
+
+	if (rc) {
+		uvfio_err("/dev/kvm: %s", why);
+		return -ENODEV;
+	}
+	kvm_created = pci_map_for_guests;
+	return kvm_dev_open(oflags, file);
 }
 
 int machine_open(struct uvfio_machine *machine, const char *path, int oflags, struct file **file)
@@ -127,6 +150,8 @@ int machine_open(struct uvfio_machine *machine, const char *path, int oflags, st
 		if (!cdev_exists(machine, node.index))
 			return -ENOENT;
 		return vfio_cdev_open(machine->vfio, node.index, oflags, file);
+	case NODE_KVM:
+		return open_kvm(oflags, file);
 	case NODE_NONE:
 		break;
 	}
@@ -158,6 +183,10 @@ int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rd
 	case NODE_CDEV:
 		*rdev = makedev(VFIO_DEVICE_MAJOR, node.index);
 		*mode = VFIO_NODE_MODE;
+		return 0;
+	case NODE_KVM:
+		*rdev = makedev(MISC_MAJOR, KVM_MISC_MINOR);
+		*mode = KVM_MISC_MODE;
 		return 0;
 	case NODE_NONE:
 		break;

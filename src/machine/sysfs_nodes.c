@@ -106,6 +106,13 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree)
 					   .minor_nr = IOMMU_MISC_MINOR,
 					   .mode = IOMMU_MISC_MODE,
 					   .mode_line = "\nDEVMODE=0660" };
+	static const struct node kvm = { .node = "kvm",
+					 .dir = "sys/devices/virtual/misc/kvm",
+					 .class = "misc",
+					 .name = "kvm",
+					 .major_nr = MISC_MAJOR,
+					 .minor_nr = KVM_MISC_MINOR,
+					 .mode = KVM_MISC_MODE };
 
 	tree_dir(tree, "sys/class/vfio-dev");
 	if (machine->config.vfio.legacy) {
@@ -116,6 +123,10 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree)
 		tree_dir(tree, "sys/module/iommufd");
 		write_node(tree, &iommu);
 	}
+	if (machine->config.vfio.kvm == MACHINE_KVM_SOFT)
+		write_node(tree, &kvm);
+	else if (machine->config.vfio.kvm == MACHINE_KVM_OFF)
+		tree_link(tree, "dev/kvm", "dev/none"); /* leads nowhere, and hides the host's */
 }
 
 /* ---- groups */

@@ -168,6 +168,8 @@ static void test_instances(void **state)
 static void test_files(void **state)
 {
 	struct uvfio_machine *machine = machine_of("device mtty,type=none\n");
+	static const char *const no_numbers[] = { "-",  "-1",    " 1", "+-1",
+						  "1 ", "1\n\n", "0x", "18446744073709551616" };
 	const char *text = ONE "\n";
 	struct file *file;
 	mode_t mode;
@@ -189,9 +191,13 @@ static void test_files(void **state)
 		machine_open(machine, "/sys/devices/virtual/mtty/mtty/" ONE "/remove", O_WRONLY, &file), 0);
 	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "0", 1, 0), 1);
 	assert_int_equal(create(machine, "mtty-2", ONE), -EEXIST);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "-", 1, 0), -EINVAL);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2); /* has nothing to do */
+	for (unsigned int i = 0; i < ARRAY_SIZE(no_numbers); i++)
+		assert_int_equal(
+			file_write(file, &self_caller, (uintptr_t)no_numbers[i], strlen(no_numbers[i]), 0),
+			-EINVAL);
+	assert_int_equal(create(machine, "mtty-2", ONE), -EEXIST);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "+0x1\n", 5, 0), 5);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), -ENODEV);
 	file_put(file);
 	assert_int_equal(create(machine, "mtty-2", ONE), 0);
 	machine_free(machine);

@@ -10,6 +10,7 @@
 struct vfio_options {
 	char *nodes;
 	char *container;
+	char *kvm;
 };
 
 static const struct uvfio_option vfio_options[] = {
@@ -22,8 +23,28 @@ static const struct uvfio_option vfio_options[] = {
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct vfio_options, container),
 	  .help = "what /dev/vfio/vfio is: type1, without this option, or iommufd" },
+	{ .key = "kvm",
+	  .type = UVFIO_OPTION_STRING,
+	  .offset = offsetof(struct vfio_options, kvm),
+	  .preset = "host",
+	  .help = "what /dev/kvm is: host, soft or off" },
 	{ .key = NULL },
 };
+
+static int check_kvm(const struct vfio_options *opts, struct vfio_config *vfio, char *err, size_t err_len)
+{
+	static const char *const names[] = {
+		[MACHINE_KVM_HOST] = "host", [MACHINE_KVM_SOFT] = "soft", [MACHINE_KVM_OFF] = "off"
+	};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(names); i++)
+		if (!strcmp(opts->kvm, names[i])) {
+			vfio->kvm = (enum machine_kvm)i;
+			return 0;
+		}
+	snprintf(err, err_len, "vfio: kvm=%s is not possible: use host, soft or off", opts->kvm);
+	return -EINVAL;
+}
 
 static int check(const struct vfio_options *opts, struct vfio_config *vfio, char *err, size_t err_len)
 {
@@ -58,6 +79,8 @@ int vfio_config_parse(const char *text, struct vfio_config *vfio, char *err, siz
 	if (rc)
 		return rc;
 	rc = check(&opts, vfio, err, err_len);
+	if (!rc)
+		rc = check_kvm(&opts, vfio, err, err_len);
 	options_free(vfio_options, &opts);
 	return rc;
 }

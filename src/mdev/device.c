@@ -87,13 +87,30 @@ static void dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t length)
 	IN_DRIVER(mdev, "dma_unmap", mdev_ops(mdev)->dma_unmap(&mdev->pub, iova, length));
 }
 
-#define MDEV_DEVICE_OPS                                                                                      \
-	.name = "vfio-mdev", .open_device = open_device, .close_device = close_device, .ioctl = mdev_ioctl,  \
-	.read = read_device, .write = write_device, .request = request_device
+static void set_kvm(struct vfio_device *vdev, struct kvm *kvm)
+{
+	struct mdev_device *mdev = to_mdev(vdev);
 
-static const struct vfio_device_ops device_ops = { MDEV_DEVICE_OPS };
-/* Of drivers that pin. */
-static const struct vfio_device_ops pinning_ops = { MDEV_DEVICE_OPS, .dma_unmap = dma_unmap };
+	IN_DRIVER(mdev, "set_kvm", mdev_ops(mdev)->set_kvm(&mdev->pub, kvm));
+}
+
+static const struct vfio_device_ops device_ops = {
+	.name = "vfio-mdev",
+	.open_device = open_device,
+	.close_device = close_device,
+	.ioctl = mdev_ioctl,
+	.read = read_device,
+	.write = write_device,
+	.request = request_device,
+};
+
+static void init_ops(struct mdev_device *mdev)
+{
+	mdev->vfio_ops = device_ops;
+	mdev->vfio_ops.dma_unmap = mdev_ops(mdev)->dma_unmap ? dma_unmap : NULL;
+	mdev->vfio_ops.set_kvm = mdev_ops(mdev)->set_kvm ? set_kvm : NULL;
+	mdev->vdev.ops = &mdev->vfio_ops;
+}
 
 /* ---- what the driver calls */
 
@@ -163,12 +180,13 @@ static struct mdev_device *alloc_device(struct mdev_parent *parent, const struct
 		return NULL;
 	}
 	snprintf(mdev->vdev.name, sizeof(mdev->vdev.name), "%s", config->uuid);
-	mdev->vdev.ops = parent->driver->ops.dma_unmap ? &pinning_ops : &device_ops;
+	init_ops(mdev);
 	iommu_dev_init(&mdev->no_dma, mdev->vdev.name);
 	model_host_init(&mdev->host, &mdev->pub.dev, &mdev->no_dma);
 	mdev->host.unplug = unplug;
 	mdev->host.who = mdev->who;
 	mdev->host.watch.wanted = parent->plugin;
+	mdev->host.vdev = &mdev->vdev;
 	mdev->pub.dev.name = mdev->vdev.name;
 	mdev->pub.dev.state_dir = config->state_dir;
 	mdev->pub.dev.instance = config->instance;

@@ -42,6 +42,7 @@ struct mdev_device {
 	struct uvfio_mdev pub;
 	struct mdev_parent *parent;
 	struct vfio_device vdev;
+	struct vfio_device_ops vfio_ops; /* with what the driver has, too */
 	struct model_host host;
 	struct iommu_dev no_dma; /* of the host: attached to nothing */
 	struct mdev_irqs irqs;

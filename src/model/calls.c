@@ -168,4 +168,6 @@ const struct uvfio_device_calls model_calls = {
 	.private_fd = private_fd,
 	.private_fd_close = private_fd_close,
 	.unplug = unplug,
+	.register_notifier = notifier_register,
+	.unregister_notifier = notifier_unregister,
 };

@@ -14,6 +14,8 @@
 #include <urcu/list.h>
 #include <uvfio/device.h>
 
+struct vfio_device;
+
 #define MODEL_SAID    128
 
 #define MODEL_SLOTS   32u
@@ -38,6 +40,7 @@ struct model_watch {
 struct model_host {
 	struct uvfio_device *dev;
 	struct iommu_dev *iommu;
+	struct vfio_device *vdev; /* set by the owner: whose notifiers the model registers */
 	/* The device vanishes: called from any thread, must not block. */
 	void (*unplug)(struct uvfio_device *dev);
 	const char *who; /* the device and its model's file, for reports; NULL: there are none */
@@ -110,6 +113,10 @@ extern uint64_t model_patience; /* ns; tests want less */
 extern void (*model_waits)(const char *device, const char *line);
 
 extern const struct uvfio_device_calls model_calls;
+
+/* notify.c, for model_calls */
+int notifier_register(struct uvfio_device *dev, struct uvfio_notifier *pub);
+int notifier_unregister(struct uvfio_device *dev, struct uvfio_notifier *pub);
 
 /* worker.c, for model_calls */
 /* The dma of the worker that is the calling thread; NULL. */

@@ -324,6 +324,7 @@ int pci_func_create(struct vfio *vfio, const struct uvfio_pci_model *model,
 	}
 	iommu_dev_init(&func->iommu, func->name);
 	model_host_init(&func->host, &func->pub.dev, &func->iommu);
+	func->host.vdev = &func->vdev;
 	func->host.unplug = unplug;
 	func->host.who = func->who;
 	func->host.watch.wanted = config->plugin;

@@ -55,7 +55,7 @@ static long bar_info(struct ioctl_call *call, struct vfio_region_info *info)
 	if (!desc->size)
 		return 0;
 	info->flags = VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE;
-	if (desc->no_mmap)
+	if (!pci_bar_is_mappable(func, info->index))
 		return 0;
 	info->flags |= VFIO_REGION_INFO_FLAG_MMAP;
 	if (func->desc.msix_vectors && info->index == func->desc.msix_bar)

@@ -78,6 +78,8 @@ static int intx_watch(const struct set_irqs *set, int32_t fd)
 	rc = eventfd_ctx_get(set->caller, fd, &ctx);
 	if (rc)
 		return rc;
+	if (irqs->unmask && !eventfd_watch_has_client(irqs->unmask, set->caller->pid))
+		intx_unwatch(irqs); /* closing it is how QEMU says that it is done with it */
 	rc = irqs->unmask ? -EBUSY : eventfd_watch(ctx, intx_unmask_event, set->func, &irqs->unmask);
 	eventfd_ctx_put(ctx);
 	return rc;

@@ -61,6 +61,11 @@ const struct pci_slot *pci_func_slot(const struct pci_func *func);
 unsigned int pci_func_vfio_index(const struct pci_func *func);
 uint64_t pci_func_bar_address(const struct pci_func *func,
 			      unsigned int bar); /* what sysfs `resource` shows */
+/*
+ * From now on what this process maps may become a guest's memory: BARs with side effects are offered for
+ * mapping no more, in any function, since what a guest does there would be no trap of ours.
+ */
+void pci_map_for_guests(void);
 /* The config space as it is now, for sysfs `config`: 256 or 4096 bytes. Returns how many. */
 size_t pci_func_config_image(struct pci_func *func, uint8_t *buf, size_t len);
 

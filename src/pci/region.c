@@ -203,6 +203,43 @@ static int plan_segments(const struct pci_bar *bar, struct mmap_plan *plan, uint
 	return rc ? rc : add_segment(plan, at - pos, end - pos, -1, 0);
 }
 
+/* ---- a guest behind the program */
+
+static _Atomic bool for_guests;
+
+void pci_map_for_guests(void)
+{
+	atomic_store(&for_guests, true);
+}
+
+static bool has_side_effects(const struct pci_func *func, unsigned int index)
+{
+	const struct pci_bar *bar = &func->bars[index];
+
+	return !bar->mem || bar->nr_spans != 1 || bar->spans[0].start ||
+	       bar->spans[0].end < func->desc.bar[index].size;
+}
+
+bool pci_bar_is_mappable(const struct pci_func *func, unsigned int index)
+{
+	const struct uvfio_pci_bar *desc = &func->desc.bar[index];
+
+	if (!desc->size || desc->no_mmap)
+		return false;
+	return !atomic_load_explicit(&for_guests, memory_order_relaxed) || !has_side_effects(func, index);
+}
+
+static int not_mappable(const struct uvfio_pci_bar *desc, unsigned int index)
+{
+	if (!desc->size)
+		return WHY(-EINVAL, "BAR%u does not exist", index);
+	if (desc->no_mmap)
+		return WHY(-EINVAL, "BAR%u cannot be mapped", index);
+	return WHY(-EINVAL,
+		   "BAR%u has registers with side effects: a guest of KVM's must not reach it directly",
+		   index);
+}
+
 int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 {
 	uint64_t index = plan->offset >> PCI_OFFSET_SHIFT, pos = plan->offset & PCI_OFFSET_MASK;
@@ -218,9 +255,8 @@ int pci_mmap(struct pci_func *func, struct mmap_plan *plan)
 	if ((plan->flags & MAP_TYPE) == MAP_PRIVATE)
 		return WHY(-EINVAL, "a BAR is mapped with MAP_SHARED");
 	desc = &func->desc.bar[index];
-	if (!desc->size || desc->no_mmap)
-		return WHY(-EINVAL, "BAR%u %s", (unsigned int)index,
-			   desc->size ? "cannot be mapped" : "does not exist");
+	if (!pci_bar_is_mappable(func, (unsigned int)index))
+		return not_mappable(desc, (unsigned int)index);
 	if (add_overflows(pos, plan->length, &end) || end > align_up(desc->size, UVFIO_PAGE_SIZE))
 		return WHY(-EINVAL, "BAR%u has 0x%llx bytes", (unsigned int)index,
 			   (unsigned long long)desc->size);

@@ -58,6 +58,7 @@ void pci_bar_store(struct pci_func *func, unsigned int bar, uint64_t offset, uin
 /* region.c */
 ssize_t pci_rw(struct pci_func *func, const struct caller *caller, uint64_t buf, size_t len, uint64_t off,
 	       bool write);
+bool pci_bar_is_mappable(const struct pci_func *func, unsigned int bar);
 int pci_mmap(struct pci_func *func, struct mmap_plan *plan);
 int pci_mmio(struct pci_func *func, uint64_t off, void *data, unsigned int len, bool write);
 

@@ -357,6 +357,28 @@ static void test_intx_disable(void **state)
 	close(a);
 }
 
+/* Closing the descriptor ends the watch, as in the kernel; a duplicate keeps it. */
+static void test_intx_resample_closed(void **state)
+{
+	struct rig *r = *state;
+	int a = new_eventfd(), resample = new_eventfd(), again = new_eventfd(), copy = dup(resample);
+	uint64_t one = 1;
+
+	assert_int_equal(set_irqs(r, EVFD | TRIG, INTX, 0, 1, &a), 0);
+	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &resample), 0);
+	close(resample);
+	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &again), -EBUSY);
+	close(copy);
+	assert_int_equal(set_irqs(r, EVFD | UNMASK, INTX, 0, 1, &again), 0);
+	uvfio_pci_intx(&r->func->pub, true);
+	assert_int_equal(eventfd_count(a, 0), 1);
+	assert_int_equal(write(again, &one, sizeof(one)), sizeof(one));
+	assert_int_equal(eventfd_count(a, 5000), 1);
+	uvfio_pci_intx(&r->func->pub, false);
+	close(a);
+	close(again);
+}
+
 static void test_intx_resample(void **state)
 {
 	struct rig *r = *state;
@@ -452,13 +474,22 @@ static int master_setup_msi(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_info),          CASE(test_arguments),
-		CASE(test_req),           CASE(test_err),
-		CASE(test_msix),          CASE(test_msix_failed_block),
-		CASE(test_lifetime),      CASE_MSI(test_msi),
-		CASE(test_intx_automask), CASE(test_msi_needs_master),
-		CASE(test_intx_mask),     CASE(test_intx_disable),
-		CASE(test_intx_resample), CASE(test_concurrent),
+		CASE(test_info),
+		CASE(test_arguments),
+		CASE(test_req),
+		CASE(test_err),
+		CASE(test_msix),
+		CASE(test_msix_failed_block),
+		CASE(test_lifetime),
+		CASE_MSI(test_msi),
+		CASE(test_intx_automask),
+		CASE(test_msi_needs_master),
+		CASE(test_intx_mask),
+		CASE(test_intx_disable),
+		CASE(test_intx_resample),
+		CASE(test_concurrent),
+		CASE(test_intx_resample_closed),
+		CASE(test_concurrent),
 		CASE(test_undeclared),
 	};
 

@@ -487,6 +487,32 @@ static void test_addresses(void **state)
 	pci_func_destroy(big[1]);
 }
 
+/* The last test: there is no way back. BAR 2 is plain as a whole in the second function, half of it in the
+ * first. */
+static void test_for_guests(void **state)
+{
+	struct rig *r = *state;
+	struct vfio_region_info info;
+	struct mmap_plan plan;
+	struct pci_func *plain;
+
+	fake_desc.bar[2].plain[0] = (struct uvfio_pci_area){ 0, 0x2000 };
+	plain = add_function(r, "0000:00:03.1", 7);
+	assert_int_equal(pci_bars_open(plain), 0);
+	assert_true(pci_bar_is_mappable(plain, 2));
+	pci_map_for_guests();
+	assert_true(pci_bar_is_mappable(plain, 2));
+	assert_false(pci_bar_is_mappable(plain, 0));
+	for (uint32_t i = 0; i < 6; i++) {
+		info = (struct vfio_region_info){ .argsz = sizeof(info), .index = i };
+		assert_int_equal(dev_ioctl(r, VFIO_DEVICE_GET_REGION_INFO, &info), 0);
+		assert_int_equal(info.flags, info.size ? 3 : 0);
+		assert_int_equal(plan_of(r, &plan, i, 0, 0x1000, MAP_SHARED), -EINVAL);
+	}
+	pci_bars_close(plain);
+	pci_func_destroy(plain);
+}
+
 #define CASE(name) cmocka_unit_test_setup_teardown(name, rig_setup, rig_teardown)
 
 int main(void)
@@ -509,6 +535,7 @@ int main(void)
 		CASE(test_hot_reset_closed),
 		CASE(test_undeclared_registers),
 		CASE(test_what_is_plain),
+		CASE(test_for_guests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,15 +110,19 @@ static void unbind_memory(struct vfio_device *vdev)
 	vfio_pins_close(vdev);
 }
 
-static int first_open(struct vfio_device *vdev, struct iommufd_ctx *iommufd, uint32_t *devid)
+static int first_open(struct vfio_device_file *df, struct iommufd_ctx *iommufd, uint32_t *devid)
 {
+	struct vfio_device *vdev = df->vdev;
 	int rc = bind_memory(vdev, iommufd, devid);
 
-	if (rc || !vdev->ops->open_device)
-		return rc;
-	rc = vdev->ops->open_device(vdev);
 	if (rc)
+		return rc;
+	vfio_kvm_open(df);
+	rc = vdev->ops->open_device ? vdev->ops->open_device(vdev) : 0;
+	if (rc) {
+		vfio_kvm_close(vdev);
 		unbind_memory(vdev);
+	}
 	return rc;
 }
 
@@ -130,7 +134,7 @@ int vfio_df_open(struct vfio_device_file *df, struct iommufd_ctx *iommufd, uint3
 	if (vdev->open_count && df->cdev)
 		return WHY(-EINVAL, "the device is open already");
 	if (!vdev->open_count)
-		rc = first_open(vdev, iommufd, devid);
+		rc = first_open(df, iommufd, devid);
 	if (!rc)
 		vdev->open_count++;
 	return rc;
@@ -145,6 +149,7 @@ void vfio_df_close(struct vfio_device_file *df)
 	vfio_pins_begin_close(vdev);
 	if (vdev->ops->close_device)
 		vdev->ops->close_device(vdev);
+	vfio_kvm_close(vdev);
 	unbind_memory(vdev);
 }
 
@@ -206,4 +211,9 @@ struct file *vfio_df_file(struct vfio_device_file *df, int oflags, const char *p
 struct vfio_device *vfio_file_device(struct file *file)
 {
 	return file->ops == &device_fops ? to_device(file) : NULL;
+}
+
+struct vfio_device_file *vfio_df_from_file(struct file *file)
+{
+	return file->ops == &device_fops ? file->priv : NULL;
 }

@@ -34,6 +34,17 @@ struct vfio {
 	unsigned int last_container;     /* the newest one's id; under containers_lock */
 };
 
+/* A group's VM, and who is told: kvm.c. */
+struct vfio_notifiers {
+	struct kvm *kvm;      /* under the turn */
+	pthread_mutex_t lock; /* innermost; protects what follows */
+	pthread_cond_t changed;
+	unsigned int depth; /* how often owner has taken the turn; 0: it is free */
+	pthread_t owner;
+	struct cds_list_head list; /* changed under the turn, too */
+	struct cds_list_head cursors;
+};
+
 struct vfio_group {
 	struct vfio *vfio;
 	unsigned int id;
@@ -41,6 +52,7 @@ struct vfio_group {
 	bool emulated; /* its devices do no DMA by themselves: iommu_devs stays NULL */
 	_Atomic unsigned int refs;
 	struct iommu_group iommu;
+	struct vfio_notifiers notifiers;
 	struct cds_list_head node; /* under vfio->lock */
 	pthread_mutex_t lock;
 	/* under lock */
@@ -107,6 +119,7 @@ struct vfio_device_file {
 	bool cdev;
 	_Atomic bool access_granted; /* set once, under vdev->lock: opened, or bound */
 	struct iommufd_ctx *iommufd; /* of a cdev that is bound: a reference; under vdev->lock */
+	struct kvm *kvm;             /* under the group's turn */
 };
 
 /* A file for vdev, in whose registrations the caller has counted it; free takes that back. NULL: no memory.
@@ -122,6 +135,22 @@ struct file *vfio_df_file(struct vfio_device_file *df, int oflags, const char *p
  */
 int vfio_df_open(struct vfio_device_file *df, struct iommufd_ctx *iommufd, uint32_t *devid);
 void vfio_df_close(struct vfio_device_file *df);
+/* NULL: file is no device's. */
+struct vfio_device_file *vfio_df_from_file(struct file *file);
+
+/* ---- kvm.c */
+
+void vfio_notifiers_init(struct vfio_notifiers *chain);
+void vfio_notifiers_destroy(struct vfio_notifiers *chain);
+void vfio_notifiers_forked(struct vfio_notifiers *chain);
+void vfio_notifiers_end(struct vfio_device *vdev); /* nobody calls it any more */
+/* Around open_device and close_device. The device is locked. */
+void vfio_kvm_open(struct vfio_device_file *df);
+void vfio_kvm_close(struct vfio_device *vdev);
+/* Does anybody want to know what is unmapped? Who pins must. */
+bool vfio_device_told_of_unmaps(const struct vfio_device *vdev);
+/* Tell the driver and notifiers. No lock is held. */
+void vfio_notify_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t length);
 
 /* ---- group_device.c */
 
@@ -174,6 +203,15 @@ void vfio_pins_detach(struct vfio_device *vdev);
 struct iommufd_ctx *vfio_pins_ctx(const struct vfio_device *vdev); /* NULL: none */
 uint32_t vfio_pins_id(const struct vfio_device *vdev);             /* of its access */
 void vfio_pins_forked(struct vfio_device *vdev);
+
+/* pin_lost.c: who may have pinned pages of this process. holds: has it that page? In a signal handler. */
+struct vfio_page_holder {
+	struct cds_list_head node;
+	bool (*holds)(struct vfio_page_holder *holder, uint64_t va);
+};
+void vfio_page_holder_add(struct vfio_page_holder *holder);
+void vfio_page_holder_remove(struct vfio_page_holder *holder);
+void vfio_page_holders_forked(void);
 
 /* container_noiommu.c: a domain that is the memory of mm, for devices without an IOMMU. NULL: no memory. */
 struct vfio_noiommu *vfio_noiommu_new(const struct iommu_params *params, struct mm *mm);

@@ -10,7 +10,9 @@
  */
 #include "vfio/internal.h"
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
@@ -21,6 +23,7 @@
 #define TIMES_MAX 100u
 
 struct vfio_pins {
+	struct vfio_page_holder holder;
 	/* of a container */
 	struct type1_pinner *pinner;
 	/* of an IOMMUFD */
@@ -31,8 +34,8 @@ struct vfio_pins {
 	pthread_mutex_t calls_lock; /* innermost */
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
-	bool closing;               /* it is not called any more */
-	pthread_mutex_t lock;       /* protects what follows; inside it: IOMMUFD's locks */
+	bool closing;               /* it is not called any more, or not yet */
+	pthread_mutex_t *lock;      /* the access's: protects what follows */
 	pthread_cond_t unpinned;    /* with lock: pages were */
 	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
 	unsigned int times_held;
@@ -40,11 +43,31 @@ struct vfio_pins {
 	struct pin_table pages;
 };
 
+static bool is_pinned(void *arg, uint64_t iova)
+{
+	struct vfio_pins *pins = arg;
+
+	return pin_table_has(&pins->pages, iova / UVFIO_PAGE_SIZE, 1);
+}
+
+static bool holds(struct vfio_page_holder *holder, uint64_t va)
+{
+	struct vfio_pins *pins = container_of(holder, struct vfio_pins, holder);
+	bool found;
+
+	if (pins->pinner)
+		return type1_pinner_holds(pins->pinner, va);
+	if (!thread_lock_patiently(pins->lock))
+		return false;
+	found = iommufd_access_find_locked(pins->access, va, is_pinned, pins);
+	pthread_mutex_unlock(pins->lock);
+	return found;
+}
+
 static void init_locks(struct vfio_pins *pins)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&pins->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&pins->unpinned, &attr);
@@ -61,6 +84,8 @@ static struct vfio_pins *pins_new(void)
 	if (!pins)
 		return NULL;
 	pins->serial = ++serials;
+	pins->holder.holds = holds;
+	pins->closing = true; /* until begin_calls() */
 	init_locks(pins);
 	pin_table_init(&pins->pages, UINT64_MAX);
 	return pins;
@@ -69,7 +94,6 @@ static struct vfio_pins *pins_new(void)
 static void pins_free(struct vfio_pins *pins)
 {
 	pin_table_destroy(&pins->pages);
-	pthread_mutex_destroy(&pins->lock);
 	pthread_mutex_destroy(&pins->calls_lock);
 	pthread_cond_destroy(&pins->ended);
 	pthread_cond_destroy(&pins->unpinned);
@@ -97,7 +121,7 @@ static void call_driver(struct vfio_device *vdev, uint64_t iova, uint64_t length
 	pthread_mutex_unlock(&pins->calls_lock);
 	if (closing)
 		return;
-	vdev->ops->dma_unmap(vdev, iova, length);
+	vfio_notify_unmap(vdev, iova, length);
 	pthread_mutex_lock(&pins->calls_lock);
 	if (!--pins->calls)
 		pthread_cond_broadcast(&pins->ended);
@@ -114,6 +138,14 @@ void vfio_pins_begin_close(struct vfio_device *vdev)
 	pins->closing = true;
 	while (pins->calls)
 		pthread_cond_wait(&pins->ended, &pins->calls_lock);
+	pthread_mutex_unlock(&pins->calls_lock);
+}
+
+/* Everything is there that a driver may want when it is told of an unmap. */
+static void begin_calls(struct vfio_pins *pins)
+{
+	pthread_mutex_lock(&pins->calls_lock);
+	pins->closing = false;
 	pthread_mutex_unlock(&pins->calls_lock);
 }
 
@@ -135,9 +167,12 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 	if (!pins)
 		return -ENOMEM;
 	vdev->pins = pins;
-	pins->pinner = type1_pinner_new(iommu, vdev->name, vdev->ops->dma_unmap ? pinner_unmap : NULL, vdev);
-	if (pins->pinner)
+	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
+	if (pins->pinner) {
+		begin_calls(pins);
+		vfio_page_holder_add(&pins->holder);
 		return 0;
+	}
 	vdev->pins = NULL;
 	pins_free(pins);
 	return -ENOMEM;
@@ -149,7 +184,7 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 static void unpin_range(struct vfio_pins *pins, uint64_t page, uint64_t n)
 {
 	pin_table_put(&pins->pages, page, n);
-	iommufd_access_unpin_pages(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
+	iommufd_access_unpin_locked(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
 }
 
 static void unpin_rest(struct vfio_pins *pins)
@@ -157,10 +192,10 @@ static void unpin_rest(struct vfio_pins *pins)
 	uint64_t page;
 	uint32_t count;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
 		unpin_range(pins, page, 1);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 }
 
 static bool has_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
@@ -179,7 +214,7 @@ static bool wait_for_unpin(struct vfio_pins *pins, uint64_t iova, uint64_t lengt
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	while (has_pins(pins, iova, length))
-		if (pthread_cond_timedwait(&pins->unpinned, &pins->lock, &until))
+		if (pthread_cond_timedwait(&pins->unpinned, pins->lock, &until))
 			return false;
 	return true;
 }
@@ -189,7 +224,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 	struct vfio_pins *pins = vdev->pins;
 	unsigned int times = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pins->held != iova)
 		pins->times_held = 0;
 	pins->held = iova;
@@ -197,7 +232,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 		pins->times_held = 0;
 	else
 		times = ++pins->times_held;
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	if (times == TIMES_MAX)
 		uvfio_err_once(
 			iova ^ pins->serial << 1,
@@ -211,8 +246,7 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 {
 	struct vfio_device *vdev = data;
 
-	if (vdev->ops->dma_unmap)
-		call_driver(vdev, iova, length);
+	call_driver(vdev, iova, length);
 	if (!iova && length == UINT64_MAX)
 		unpin_rest(vdev->pins);
 	else
@@ -236,9 +270,12 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 		pins_free(pins);
 		return rc;
 	}
+	pins->lock = iommufd_access_lock(pins->access);
 	pins->ctx = ctx;
+	begin_calls(pins);
 	*devid = pins->id;
 	vdev->pins = pins;
+	vfio_page_holder_add(&pins->holder);
 	return 0;
 }
 
@@ -280,6 +317,7 @@ void vfio_pins_close(struct vfio_device *vdev)
 	if (!pins)
 		return;
 	vfio_pins_begin_close(vdev);
+	vfio_page_holder_remove(&pins->holder);
 	if (pins->pinner) {
 		type1_pinner_free(pins->pinner);
 	} else {
@@ -299,8 +337,8 @@ static int pin_range(struct vfio_pins *pins, uint64_t page, unsigned int npage, 
 
 	if (rc)
 		return rc;
-	rc = iommufd_access_pin_pages(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
-				      flags);
+	rc = iommufd_access_pin_locked(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
+				       flags);
 	if (rc)
 		pin_table_put(&pins->pages, page, npage);
 	return rc;
@@ -312,9 +350,9 @@ static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage
 	unsigned int flags = prot & IOMMU_WRITE ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ;
 	int rc;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	rc = pin_range(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
@@ -323,51 +361,57 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 	uint64_t page = iova / UVFIO_PAGE_SIZE;
 	int rc = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pin_table_has(&pins->pages, page, npage))
 		unpin_range(pins, page, npage);
 	else
 		rc = -EINVAL;
 	pthread_cond_broadcast(&pins->unpinned);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
 /* ---- what drivers call */
 
-static int check_pages(const struct vfio_pins *pins, uint64_t iova, unsigned int npage)
+static int check_pages(const struct vfio_pins *pins, unsigned int npage)
+{
+	if (unlikely(!pins || !npage))
+		return -EINVAL;
+	return unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES) ? -E2BIG : 0;
+}
+
+static bool wraps(uint64_t iova, unsigned int npage)
 {
 	uint64_t last;
 
-	if (unlikely(!pins || !npage))
-		return -EINVAL;
-	if (unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES))
-		return -E2BIG;
-	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last) ? -EOVERFLOW : 0;
+	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last);
 }
 
 int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vdev->ops->dma_unmap ? check_pages(pins, iova, npage) : -EINVAL;
+	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, npage) : -EINVAL;
 
 	if (rc)
 		return rc;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
 	else
-		rc = pin_iommufd(pins, iova, npage, prot, pages);
+		rc = wraps(iova, npage) ? -EOVERFLOW : pin_iommufd(pins, iova, npage, prot, pages);
 	return rc ? rc : (int)npage;
 }
 
 int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = check_pages(pins, iova, npage);
+	int rc = check_pages(pins, npage);
 
 	if (rc)
 		return rc;
+	if (unlikely(wraps(iova, npage)))
+		return -EOVERFLOW;
 	return likely(pins->pinner != NULL) ? type1_unpin_pages(pins->pinner, iova, npage)
 					    : unpin_iommufd(pins, iova, npage);
 }
@@ -378,6 +422,7 @@ int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len,
 
 	if (unlikely(!pins || !data || !len))
 		return -EINVAL;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		return type1_dma_rw(pins->pinner, iova, data, len, write);
 	return iommufd_access_rw(pins->access, iova, data, len,

@@ -63,9 +63,11 @@ void vfio_forked(struct vfio *vfio)
 
 	pthread_mutex_init(&vfio->lock, NULL);
 	pthread_mutex_init(&vfio->containers_lock, NULL);
+	vfio_page_holders_forked();
 	cds_list_for_each_entry (group, &vfio->groups, node) {
 		pthread_mutex_init(&group->lock, NULL);
 		pthread_mutex_init(&group->iommu.lock, NULL);
+		vfio_notifiers_forked(&group->notifiers);
 	}
 	cds_list_for_each_entry (vdev, &vfio->devices, node) {
 		vdev->holds = 0;
@@ -89,6 +91,7 @@ void vfio_group_put(struct vfio_group *group)
 		return;
 	pthread_mutex_destroy(&group->lock);
 	iommu_group_destroy(&group->iommu);
+	vfio_notifiers_destroy(&group->notifiers);
 	free(group->iommu_devs);
 	free(group);
 }
@@ -113,6 +116,7 @@ static struct vfio_group *group_new(struct vfio *vfio, unsigned int id, enum gro
 	group->emulated = kind == KIND_EMULATED;
 	atomic_init(&group->refs, 1);
 	iommu_group_init(&group->iommu, id);
+	vfio_notifiers_init(&group->notifiers);
 	pthread_mutex_init(&group->lock, NULL);
 	CDS_INIT_LIST_HEAD(&group->devices);
 	return group;
@@ -301,6 +305,9 @@ static void init_device(struct vfio_device *vdev, struct vfio *vfio)
 	vdev->pasids = NULL;
 	vdev->nr_pasids = 0;
 	vdev->noiommu = NULL;
+	vdev->kvm_file = NULL;
+	vdev->driver_notifier = (struct vfio_notifier){ 0 };
+	atomic_init(&vdev->unmap_notifiers, 0);
 	atomic_init(&vdev->cdev_opened, false);
 	vdev->leaving = false;
 	init_locks(vdev);
@@ -413,6 +420,7 @@ void vfio_unregister_device(struct vfio_device *vdev)
 	vdev->leaving = true;
 	wait_for_users(vdev, group);
 	pthread_mutex_unlock(&group->lock);
+	vfio_notifiers_end(vdev);
 
 	pthread_mutex_lock(&vfio->lock);
 	pthread_mutex_lock(&group->lock);

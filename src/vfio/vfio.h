@@ -66,6 +66,27 @@ struct vfio_device_ops {
 	 * there. No lock of the core is held that pinning or unpinning needs. NULL: the device cannot pin.
 	 */
 	void (*dma_unmap)(struct vfio_device *vdev, uint64_t iova, uint64_t length);
+	/*
+	 * The VM that the device serves from now on, or NULL: the set_kvm of a notifier that is registered
+	 * from before open_device to behind close_device. Ends with NULL.
+	 */
+	void (*set_kvm)(struct vfio_device *vdev, struct kvm *kvm);
+};
+
+/*
+ * Somebody who is told what happens to a device: see "notifiers" below. Zeroed, but for the callbacks. One of
+ * them may be NULL.
+ */
+struct vfio_notifier {
+	void (*set_kvm)(struct vfio_notifier *notifier, struct kvm *kvm);
+	void (*dma_unmap)(struct vfio_notifier *notifier, uint64_t iova, uint64_t length);
+	struct vfio_device *vdev; /* set by registering */
+	/* private to vfio/ */
+	struct cds_list_head
+		node;       /* changed under the group's turn and lock: so either will do for looking */
+	bool registered;    /* the same */
+	struct kvm *kvm;    /* what it was told last; under the turn */
+	unsigned int calls; /* under way; under lock */
 };
 
 struct vfio_device {
@@ -84,12 +105,15 @@ struct vfio_device {
 	bool iommufd_attached;  /* without a PASID; under lock */
 	uint32_t *pasids;       /* attached with those, too; under lock */
 	unsigned int nr_pasids;
-	struct vfio_noiommu *noiommu; /* while it is open by a group on an IOMMUFD; under lock */
-	_Atomic bool cdev_opened;     /* changed under lock */
-	unsigned int registrations;   /* device files, also those that are being opened; under group->lock */
-	unsigned int holds;           /* vfio_device_get(); under group->lock */
-	bool leaving;                 /* is being unregistered: nobody opens it any more; under group->lock */
-	pthread_cond_t released;      /* with group->lock: registrations and holds have become 0 */
+	struct vfio_noiommu *noiommu;         /* while it is open by a group on an IOMMUFD; under lock */
+	struct vfio_device_file *kvm_file;    /* the cdev that is bound; under the group's turn */
+	struct vfio_notifier driver_notifier; /* for ops->set_kvm */
+	_Atomic unsigned int unmap_notifiers; /* that are registered */
+	_Atomic bool cdev_opened;             /* changed under lock */
+	unsigned int registrations; /* device files, also those that are being opened; under group->lock */
+	unsigned int holds;         /* vfio_device_get(); under group->lock */
+	bool leaving;               /* is being unregistered: nobody opens it any more; under group->lock */
+	pthread_cond_t released;    /* with group->lock: registrations and holds have become 0 */
 	struct cds_list_head group_node; /* under group->lock */
 	struct cds_list_head node;       /* under vfio->lock */
 };
@@ -161,6 +185,46 @@ int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage
  * copied.
  */
 int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len, bool write);
+
+/*
+ * ---- the VM that a device serves, and notifiers (kvm.c)
+ *
+ * VFIO knows a VM as a pointer only. Who tells it of one (the KVM-VFIO device) keeps that VM until it has
+ * taken the association back; so a VM is valid for a driver from the call of set_kvm that brings it to the
+ * return of the one with NULL.
+ *
+ * What a callback may do. set_kvm runs with the group's turn held: of the group's devices one set_kvm is
+ * called at a time, and who changes a VM, registers or unregisters waits. When it is the replay to a driver
+ * that is being opened, vfio_device.lock is held, too. It may pin, unpin, copy, register and unregister, also
+ * itself; it may not open or close files, and takes no lock that somebody holds who registers or unregisters.
+ * dma_unmap runs with no lock held; it may unpin, and unregister its own notifier.
+ */
+
+/*
+ * Tell notifier of the device's events from now on. When the device serves a VM, set_kvm is called with it
+ * before this returns. 0; -EINVAL: no callback; -EEXIST: it is registered; -EOPNOTSUPP: dma_unmap, and the
+ * device has an IOMMU, which does not need to know; -ENODEV: the device is not registered yet.
+ */
+int vfio_register_notifier(struct vfio_device *vdev, struct vfio_notifier *notifier);
+/*
+ * The end of that: when this returns no callback runs, nor will; but for those that it was called from, after
+ * which the notifier is not touched, either. A notifier that was told of a VM is told NULL first, but not
+ * from inside its own set_kvm. 0; -ENOENT: it is not registered, or somebody else is unregistering it.
+ */
+int vfio_unregister_notifier(struct vfio_device *vdev, struct vfio_notifier *notifier);
+
+/* Is it a group's or a device's file? */
+bool vfio_file_is_valid(struct file *file);
+/* Can its devices' DMA not go past the caches? */
+bool vfio_file_enforced_coherent(struct file *file);
+/*
+ * The devices of file serve kvm from now on, or no VM (NULL). When it returns everybody who has to know has
+ * been told, and nobody uses the VM from before. The file is kept open by the caller until it is NULL again.
+ * Of a device's file: it counts once the device is bound by it; one that came from a group follows the group.
+ */
+void vfio_file_set_kvm(struct file *file, struct kvm *kvm);
+/* NULL, unless the file serves another VM by now; either way nobody uses kvm because of file any more. */
+void vfio_file_unset_kvm(struct file *file, const struct kvm *kvm);
 
 /* ---- opening the nodes: what the machine's /dev offers. *file has one reference. */
 

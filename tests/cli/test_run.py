@@ -322,7 +322,7 @@ def help_is_complete():
             assert f'uvfio {command}' in main.stdout
         run = place.run('run', '--help')
         expect(run, 0, '')
-        assert option_names(run.stdout) == {'device', 'iommu', 'legacy-only', 'iommufd-only', 'container',
+        assert option_names(run.stdout) == {'device', 'iommu', 'legacy-only', 'iommufd-only', 'container', 'kvm',
                                              'trace', 'trace-out', 'summary', 'ctl', 'help'}
         for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
             assert word in run.stdout

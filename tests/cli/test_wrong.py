@@ -62,6 +62,7 @@ def wrong_interfaces():
     run_refused('run: with --iommufd-only there is no /dev/vfio/vfio: leave --container out',
                 '--container=type1', '--iommufd-only', status=2)
     run_refused('run: --container=type2: there are type1 and iommufd', '--container=type2', status=2)
+    run_refused('run: --kvm=on: there are host, soft and off', '--kvm=on', status=2)
     run_refused('run: --container needs a value: see uvfio run --help', '--container', status=2)
     run_refused('run: --container needs a value: see uvfio run --help', '--container', '--summary', status=2)
     run_refused('nvme: noiommu=on: only a group gives such a device, and there are none with --iommufd-only (nodes=iommufd): '

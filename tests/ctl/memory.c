@@ -70,6 +70,49 @@ static void child(void)
 	client_close(&c);
 }
 
+static void map_for_ever(int container)
+{
+	for (uint64_t iova = 0x100000;; iova += PAGE) {
+		client_map(container, memory, iova, PAGE);
+		if (iova / PAGE % 3)
+			client_unmap(container, iova, PAGE);
+	}
+}
+
+static uint64_t unmap_all(int container)
+{
+	struct vfio_iommu_type1_dma_unmap all = { .argsz = sizeof(all), .flags = VFIO_DMA_UNMAP_FLAG_ALL };
+
+	CHECK(!ioctl(container, VFIO_IOMMU_UNMAP_DMA, &all));
+	return all.size;
+}
+
+/* Children are killed in the middle of mapping: the container works on, and all of theirs can be unmapped. */
+static void killed(void)
+{
+	struct client c = client_open();
+	unsigned int some = 0;
+
+	for (unsigned int i = 0; i < 20; i++) {
+		pid_t pid = fork();
+
+		CHECK(pid >= 0);
+		if (!pid)
+			map_for_ever(c.container);
+		usleep(1000 * i);
+		CHECK(!kill(pid, SIGKILL) && waitpid(pid, NULL, 0) == pid);
+		CHECK(!client_map(c.container, memory, 0x10000, PAGE));
+		CHECK(client_unmap(c.container, 0x10000, PAGE) == PAGE);
+		some += unmap_all(c.container) != 0;
+	}
+	CHECK(some);
+	do /* the last one's last call may be under way */
+		usleep(100000);
+	while (unmap_all(c.container));
+	say("killed");
+	client_close(&c);
+}
+
 static uint32_t ioas_new(int iommufd)
 {
 	struct iommu_ioas_alloc alloc = { .size = sizeof(alloc) };
@@ -109,6 +152,7 @@ int main(void)
 	CHECK(memory != MAP_FAILED);
 	container();
 	child();
+	killed();
 	ioases();
 	return 0;
 }

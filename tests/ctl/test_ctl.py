@@ -227,6 +227,8 @@ def several_sessions_are_told_apart():
                             result.stderr), result.stderr
         assert '0000:00:03.0' in s.ctl('devices', '--session', other).stdout
         assert BDF in s.ctl(f'--session={s.session}', 'devices').stdout
+        inside = s.run('run', '--ctl', '--device', 'nvme,size=16M,addr=0000:00:05.0', '--', UVFIO, 'ctl', 'devices')
+        assert inside.returncode == 0 and '0000:00:05.0' in inside.stdout, inside  # its own
         second.communicate('\n\n')
         assert not os.path.exists(other)
         s.end(0)

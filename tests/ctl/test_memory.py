@@ -39,6 +39,7 @@ def every_step():
         look(s, 'unmapped', ('1', 0, 0, 0, 0, '-'))
         look(s, 'in a child', ('2', 1, 1, 0, 1, own), ('2', 1, 1, 0, 1, own))
         look(s, 'without it', ('2', 1, 1, 0, 1, own), ('2', 1, 1, 0, 1, exited))
+        look(s, 'killed', ('3', 0, 0, 0, 0, '-'))
         look(s, 'shared', (r'i1\.\d+', 2, 0, 0, 0, own), (r'i1\.\d+', 1, 0, 0, 0, own))
         # The second has the device; the pages that they share are charged to the first.
         look(s, 'attached', (r'i1\.\d+', 2, 0, 0, 1, own), (r'i1\.\d+', 1, 1, 0, 0, own))

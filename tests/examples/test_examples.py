@@ -7,7 +7,7 @@ import shutil
 
 from common import C_COMPILERS, CXX_COMPILERS, SOURCE, STRICT, Installation, Skip, case, equal, main
 
-HEADERS = ("option", "device", "pci", "mdev", "machine")
+HEADERS = ("option", "device", "pci", "kvm", "mdev", "machine")
 PLUG_INS = {"skeleton": ["-Wno-unused-parameter"], "edu": []}
 BDF = "0000:00:01.0"
 installation = Installation()

@@ -39,6 +39,8 @@ END
 made 6 'uvfio mdev create'
 "$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
 "$uvfio" mdev create mtty-2 x 2> /dev/null && fail 'uvfio mdev create took x'
+[ "$("$uvfio" mdev create mtty-2 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007)" = ${name}7 ] || fail 'uvfio mdev create with capitals'
+"$uvfio" mdev remove 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007 || fail 'uvfio mdev remove with capitals'
 "$uvfio" mdev create mtty-3 2> /dev/null && fail 'uvfio mdev create took mtty-3'
 random=$("$uvfio" mdev create mtty-1)
 [ -e $devices/$random ] || fail 'uvfio mdev create with a name of its own'
@@ -53,6 +55,28 @@ for device in $devices/*; do
 done
 [ -z "$(ls $devices)" ] || fail 'remove'
 [ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances at the end'
+
+# A file that stays open, for other programs and to the end of this one.
+exec 3> $types/mtty-1/create
+/bin/echo ${name}1 >&3
+exec 3>&-
+made 1 'another program, by a descriptor of the shell'
+exec 3> $types/mtty-1/create
+(echo ${name}2 >&3)
+exec 3>&-
+made 2 'a subshell, by a descriptor of the shell'
+for shell in sh bash; do
+    [ -x /bin/$shell ] || continue
+    $shell -c "exec 3> $types/mtty-1/create; echo ${name}3 >&3"
+    made 3 "$shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+    $shell -c "exec 3> $types/mtty-1/create; /bin/echo ${name}3 >&3"
+    made 3 "another program of $shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+done
+for device in $devices/*; do
+    echo 1 > $device/remove
+done
 
 # Several programs at a time.
 for one in 1 2 3; do

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from guest import CARD, Guest, making
+from guest import CARD, UUID, Guest, making
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness  # noqa: E402
@@ -47,9 +47,12 @@ def without_irq(lines):
     return [line for line in lines if not line.startswith("irq ")]
 
 
-def boot(directory, own, ports, *words, options=(), devices=(), extra=(), **how):
+def boot(directory, own, ports, *words, options=(), devices=(), extra=(), given=False, **how):
+    """given: the card is there from the start, else it is made by a shell."""
     program, environment = GUEST.program(directory, own, *words, **how)
-    arguments = harness.command(*making(f"mtty-{ports}", program), devices=["mtty", *devices], options=options)
+    parent = f"mtty,type=mtty-{ports},uuid={UUID}" if given else "mtty,type=none"
+    arguments = harness.command(*(program if given else making(f"mtty-{ports}", program)), devices=[parent, *devices],
+                                options=options)
     done = subprocess.run(arguments, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           timeout=120, check=False)
     result = harness.Result(done.returncode, "\n".join(console(directory)), done.stderr.decode(errors="replace"))
@@ -71,7 +74,7 @@ CDEV = ["-object", "iommufd,id=i", "-device", f"vfio-pci,{CARD},iommufd=i"]
 
 @case("the system's QEMU: a card with one port, legacy container")
 def _(directory):
-    boot(directory, OWN, 1, *LEGACY)
+    boot(directory, OWN, 1, *LEGACY, given=True)
 
 
 @case("the system's QEMU: a card with two ports, i440fx, --legacy-only")
@@ -96,7 +99,7 @@ def _(directory):
 
 @case("QEMU 10: IOMMUFD")
 def _(directory):
-    boot(directory, NEW, 2, *CDEV)
+    boot(directory, NEW, 2, *CDEV, given=True)
 
 
 @case("QEMU 10: IOMMUFD, i440fx, --iommufd-only")
@@ -128,7 +131,7 @@ def _(directory):
 
 
 def wait_for(directory, line, client):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 120
     while line not in console(directory):
         if time.monotonic() > end or client.process.poll() is not None:
             client.output += (client.process.stdout.read() or b"").decode(errors="replace")

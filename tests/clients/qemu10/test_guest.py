@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""A guest under QEMU (TCG) with the NVMe controller assigned to it: its firmware boots from there.
+"""A guest under QEMU (TCG, and KVM where it works) with the NVMe controller assigned to it: its firmware boots from there.
 
     test_guest.py FOLDER
 
 The boot sector reads a block through the firmware's NVMe driver, prints it on the serial port, writes it elsewhere and
 ends QEMU.
 """
+import fcntl
+import json
 import os
 import subprocess
 import sys
@@ -14,7 +16,7 @@ import sys
 from qemu10 import qemu
 
 import harness
-from harness import MIB, case, equal, image, main, read
+from harness import MIB, Skip, case, equal, image, main, read
 
 FOLDER = sys.argv[1]
 BDF = "0000:00:01.0"
@@ -22,6 +24,7 @@ BLOCK = 512
 KNOWN, COPY = 7, 2000  # which block is read, and where it is written to
 EXIT_PORT = 0xf4
 DONE, FAILED = 0x10, 0x01
+KVM_GET_API_VERSION, KVM_API_VERSION = 0xae00, 12
 TEXT = b"a block that only the assigned controller has\n"
 
 LOAD = 0x7c00
@@ -48,8 +51,8 @@ def boot_sector():
         "be" + (LOAD + PACKETS + 16).to_bytes(2, "little").hex(),  # mov si, packet to write
         "b80043 cd13 72",  # mov ax, 0x4300; int 0x13; jc failed
         "FAILED",
-        f"b0{DONE:02x} e6{EXIT_PORT:02x} f4",  # mov al, DONE; out EXIT_PORT, al; hlt
-        f"b0{FAILED:02x} e6{EXIT_PORT:02x} f4",  # failed: mov al, FAILED; out EXIT_PORT, al; hlt
+        f"fa b0{DONE:02x} e6{EXIT_PORT:02x} f4 ebfd",  # cli; mov al, DONE; out EXIT_PORT, al; end: hlt; jmp end
+        f"fa b0{FAILED:02x} e6{EXIT_PORT:02x} f4 ebfd",  # failed: the same with FAILED; QEMU takes its time to end
     ]
     sizes = [1 if part == "FAILED" else len(bytes.fromhex(part)) for part in parts]
     failed = sum(sizes[:-1])
@@ -68,11 +71,11 @@ def disk_of(directory):
     return disk
 
 
-def boot(directory, *words, device=f"host={BDF}", options=(), machine="q35", starter=()):
+def boot(directory, *words, device=f"host={BDF}", options=(), machine="q35", starter=(), accel="tcg"):
     """Boot from the controller, and see that the block was read and written."""
     disk, serial = disk_of(directory), os.path.join(directory, "serial")
     program, environment = qemu(FOLDER)
-    arguments = [*starter, *program, "-machine", machine, "-accel", "tcg", "-m", "64", "-nodefaults", "-no-user-config",
+    arguments = [*starter, *program, "-machine", machine, "-accel", accel, "-m", "64", "-nodefaults", "-no-user-config",
                  "-display", "none", "-vga", "none", "-serial", f"file:{serial}",
                  "-device", f"isa-debug-exit,iobase={EXIT_PORT:#x},iosize=1", *words,
                  "-device", f"vfio-pci,{device},bootindex=0"]
@@ -136,6 +139,50 @@ sys.exit(subprocess.run(words, pass_fds=list(fds.values())).returncode)
 def _(directory):
     boot(directory, "-object", "iommufd,id=i,fd={iommu}", device="fd={device},iommufd=i",
          starter=[sys.executable, "-c", STARTER, BDF])
+
+
+# ---- the real KVM
+
+
+def kvm_works():
+    """Raise Skip where it does not. KVM without VMX or SVM counts, too."""
+    try:
+        with open("/dev/kvm", "r+b", buffering=0) as kvm:
+            version = fcntl.ioctl(kvm, KVM_GET_API_VERSION, 0)
+    except OSError as error:
+        raise Skip(f"/dev/kvm: {error.strerror}") from None
+    if version != KVM_API_VERSION:
+        raise Skip(f"/dev/kvm has version {version}")
+
+
+def boot_on_kvm(directory, *words, **keys):
+    """The same, and see that the device was told to which VM it belongs."""
+    kvm_works()
+    trace = os.path.join(directory, "trace.json")
+    result = boot(directory, *words, accel="kvm", **{**keys, "options": [*keys.get("options", ()), f"--trace-out={trace}"]})
+    calls = [event for event in json.loads(read(trace)) if event["name"] == "KVM_SET_DEVICE_ATTR"]
+    equal(["FILE ADD" in str(call["args"]) for call in calls[:1]], [True], f"the KVM-VFIO device was used: {calls}")
+    equal("Failed to" in result.err, False, f"QEMU has no complaint: {result.text()}")
+
+
+@case("a guest on KVM boots from the controller: legacy container, q35")
+def _(directory):
+    boot_on_kvm(directory)
+
+
+@case("a guest on KVM boots from the controller: legacy container, i440fx, asked for")
+def _(directory):
+    boot_on_kvm(directory, machine="pc", options=["--kvm=host"])
+
+
+@case("a guest on KVM boots from the controller: IOMMUFD, q35")
+def _(directory):
+    boot_on_kvm(directory, "-object", "iommufd,id=i", device=f"host={BDF},iommufd=i")
+
+
+@case("a guest on KVM boots from the controller: a container that is an IOMMUFD, split interrupt controllers")
+def _(directory):
+    boot_on_kvm(directory, machine="q35,kernel-irqchip=split", options=["--container=iommufd"])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* For the describe member of ioctl rows (file/ioctl.h). */
+#ifndef UVFIO_KVM_DESCRIBE_H
+#define UVFIO_KVM_DESCRIBE_H
+
+#include "kvm/kvm.h"
+
+void kvm_describe_ioeventfd(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_irqfd(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_slot(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_dirty(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_zone(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_line(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_msi(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_routing(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_device(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_cap(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+void kvm_describe_value(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+
+#endif
