@@ -228,6 +228,57 @@ UVFIO_PUBLIC unsigned int uvfio_kvm_cpu_io(struct uvfio_kvm_cpu *cpu, enum uvfio
  */
 UVFIO_PUBLIC int uvfio_kvm_interrupt(struct uvfio_kvm_cpu *cpu);
 
+/*
+ * Machines of POWER's PAPR ("pseries"), for emulators. KVM_CREATE_VM with KVM_VM_PPC_HV makes such a VM. It
+ * has KVM_CREATE_SPAPR_TCE and _TCE_64, KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE on its KVM-VFIO device, and these
+ * hypercalls. What <linux/kvm.h> has of it on that architecture only:
+ */
+#if !defined(__powerpc__)
+struct kvm_create_spapr_tce {
+	uint64_t liobn;
+	uint32_t window_size;
+};
+
+struct kvm_create_spapr_tce_64 {
+	uint64_t liobn;
+	uint32_t page_shift;
+	uint32_t flags;
+	uint64_t offset; /* of the window on the bus, in pages */
+	uint64_t size;   /* in pages */
+};
+#endif
+
+enum uvfio_kvm_hcall {
+	UVFIO_H_GET_TCE = 0x1c,
+	UVFIO_H_PUT_TCE = 0x20,
+	UVFIO_H_STUFF_TCE = 0x138,
+	UVFIO_H_PUT_TCE_INDIRECT = 0x13c,
+};
+
+enum uvfio_kvm_hcall_answer {
+	UVFIO_H_SUCCESS = 0,
+	UVFIO_H_PARAMETER = -4,
+	UVFIO_H_TOO_HARD = 9999,
+};
+
+/**
+ * uvfio_kvm_hcall() - a hypercall of the guest.
+ * @cpu: who makes it; of a VM made with KVM_VM_PPC_HV.
+ * @number: as the guest has it in r3.
+ * @args: from r4 on: LIOBN, I/O bus address, and
+ *   H_PUT_TCE: the TCE;  H_GET_TCE: -;  H_PUT_TCE_INDIRECT: the guest address of a page with up to 512 TCEs,
+ *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it.
+ * @rets: for r4 on: H_GET_TCE: the TCE. Others leave it alone; may be NULL for those.
+ *
+ * Where VFIO's containers have the window, and the memory is registered with them, it is mapped for their
+ * devices when this returns, and devices do not use any more what was unmapped.
+ *
+ * Return: what the guest gets in r3; UVFIO_H_TOO_HARD: the program has to do it (KVM_EXIT_PAPR_HCALL), all
+ * of it: a part of a list may have been done.
+ */
+UVFIO_PUBLIC long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, const uint64_t args[],
+				  uint64_t rets[]);
+
 #ifdef __cplusplus
 }
 #endif

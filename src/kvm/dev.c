@@ -50,11 +50,19 @@ static const struct {
 
 long kvm_check_extension(const struct kvm *kvm, uint32_t cap)
 {
-	(void)kvm;
+	const struct kvm_arch_ops *arch_ops = kvm ? kvm->arch_ops : NULL;
+	long value = 0;
+
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].cap == cap)
 			return capabilities[i].value;
-	return kvm_cpu_type && kvm_cpu_type->check_extension ? kvm_cpu_type->check_extension(cap) : 0;
+	if (arch_ops)
+		value = arch_ops->check_extension(cap);
+	else if (!kvm)
+		value = kvm_archs_check_extension(cap);
+	if (!value && kvm_cpu_type && kvm_cpu_type->check_extension)
+		value = kvm_cpu_type->check_extension(cap);
+	return value;
 }
 
 /* ---- ioctls */
@@ -72,9 +80,7 @@ static long create_vm(struct ioctl_call *call, void *arg)
 	int rc;
 
 	(void)arg;
-	if (call->arg)
-		return WHY(-EINVAL, "machine types other than 0 are unknown");
-	rc = kvm_create(call->caller, &kvm);
+	rc = kvm_create(call->caller, call->arg, &kvm);
 	if (rc)
 		return rc;
 	rc = kvm_vm_file(kvm, &file);

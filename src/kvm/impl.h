@@ -5,6 +5,7 @@
 
 #include "base/why.h"
 #include "iommu/mm.h"
+#include "kvm/arch.h"
 #include "kvm/ioeventfd.h"
 #include "kvm/irqfd.h"
 #include "kvm/kvm.h"
@@ -100,10 +101,12 @@ struct kvm {
 	_Atomic(struct kvm_intc *) irqchip;    /* set once */
 	_Atomic(struct kvm_routing *) routing; /* NULL: none; changed under vcpus_lock, read in a section */
 	struct kvm_irqfds irqfds;
+	const struct kvm_arch_ops *arch_ops; /* NULL: the host's */
+	void *arch;                          /* theirs */
 };
 
-/* 0 or -errno: a VM with one reference. */
-int kvm_create(const struct caller *caller, struct kvm **out);
+/* 0 or -errno: a VM with one reference. type: KVM_CREATE_VM's argument; -EINVAL: there is no such. */
+int kvm_create(const struct caller *caller, uint64_t type, struct kvm **out);
 
 static inline struct kvm *kvm_of_call(const struct ioctl_call *call)
 {

@@ -38,6 +38,11 @@ static struct kvm_slot *slot_at(const struct kvm_slots *slots, uint64_t gpa)
 	return slots->slot[low - 1];
 }
 
+const struct kvm_slot *kvm_slot_find(struct kvm *kvm, uint64_t gpa)
+{
+	return slot_at(atomic_load_explicit(&kvm->slots, memory_order_acquire), gpa);
+}
+
 bool kvm_memslot_at(struct kvm *kvm, uint64_t gpa, struct kvm_memory_slot *out)
 {
 	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);

@@ -21,6 +21,9 @@ static inline size_t kvm_slot_words(const struct kvm_slot *slot)
 	return ((slot->pub.size >> UVFIO_PAGE_SHIFT) + 63) / 64;
 }
 
+/* In a section: the slot that has gpa, or NULL; there to the end of the section. */
+const struct kvm_slot *kvm_slot_find(struct kvm *kvm, uint64_t gpa);
+
 /* slots_lock is held. */
 struct kvm_slot *kvm_slot_by_id(struct kvm *kvm, uint32_t id);
 

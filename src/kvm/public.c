@@ -217,6 +217,11 @@ unsigned int uvfio_kvm_cpu_io(struct uvfio_kvm_cpu *cpu, enum uvfio_kvm_bus bus,
 	return kvm_io(cpu->vcpu.kvm, &cpu->vcpu, bus_of(bus), write, addr, len, data);
 }
 
+long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, const uint64_t args[], uint64_t rets[])
+{
+	return kvm_hcall(cpu->vcpu.kvm, number, args, rets);
+}
+
 int uvfio_kvm_interrupt(struct uvfio_kvm_cpu *cpu)
 {
 	return kvm_cpu_get_interrupt(&cpu->vcpu);

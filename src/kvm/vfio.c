@@ -25,8 +25,10 @@ struct kvm_vfio_file {
 struct kvm_vfio {
 	struct kvm *kvm;
 	pthread_mutex_t lock;
-	struct cds_list_head files; /* under lock */
-	_Atomic bool noncoherent;   /* changed under lock */
+	struct cds_list_head files;                    /* under lock */
+	_Atomic bool noncoherent;                      /* changed under lock */
+	void (*removed)(void *arg, struct file *file); /* NULL: nobody wants to know */
+	void *removed_arg;
 };
 
 struct kvm_vfio *kvm_vfio_new(struct kvm *kvm)
@@ -41,12 +43,25 @@ struct kvm_vfio *kvm_vfio_new(struct kvm *kvm)
 	return kv;
 }
 
+void kvm_vfio_on_removal(struct kvm_vfio *kv, void (*removed)(void *arg, struct file *file), void *arg)
+{
+	kv->removed = removed;
+	kv->removed_arg = arg;
+}
+
+static void tell_removed(struct kvm_vfio *kv, struct file *file)
+{
+	if (kv->removed)
+		kv->removed(kv->removed_arg, file);
+}
+
 void kvm_vfio_free(struct kvm_vfio *kv)
 {
 	struct kvm_vfio_file *kvf, *next;
 
 	cds_list_for_each_entry_safe (kvf, next, &kv->files, node) {
 		vfio_file_unset_kvm(kvf->file, kv->kvm);
+		tell_removed(kv, kvf->file);
 		file_put(kvf->file);
 		free(kvf);
 	}
@@ -107,6 +122,7 @@ static int del_file(struct kvm_vfio *kv, struct file *file)
 		return WHY(-ENOENT, "the file has not been added to this VM");
 	cds_list_del(&kvf->node);
 	vfio_file_unset_kvm(file, kv->kvm);
+	tell_removed(kv, file);
 	update_coherency(kv);
 	free(kvf);
 	return 0;
@@ -119,6 +135,25 @@ static int change(struct kvm_vfio *kv, struct file *file, bool add)
 	pthread_mutex_lock(&kv->lock);
 	rc = add ? add_file(kv, file) : del_file(kv, file);
 	pthread_mutex_unlock(&kv->lock);
+	return rc;
+}
+
+int kvm_vfio_with_file(struct kvm_vfio *kv, const struct caller *caller, int fd,
+		       int (*fn)(void *arg, struct file *file), void *arg)
+{
+	struct file *file = NULL;
+	int rc = caller->ops->get_file(caller, fd, &file);
+
+	if (rc)
+		return rc == -EBADFD ? WHY(-ENOENT, "descriptor %d has not been added to this VM", fd)
+				     : WHY(rc, "%d is no open descriptor", fd);
+	pthread_mutex_lock(&kv->lock);
+	if (find_file(kv, file))
+		rc = fn(arg, file);
+	else
+		rc = WHY(-ENOENT, "descriptor %d has not been added to this VM", fd);
+	pthread_mutex_unlock(&kv->lock);
+	file_put(file);
 	return rc;
 }
 

@@ -34,6 +34,15 @@ int kvm_vfio_set(struct kvm_vfio *kv, const struct caller *caller, const struct 
 /* 0, or -ENXIO: there is no such attribute. */
 int kvm_vfio_has(const struct kvm_device_attr *attr);
 
+/*
+ * fn is called, holding the list's lock, with the file behind fd, when that has been added: what fn says.
+ * Else -EBADF, or -ENOENT: it has not been added.
+ */
+int kvm_vfio_with_file(struct kvm_vfio *kv, const struct caller *caller, int fd,
+		       int (*fn)(void *arg, struct file *file), void *arg);
+/* removed is called with each file that leaves the list, holding its lock. Before any is added. */
+void kvm_vfio_on_removal(struct kvm_vfio *kv, void (*removed)(void *arg, struct file *file), void *arg);
+
 /* For traces of the attribute requests, rows with IOC_VALUE. */
 void kvm_vfio_describe(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 

@@ -12,6 +12,8 @@
 
 static void free_kvm(struct kvm *kvm, unsigned int buses)
 {
+	if (kvm->arch)
+		kvm->arch_ops->destroy(kvm->arch);
 	while (buses--)
 		kvm_io_bus_destroy(&kvm->buses[buses]);
 	kvm_irqfds_destroy(kvm);
@@ -25,15 +27,19 @@ static void free_kvm(struct kvm *kvm, unsigned int buses)
 	free(kvm);
 }
 
-int kvm_create(const struct caller *caller, struct kvm **out)
+int kvm_create(const struct caller *caller, uint64_t type, struct kvm **out)
 {
-	struct kvm *kvm = aligned_alloc(_Alignof(struct kvm), sizeof(*kvm));
+	const struct kvm_arch_ops *arch_ops = kvm_arch_of_type(type);
 	unsigned int buses = 0;
+	struct kvm *kvm;
 	int rc = 0;
 
+	if (type && !arch_ops)
+		return WHY(-EINVAL, "there is no machine type %llu", (unsigned long long)type);
+	kvm = aligned_alloc(_Alignof(struct kvm), sizeof(*kvm));
 	if (!kvm)
 		return -ENOMEM;
-	*kvm = (struct kvm){ .refs = 1, .mm = mm_get(caller->mm) };
+	*kvm = (struct kvm){ .refs = 1, .mm = mm_get(caller->mm), .arch_ops = arch_ops };
 	pthread_mutex_init(&kvm->slots_lock, NULL);
 	pthread_mutex_init(&kvm->vcpus_lock, NULL);
 	srcu_init(&kvm->srcu);
@@ -43,6 +49,8 @@ int kvm_create(const struct caller *caller, struct kvm **out)
 	kvm_irqchip_init(kvm);
 	for (; !rc && buses < KVM_NR_BUSES; buses++)
 		rc = kvm_io_bus_init(&kvm->buses[buses]);
+	if (!rc && arch_ops)
+		rc = arch_ops->create(kvm, &kvm->arch);
 	if (rc) {
 		free_kvm(kvm, buses);
 		return rc;
@@ -111,6 +119,8 @@ static long enable_cap(struct ioctl_call *call, void *arg)
 	case KVM_CAP_SPLIT_IRQCHIP:
 		return in->flags ? -EINVAL : kvm_irqchip_create_split(kvm, in->args[0]);
 	default:
+		if (kvm->arch_ops)
+			return kvm->arch_ops->enable_cap(kvm->arch, in);
 		return WHY(-EINVAL, "capability %u is none that is enabled", in->cap);
 	}
 }
@@ -166,9 +176,12 @@ static bool is_known(uint32_t cmd)
 static long vm_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {
 	int rc = kvm_check_mm(file->priv, caller);
+	long answer;
 
 	if (unlikely(rc))
 		return rc;
+	if (!kvm_arch_ioctl(file->priv, file, caller, cmd, arg, &answer))
+		return answer;
 	if (kvm_cpu_type && !is_known(cmd))
 		return ioctl_dispatch(kvm_cpu_type->vm_rows, kvm_cpu_type->nr_vm_rows, file, caller, cmd,
 				      arg);

@@ -13,6 +13,7 @@
 #include "file/ioctl.h"
 #include "iommu/spapr/spapr.h"
 #include "uapi/type1_text.h"
+#include "vfio/spapr.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -255,6 +256,30 @@ static void describe_eeh(const struct ioctl_call *call, const void *arg, char *b
 
 	(void)call;
 	snprintf(buf, len, "op=%u %s", op->op, op->op < ARRAY_SIZE(names) ? names[op->op] : "?");
+}
+
+/* ---- for KVM */
+
+struct tce_table *vfio_spapr_get_table(struct file *group_file, uint64_t start, uint64_t size,
+				       unsigned int page_shift)
+{
+	struct vfio_group *group = vfio_file_group(group_file);
+	struct tce_table *table = NULL;
+	struct vfio_container *container;
+
+	if (!group)
+		return NULL;
+	pthread_mutex_lock(&group->lock);
+	container = group->container;
+	if (container) {
+		pthread_rwlock_rdlock(&container->lock);
+		if (container->driver == &vfio_spapr_driver)
+			table = spapr_get_table(((struct spapr_container *)container->data)->iommu, start,
+						size, page_shift);
+		pthread_rwlock_unlock(&container->lock);
+	}
+	pthread_mutex_unlock(&group->lock);
+	return table;
 }
 
 /* ---- the tables */

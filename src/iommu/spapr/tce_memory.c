@@ -173,6 +173,20 @@ struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t s
 	return NULL;
 }
 
+static bool is_for(const struct tce_memory *mem, uint64_t ua, unsigned int page_shift)
+{
+	return has(mem, ua, BIT64(page_shift)) && taken(mem) &&
+	       page_shift <= atomic_load_explicit(&mem->page_shift, memory_order_relaxed);
+}
+
+bool tce_memory_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift, struct tce_memory *hint)
+{
+	if (likely(hint && is_for(hint, ua, page_shift)))
+		return true;
+	for_each_place(tmm, places, mem) if (is_for(mem, ua, page_shift)) return true;
+	return false;
+}
+
 /* The region that an entry points into, which keeps it from going. */
 static struct tce_memory *region_of(struct tce_mm *tmm, uint64_t ua)
 {

@@ -71,6 +71,8 @@ void tce_mm_remove_domain(struct tce_mm *tmm, struct tce_mm_domain *use);
  * was last time, or NULL. No lock.
  */
 struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint);
+/* Is there, at the moment, one with all of the page of 2^page_shift at ua, and for such pages? No lock. */
+bool tce_memory_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift, struct tce_memory *hint);
 /* An entry that pointed to ua does so no more. No lock. */
 void tce_memory_unmapped(struct tce_mm *tmm, uint64_t ua);
 

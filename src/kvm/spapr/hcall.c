@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The hypercalls. Each is done in the fast tier; where that stops (AGAIN), from the start in the slow one.
+ *
+ * A TCE of the guest's is a guest address and, in its lowest bits, what devices may do there. One without
+ * permissions is nothing, whatever else it says, but the guest sees it as it has put it.
+ */
+#include "kvm/spapr/spapr_tce.h"
+
+#include "kvm/memslot.h"
+
+#include <endian.h>
+
+#define TCE_READ  ((uint64_t)1)
+#define TCE_WRITE ((uint64_t)2)
+#define TCE_RW    (TCE_READ | TCE_WRITE)
+#define MAX_LIST  512u /* of H_PUT_TCE_INDIRECT */
+
+/* Beside the answers of the guest's: do it in the slow tier. */
+#define AGAIN (-9999)
+
+struct call {
+	struct kvm *kvm;
+	struct guest_table *guest;
+	const struct kvm_slot *slot; /* where a guest address was last, or NULL */
+	bool slow;
+	bool taken; /* devices may use what was there */
+};
+
+/* ---- arguments */
+
+static bool is_in_window(const struct guest_table *guest, uint64_t ioba, uint64_t npages, uint64_t *index)
+{
+	const uint64_t n = (ioba >> guest->page_shift) - guest->offset;
+
+	*index = n;
+	return !(ioba & (BIT64(guest->page_shift) - 1)) && ioba >> guest->page_shift >= guest->offset &&
+	       n <= guest->size && npages <= guest->size - n;
+}
+
+/* Where [gpa, gpa+len) of one slot is in the program; 0: nowhere. */
+static uint64_t to_ua(struct call *call, uint64_t gpa, uint64_t len)
+{
+	const struct kvm_slot *slot = call->slot;
+
+	if (unlikely(!slot || gpa - slot->pub.gpa >= slot->pub.size)) {
+		slot = call->slot = kvm_slot_find(call->kvm, gpa);
+		if (!slot)
+			return 0;
+	}
+	if (unlikely(len > slot->pub.size - (gpa - slot->pub.gpa)))
+		return 0;
+	return slot->pub.hva + (gpa - slot->pub.gpa);
+}
+
+/* The address that a TCE with permissions stands for: whole pages of the guest table's. 0: none. */
+static uint64_t tce_ua(struct call *call, uint64_t tce)
+{
+	const uint64_t gpa = tce & ~TCE_RW, page = BIT64(call->guest->page_shift);
+
+	return unlikely(gpa & (page - 1)) ? 0 : to_ua(call, gpa, page);
+}
+
+/* ---- hardware tables */
+
+static struct hw_table *first_hw(const struct guest_table *guest)
+{
+	return atomic_load_explicit(&guest->hw, memory_order_acquire);
+}
+
+static struct hw_table *next_hw(const struct hw_table *hw)
+{
+	return atomic_load_explicit(&hw->next, memory_order_acquire);
+}
+
+/* Can it take ua for an entry of the guest's? */
+static bool may_map(struct hw_table *hw, uint64_t ua)
+{
+	const uint64_t page = BIT64(hw->table->page_shift);
+	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed);
+
+	if (unlikely(tce_table_is_dead(hw->table)))
+		return true;
+	if (unlikely(!hw->table->memory))
+		return false; /* v1: pinned page by page, by the program's calls */
+	for (uint64_t i = 0; i < BIT64(hw->shift); i++)
+		if (!tce_memory_is_for(hw->table->memory, ua + i * page, hw->table->page_shift, hint))
+			return false;
+	return true;
+}
+
+static void clear_hw(struct call *call, const struct hw_table *hw, uint64_t index, uint64_t count)
+{
+	if (tce_table_clear(hw->table, index << hw->shift, count << hw->shift))
+		call->taken = true;
+}
+
+static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce)
+{
+	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	const uint64_t page = BIT64(hw->table->page_shift);
+	const uint64_t first = index << hw->shift;
+	unsigned int prot = IOMMU_READ | (tce & TCE_WRITE ? IOMMU_WRITE : 0);
+	int rc = 0;
+
+	for (uint64_t i = 0; !rc && i < BIT64(hw->shift); i++)
+		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found,
+					&call->taken);
+	if (found != hint)
+		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+	if (likely(!rc) || rc == -ENXIO)
+		return UVFIO_H_SUCCESS;
+	if (rc == -EAGAIN)
+		return AGAIN;
+	clear_hw(call, hw, index, 1);
+	return UVFIO_H_TOO_HARD;
+}
+
+/* ---- the guest's view */
+
+static long view_ready(struct call *call, uint64_t index, uint64_t tce)
+{
+	int rc = spapr_view_page(call->guest, index, tce, call->slow);
+
+	return rc == -EAGAIN ? AGAIN : rc == -ENOMEM ? UVFIO_H_TOO_HARD : UVFIO_H_SUCCESS;
+}
+
+/* view_ready() has said yes. */
+static void view_put(struct call *call, uint64_t index, uint64_t tce)
+{
+	if (!spapr_view_page(call->guest, index, false, false))
+		atomic_store_explicit(&call->guest->view[index], tce, memory_order_relaxed);
+}
+
+static long view_fill(struct call *call, uint64_t index, uint64_t count, uint64_t tce)
+{
+	const uint64_t per_page = UVFIO_PAGE_SIZE / sizeof(tce);
+	long rc = UVFIO_H_SUCCESS;
+
+	for (uint64_t n; !rc && count; index += n, count -= n) {
+		n = MIN(per_page - index % per_page, count);
+		rc = view_ready(call, index, tce);
+		if (rc || spapr_view_page(call->guest, index, false, false))
+			continue;
+		for (uint64_t i = 0; i < n; i++)
+			atomic_store_explicit(&call->guest->view[index + i], tce, memory_order_relaxed);
+	}
+	return rc;
+}
+
+/* ---- the calls */
+
+/* Before anything is changed. */
+static long validate(struct call *call, uint64_t tce)
+{
+	uint64_t ua;
+
+	if (!(tce & TCE_RW))
+		return UVFIO_H_SUCCESS;
+	ua = tce_ua(call, tce);
+	if (unlikely(!ua))
+		return UVFIO_H_TOO_HARD;
+	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
+		if (unlikely(!may_map(hw, ua)))
+			return UVFIO_H_TOO_HARD;
+	return UVFIO_H_SUCCESS;
+}
+
+/* A TCE that is valid. */
+static long put_entry(struct call *call, uint64_t index, uint64_t tce)
+{
+	const uint64_t ua = tce & TCE_RW ? tce_ua(call, tce) : 0;
+	long rc = view_ready(call, index, tce);
+
+	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
+		if (ua)
+			rc = map_hw(call, hw, index, ua, tce);
+		else
+			clear_hw(call, hw, index, 1);
+	}
+	if (likely(!rc))
+		view_put(call, index, tce);
+	return rc;
+}
+
+/* Entries of v1 are taken out by the program's calls, too. */
+static bool may_clear(const struct guest_table *guest)
+{
+	for (struct hw_table *hw = first_hw(guest); hw; hw = next_hw(hw))
+		if (!hw->table->memory && !tce_table_is_dead(hw->table))
+			return false;
+	return true;
+}
+
+static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
+{
+	const uint64_t tce = args[2];
+	uint64_t index;
+	long rc;
+
+	(void)rets;
+	if (!is_in_window(call->guest, args[1], 1, &index))
+		return UVFIO_H_PARAMETER;
+	if (!(tce & TCE_RW) && !may_clear(call->guest))
+		return UVFIO_H_TOO_HARD;
+	rc = validate(call, tce);
+	return rc ? rc : put_entry(call, index, tce);
+}
+
+static long put_list(struct call *call, uint64_t index, uint64_t *tces, uint64_t count)
+{
+	long rc = UVFIO_H_SUCCESS;
+
+	for (uint64_t i = 0; !rc && i < count; i++) {
+		tces[i] = be64toh(tces[i]);
+		rc = validate(call, tces[i]);
+	}
+	for (uint64_t i = 0; !rc && i < count; i++)
+		rc = put_entry(call, index + i, tces[i]);
+	return rc;
+}
+
+/* Nothing is changed when an entry of the list is not valid. */
+static long put_tce_indirect(struct call *call, const uint64_t *args, uint64_t *rets)
+{
+	const uint64_t list = args[2], count = args[3];
+	uint64_t tces[MAX_LIST], index, ua;
+
+	(void)rets;
+	if (count > MAX_LIST || list & UVFIO_PAGE_MASK || !is_in_window(call->guest, args[1], count, &index))
+		return UVFIO_H_PARAMETER;
+	ua = to_ua(call, list, UVFIO_PAGE_SIZE);
+	if (!ua || !may_clear(call->guest) ||
+	    mm_copy_memory(call->kvm->mm, ua, tces, count * sizeof(*tces), false))
+		return UVFIO_H_TOO_HARD;
+	return put_list(call, index, tces, count);
+}
+
+static long stuff_tce(struct call *call, const uint64_t *args, uint64_t *rets)
+{
+	const uint64_t tce = args[2], count = args[3];
+	uint64_t index;
+
+	(void)rets;
+	if (!is_in_window(call->guest, args[1], count, &index) || tce & TCE_RW)
+		return UVFIO_H_PARAMETER;
+	if (!may_clear(call->guest))
+		return UVFIO_H_TOO_HARD;
+	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
+		clear_hw(call, hw, index, count);
+	return view_fill(call, index, count, tce);
+}
+
+static long get_tce(struct call *call, const uint64_t *args, uint64_t *rets)
+{
+	uint64_t index;
+	long rc;
+
+	if (!is_in_window(call->guest, args[1], 1, &index))
+		return UVFIO_H_PARAMETER;
+	rc = view_ready(call, index, 0);
+	if (rc)
+		return rc;
+	rets[0] = spapr_view_page(call->guest, index, false, false)
+			  ? 0
+			  : atomic_load_explicit(&call->guest->view[index], memory_order_relaxed);
+	return UVFIO_H_SUCCESS;
+}
+
+static const struct hcall {
+	uint64_t number;
+	long (*fn)(struct call *call, const uint64_t *args, uint64_t *rets);
+} hcalls[] = {
+	{ UVFIO_H_PUT_TCE, put_tce },
+	{ UVFIO_H_PUT_TCE_INDIRECT, put_tce_indirect },
+	{ UVFIO_H_STUFF_TCE, stuff_tce },
+	{ UVFIO_H_GET_TCE, get_tce },
+};
+
+static unsigned int find_hcall(uint64_t number)
+{
+	unsigned int i = 0;
+
+	while (i < ARRAY_SIZE(hcalls) && hcalls[i].number != number)
+		i++;
+	return i;
+}
+
+/* ---- tiers */
+
+/* No device uses what was taken out: false: some may, in the fast tier. */
+static bool finish(const struct call *call)
+{
+	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw)) {
+		if (call->slow)
+			tce_finish(hw->table);
+		else if (call->taken && tce_try_finish(hw->table))
+			return false;
+	}
+	return true;
+}
+
+/* In a section. */
+static long run(struct call *call, const struct hcall *hcall, const uint64_t *args, uint64_t *rets)
+{
+	long rc = hcall->fn(call, args, rets);
+
+	if (likely(rc != AGAIN && finish(call)))
+		return rc;
+	call->slow = true;
+	rc = hcall->fn(call, args, rets);
+	finish(call);
+	return rc;
+}
+
+static void count(struct spapr_vm *vm, enum spapr_tier tier)
+{
+	atomic_fetch_add_explicit(&vm->counters[srcu_stripe % SRCU_STRIPES].hcalls[tier], 1,
+				  memory_order_relaxed);
+}
+
+long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets)
+{
+	struct spapr_vm *vm = arch;
+	const unsigned int which = find_hcall(number);
+	struct call call = { .kvm = vm->kvm };
+	_Atomic uint32_t *in;
+	long rc = UVFIO_H_TOO_HARD;
+
+	if (which == ARRAY_SIZE(hcalls) ||
+	    atomic_load_explicit(&vm->disabled, memory_order_relaxed) & 1u << which)
+		return rc;
+	in = srcu_read_lock(&vm->kvm->srcu);
+	call.guest = atomic_load_explicit(&vm->tables, memory_order_acquire);
+	while (call.guest && call.guest->liobn != args[0])
+		call.guest = atomic_load_explicit(&call.guest->next, memory_order_acquire);
+	if (call.guest)
+		rc = run(&call, &hcalls[which], args, rets);
+	count(vm, rc == UVFIO_H_TOO_HARD ? SPAPR_USER : call.slow ? SPAPR_SLOW : SPAPR_FAST);
+	srcu_read_unlock(in);
+	return rc;
+}
+
+int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
+{
+	const unsigned int which = find_hcall(number);
+
+	if (which == ARRAY_SIZE(hcalls))
+		return -EINVAL;
+	if (on)
+		atomic_fetch_and(&vm->disabled, ~(1u << which));
+	else
+		atomic_fetch_or(&vm->disabled, 1u << which);
+	return 0;
+}
