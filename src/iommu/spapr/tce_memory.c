@@ -140,26 +140,18 @@ static struct tce_memory *free_place(struct tce_mm *tmm)
 	return more ? more->mem : NULL;
 }
 
-static bool has(const struct tce_memory *mem, uint64_t ua, uint64_t size)
-{
-	uint64_t start = atomic_load_explicit(&mem->ua, memory_order_relaxed);
-	uint64_t len = atomic_load_explicit(&mem->size, memory_order_relaxed);
-
-	return ua >= start && size <= len && ua - start <= len - size;
-}
-
 /* One entry more, if it is a region that has all of [ua, ua+size). */
 static bool count_in(struct tce_memory *mem, uint64_t ua, uint64_t size)
 {
 	uint64_t mapped = atomic_load_explicit(&mem->mapped, memory_order_acquire);
 
-	if (!has(mem, ua, size))
+	if (!tce_memory_has(mem, ua, size))
 		return false;
 	do {
 		if (!mapped)
 			return false;
 	} while (!atomic_compare_exchange_weak(&mem->mapped, &mapped, mapped + 1));
-	if (likely(has(mem, ua, size)))
+	if (likely(tce_memory_has(mem, ua, size)))
 		return true;
 	atomic_fetch_sub(&mem->mapped, 1);
 	return false;
@@ -173,24 +165,16 @@ struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t s
 	return NULL;
 }
 
-static bool is_for(const struct tce_memory *mem, uint64_t ua, unsigned int page_shift)
+bool tce_memory_any_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift)
 {
-	return has(mem, ua, BIT64(page_shift)) && taken(mem) &&
-	       page_shift <= atomic_load_explicit(&mem->page_shift, memory_order_relaxed);
-}
-
-bool tce_memory_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift, struct tce_memory *hint)
-{
-	if (likely(hint && is_for(hint, ua, page_shift)))
-		return true;
-	for_each_place(tmm, places, mem) if (is_for(mem, ua, page_shift)) return true;
+	for_each_place(tmm, places, mem) if (tce_memory_place_is_for(mem, ua, page_shift)) return true;
 	return false;
 }
 
 /* The region that an entry points into, which keeps it from going. */
 static struct tce_memory *region_of(struct tce_mm *tmm, uint64_t ua)
 {
-	for_each_place(tmm, places, mem) if (taken(mem) && has(mem, ua, 1)) return mem;
+	for_each_place(tmm, places, mem) if (taken(mem) && tce_memory_has(mem, ua, 1)) return mem;
 	return NULL;
 }
 
@@ -212,7 +196,7 @@ void tce_unmapping_end(struct tce_unmapping *unmapping)
 
 void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua)
 {
-	if (unlikely(!unmapping->mem || !has(unmapping->mem, ua, 1))) {
+	if (unlikely(!unmapping->mem || !tce_memory_has(unmapping->mem, ua, 1))) {
 		tce_unmapping_end(unmapping);
 		unmapping->mem = region_of(unmapping->tmm, ua);
 	}

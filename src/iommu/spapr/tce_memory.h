@@ -71,8 +71,42 @@ void tce_mm_remove_domain(struct tce_mm *tmm, struct tce_mm_domain *use);
  * was last time, or NULL. No lock.
  */
 struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint);
+/*
+ * The region stays the same while one has an entry in it: many more entries, for [ua, ua+size) that are in
+ * it, and as many less. No lock.
+ */
+static inline bool tce_memory_has(const struct tce_memory *mem, uint64_t ua, uint64_t size)
+{
+	uint64_t start = atomic_load_explicit(&mem->ua, memory_order_relaxed);
+	uint64_t len = atomic_load_explicit(&mem->size, memory_order_relaxed);
+
+	return ua >= start && size <= len && ua - start <= len - size;
+}
+
+static inline void tce_memory_add(struct tce_memory *mem, uint64_t entries)
+{
+	atomic_fetch_add(&mem->mapped, entries);
+}
+static inline void tce_memory_sub(struct tce_memory *mem, uint64_t entries)
+{
+	atomic_fetch_sub(&mem->mapped, entries);
+}
 /* Is there, at the moment, one with all of the page of 2^page_shift at ua, and for such pages? No lock. */
-bool tce_memory_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift, struct tce_memory *hint);
+static inline bool tce_memory_place_is_for(const struct tce_memory *mem, uint64_t ua, unsigned int page_shift)
+{
+	return tce_memory_has(mem, ua, BIT64(page_shift)) &&
+	       atomic_load_explicit(&mem->mapped, memory_order_acquire) &&
+	       page_shift <= atomic_load_explicit(&mem->page_shift, memory_order_relaxed);
+}
+
+bool tce_memory_any_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift);
+static inline bool tce_memory_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift,
+				     const struct tce_memory *hint)
+{
+	return (hint && tce_memory_place_is_for(hint, ua, page_shift)) ||
+	       tce_memory_any_is_for(tmm, ua, page_shift);
+}
+
 /* An entry that pointed to ua does so no more. No lock. */
 void tce_memory_unmapped(struct tce_mm *tmm, uint64_t ua);
 

@@ -64,6 +64,97 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 	return rc;
 }
 
+/* ---- many */
+
+/*
+ * How many of words, from the first, which is counted in, are in mem or nothing; those are counted in, too,
+ * in *entries.
+ */
+static unsigned int run_of(const struct tce_table *table, struct tce_memory *mem, const uint64_t *words,
+			   unsigned int count, uint64_t *entries)
+{
+	unsigned int run = 1;
+
+	*entries = 1;
+	for (; run < count; run++) {
+		if (!words[run])
+			continue;
+		if (!tce_memory_has(mem, tce_address(words[run]), BIT64(table->page_shift)))
+			break;
+		++*entries;
+	}
+	tce_memory_add(mem, *entries - 1);
+	return run;
+}
+
+/* Words that are counted in. *entries: how many of them are not in the table; 0 when all are. */
+static int exchange(struct tce_table *table, uint64_t n, const uint64_t *words, unsigned int count,
+		    bool alloc, uint64_t *entries, bool *taken)
+{
+	struct tce_unmapping unmapping = { .tmm = table->memory };
+	const uint64_t end = n + count;
+	int rc = 0;
+
+	for (uint64_t left; !rc && n < end; n += left, words += left) {
+		struct tce *entry = tce_entries_from(table, n, end, &left);
+
+		if (unlikely(!entry)) {
+			left = 1;
+			entry = *words ? tce_entry(table, n, alloc) : NULL;
+			if (!entry) {
+				rc = !*words ? 0 : alloc ? -ENOMEM : -EAGAIN;
+				continue;
+			}
+		}
+		for (uint64_t i = 0; i < left; i++) {
+			uint64_t old = tce_xchg(&entry[i], words[i]);
+
+			*entries -= words[i] != 0;
+			atomic_store_explicit(&entry[i].ua, tce_address(words[i]), memory_order_relaxed);
+			if (old)
+				tce_unmapping_note(&unmapping, tce_address(old));
+		}
+	}
+	*taken |= unmapping.mem != NULL || unmapping.entries;
+	tce_unmapping_end(&unmapping);
+	return rc;
+}
+
+int tce_put_words(struct tce_table *table, uint64_t n, const uint64_t *words, unsigned int count, bool alloc,
+		  struct tce_memory **hint, bool *taken)
+{
+	const uint64_t page = BIT64(table->page_shift), first = n, all = count;
+	int rc = 0;
+
+	for (unsigned int run; !rc && count; n += run, words += run, count -= run) {
+		uint64_t entries = 0;
+
+		run = 1;
+		if (*words) {
+			struct tce_memory *mem =
+				tce_memory_lookup(table->memory, tce_address(*words), page, *hint);
+
+			if (unlikely(!mem))
+				return not_registered(table, tce_address(*words), NULL);
+			*hint = mem;
+			run = run_of(table, mem, words, count, &entries);
+			if (unlikely(table->page_shift >
+				     atomic_load_explicit(&mem->page_shift, memory_order_relaxed)))
+				rc = not_registered(table, tce_address(*words), mem);
+		}
+		if (!rc)
+			rc = exchange(table, n, words, run, alloc, &entries, taken);
+		if (entries)
+			tce_memory_sub(*hint, entries);
+	}
+	if (unlikely(tce_table_is_dead(table))) {
+		if (tce_table_clear(table, first, all))
+			*taken = true;
+		return -ENXIO;
+	}
+	return rc;
+}
+
 void tce_take(struct tce_table *table, uint64_t n, bool *taken)
 {
 	struct tce *entry = tce_entry(table, n, false);

@@ -148,11 +148,7 @@ struct tce *tce_entry(struct tce_table *table, uint64_t n, bool alloc)
 	}
 }
 
-/*
- * Entry n, or NULL; *left: how many from n on, up to end, stand in the same array, or in none because the
- * same one above them is not there.
- */
-static struct tce *entries_from(struct tce_table *table, uint64_t n, uint64_t end, uint64_t *left)
+struct tce *tce_entries_from(struct tce_table *table, uint64_t n, uint64_t end, uint64_t *left)
 {
 	const uint64_t mask = BIT64(table->level_bits) - 1;
 	_Atomic uint64_t *place = &table->top;
@@ -177,7 +173,7 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 	uint64_t cleared = 0;
 
 	for (uint64_t left; n < end; n += left) {
-		struct tce *entry = entries_from(table, n, end, &left);
+		struct tce *entry = tce_entries_from(table, n, end, &left);
 
 		for (uint64_t i = 0; entry && i < left; i++) {
 			uint64_t word;
@@ -200,7 +196,7 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg)
 {
 	for (uint64_t n = 0, left; n < table->size; n += left) {
-		struct tce *entry = entries_from(table, n, table->size, &left);
+		struct tce *entry = tce_entries_from(table, n, table->size, &left);
 
 		for (uint64_t i = 0; entry && i < left; i++) {
 			uint64_t word = atomic_load_explicit(&entry[i].word, memory_order_relaxed);

@@ -129,6 +129,12 @@ int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot,
  */
 int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc,
 		       struct tce_memory **hint, bool *taken);
+/*
+ * Entries from n on are words[0] to words[count-1] from now on, those of tce_word() for registered memory, or
+ * 0: nothing. As tce_put_registered(); after an error any part of them has been done.
+ */
+int tce_put_words(struct tce_table *table, uint64_t n, const uint64_t *words, unsigned int count, bool alloc,
+		  struct tce_memory **hint, bool *taken);
 /* Nothing is in entry n from now on. */
 void tce_take(struct tce_table *table, uint64_t n, bool *taken);
 /* No device uses what was taken out of the table until now. */
@@ -141,6 +147,12 @@ int tce_try_finish(struct tce_table *table);
  * allocates, locks nor waits: tce_finish() or tce_try_finish() comes next.
  */
 uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count);
+
+/*
+ * Entry n, or NULL: its array is not there; *left: how many from n on, up to end, stand in the same array, or
+ * in none because the same one above them is not there.
+ */
+struct tce *tce_entries_from(struct tce_table *table, uint64_t n, uint64_t end, uint64_t *left);
 
 /* Call fn for each entry that is not 0, in order, until it says no. */
 void tce_table_each(struct tce_table *table, bool (*fn)(void *arg, uint64_t n, uint64_t word), void *arg);

@@ -151,25 +151,23 @@ static long view_fill(struct call *call, uint64_t index, uint64_t count, uint64_
 /* ---- the calls */
 
 /* Before anything is changed. */
-static long validate(struct call *call, uint64_t tce)
+static long validate(struct call *call, uint64_t tce, uint64_t *ua)
 {
-	uint64_t ua;
-
+	*ua = 0;
 	if (!(tce & TCE_RW))
 		return UVFIO_H_SUCCESS;
-	ua = tce_ua(call, tce);
-	if (unlikely(!ua))
+	*ua = tce_ua(call, tce);
+	if (unlikely(!*ua))
 		return UVFIO_H_TOO_HARD;
 	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
-		if (unlikely(!may_map(hw, ua)))
+		if (unlikely(!may_map(hw, *ua)))
 			return UVFIO_H_TOO_HARD;
 	return UVFIO_H_SUCCESS;
 }
 
-/* A TCE that is valid. */
-static long put_entry(struct call *call, uint64_t index, uint64_t tce)
+/* A TCE that is valid, for ua; 0: nothing. */
+static long put_entry(struct call *call, uint64_t index, uint64_t tce, uint64_t ua)
 {
-	const uint64_t ua = tce & TCE_RW ? tce_ua(call, tce) : 0;
 	long rc = view_ready(call, index, tce);
 
 	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
@@ -195,7 +193,7 @@ static bool may_clear(const struct guest_table *guest)
 static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 {
 	const uint64_t tce = args[2];
-	uint64_t index;
+	uint64_t index, ua;
 	long rc;
 
 	(void)rets;
@@ -203,21 +201,79 @@ static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 		return UVFIO_H_PARAMETER;
 	if (!(tce & TCE_RW) && !may_clear(call->guest))
 		return UVFIO_H_TOO_HARD;
-	rc = validate(call, tce);
-	return rc ? rc : put_entry(call, index, tce);
+	rc = validate(call, tce, &ua);
+	return rc ? rc : put_entry(call, index, tce, ua);
+}
+
+/* All of a list, in a table with the guest's page size. */
+static long map_list(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
+		     const uint64_t *tces, unsigned int count)
+{
+	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	uint64_t words[MAX_LIST];
+	int rc;
+
+	if (!hw->table->memory)
+		return UVFIO_H_SUCCESS; /* it is dead, or we were not here */
+	for (unsigned int i = 0; i < count; i++)
+		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
+	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, &call->taken);
+	if (found != hint)
+		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+	if (likely(!rc) || rc == -ENXIO)
+		return UVFIO_H_SUCCESS;
+	if (rc == -EAGAIN)
+		return AGAIN;
+	clear_hw(call, hw, index, count);
+	return UVFIO_H_TOO_HARD;
+}
+
+static long map_each(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
+		     const uint64_t *tces, unsigned int count)
+{
+	long rc = UVFIO_H_SUCCESS;
+
+	for (unsigned int i = 0; !rc && i < count; i++) {
+		if (uas[i])
+			rc = map_hw(call, hw, index + i, uas[i], tces[i]);
+		else
+			clear_hw(call, hw, index + i, 1);
+	}
+	return rc;
+}
+
+static long view_list(struct call *call, uint64_t index, const uint64_t *tces, uint64_t count)
+{
+	const uint64_t per_page = UVFIO_PAGE_SIZE / sizeof(*tces);
+	long rc = UVFIO_H_SUCCESS;
+
+	for (uint64_t n; !rc && count; index += n, tces += n, count -= n) {
+		uint64_t any = 0;
+
+		n = MIN(per_page - index % per_page, count);
+		for (uint64_t i = 0; i < n; i++)
+			any |= tces[i];
+		rc = view_ready(call, index, any);
+		if (rc || spapr_view_page(call->guest, index, false, false))
+			continue;
+		for (uint64_t i = 0; i < n; i++)
+			atomic_store_explicit(&call->guest->view[index + i], tces[i], memory_order_relaxed);
+	}
+	return rc;
 }
 
 static long put_list(struct call *call, uint64_t index, uint64_t *tces, uint64_t count)
 {
+	uint64_t uas[MAX_LIST];
 	long rc = UVFIO_H_SUCCESS;
 
 	for (uint64_t i = 0; !rc && i < count; i++) {
 		tces[i] = be64toh(tces[i]);
-		rc = validate(call, tces[i]);
+		rc = validate(call, tces[i], &uas[i]);
 	}
-	for (uint64_t i = 0; !rc && i < count; i++)
-		rc = put_entry(call, index + i, tces[i]);
-	return rc;
+	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw))
+		rc = (hw->shift ? map_each : map_list)(call, hw, index, uas, tces, (unsigned int)count);
+	return rc ? rc : view_list(call, index, tces, count);
 }
 
 /* Nothing is changed when an entry of the list is not valid. */
