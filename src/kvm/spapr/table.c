@@ -55,9 +55,6 @@ static int make_view(struct guest_table *table)
 	const size_t bytes = table->pages * UVFIO_PAGE_SIZE;
 	void *view;
 
-	table->present = failpoint() ? NULL : calloc(table->pages / 64 + 1, sizeof(*table->present));
-	if (!table->present)
-		return -ENOMEM;
 	table->fd = private_fd(memfd_create("uvfio-tce", MFD_CLOEXEC));
 	if (table->fd < 0)
 		return -errno;
@@ -67,7 +64,9 @@ static int make_view(struct guest_table *table)
 	if (view == MAP_FAILED)
 		return -ENOMEM;
 	table->view = view;
-	return 0;
+	/* Last: what is too large for an address space has been refused. */
+	table->present = failpoint() ? NULL : calloc(table->pages / 64 + 1, sizeof(*table->present));
+	return table->present ? 0 : -ENOMEM;
 }
 
 /* ---- life */
