@@ -210,12 +210,58 @@ static void test_processors(void **state)
 	uvfio_close(kvm);
 }
 
+static long hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, uint64_t ioba, uint64_t tce, uint64_t *ret)
+{
+	uint64_t args[] = { 5, ioba, tce, 1 }, rets[] = { 0, 0, 0, 0 };
+	long rc = uvfio_kvm_hcall(cpu, number, args, rets);
+
+	*ret = rets[0];
+	return rc;
+}
+
+static void test_hypercalls(void **state)
+{
+	static const struct uvfio_kvm_cpu_ops ops = { .kick = kick };
+	struct kvm_create_spapr_tce_64 in = { .liobn = 5, .page_shift = 16, .size = 8 };
+	struct uvfio_kvm *vm[2];
+	struct uvfio_kvm_cpu *cpu[2];
+	int kvm, plain = new_vm(&kvm, &vm[0]), fd, table;
+	unsigned int kicks = 0;
+	uint64_t ret;
+
+	(void)state;
+	fd = (int)uvfio_ioctl(kvm, KVM_CREATE_VM, (void *)KVM_VM_PPC_HV);
+	vm[1] = uvfio_kvm_get(fd);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(uvfio_kvm_cpu_new(vm[i], 0, &ops, &kicks, &cpu[i]), 0);
+	assert_int_equal(uvfio_ioctl(plain, KVM_CREATE_SPAPR_TCE_64, &in), -ENOTTY);
+	table = (int)uvfio_ioctl(fd, KVM_CREATE_SPAPR_TCE_64, &in);
+	assert_true(table >= 0);
+	assert_int_equal(hcall(cpu[0], UVFIO_H_PUT_TCE, 0, 0x50000, &ret), UVFIO_H_TOO_HARD);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_PUT_TCE, 0x70000, 0x50000, &ret), UVFIO_H_SUCCESS);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_PUT_TCE, 0x80000, 0x50000, &ret), UVFIO_H_PARAMETER);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_GET_TCE, 0x70000, 0, &ret), UVFIO_H_SUCCESS);
+	assert_int_equal(ret, 0x50000);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_STUFF_TCE, 0x70000, 0, &ret), UVFIO_H_SUCCESS);
+	assert_int_equal(hcall(cpu[1], 4, 0, 0, &ret), UVFIO_H_TOO_HARD);
+	uvfio_close(fd); /* before its table */
+	uvfio_kvm_put(vm[1]);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_GET_TCE, 0x70000, 0, &ret), UVFIO_H_SUCCESS);
+	uvfio_close(table);
+	assert_int_equal(hcall(cpu[1], UVFIO_H_GET_TCE, 0x70000, 0, &ret), UVFIO_H_TOO_HARD);
+	uvfio_kvm_put(vm[0]);
+	uvfio_kvm_cpu_free(cpu[0]);
+	uvfio_kvm_cpu_free(cpu[1]);
+	uvfio_close(plain);
+	uvfio_close(kvm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptors), cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_devices),     cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_processors),
+		cmocka_unit_test(test_processors),  cmocka_unit_test(test_hypercalls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * libFuzzer: the ioctls of a VM, and accesses of its guest.
+ * libFuzzer: the ioctls of a VM, of the host's kind and of POWER's, and accesses and hypercalls of its guest.
  *
  * The input is a sequence of calls on one VM with a processor. What a call names of the client's memory is
  * moved into memory set aside for it, descriptors become eventfds: see fuzz_ioctl.c for why.
@@ -17,10 +17,11 @@
 #define PAGE   4096u
 #define ARENA  (4u << 20)
 #define EVENTS 4
+#define TABLES 4
 #define CALLS  200
 
 static uint8_t *arg_page, *arena;
-static int kvm, events[EVENTS];
+static int kvm, events[EVENTS], tables[TABLES];
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -67,6 +68,8 @@ static const struct {
 	{ KVM_GET_IRQCHIP, sizeof(struct kvm_irqchip) },
 	{ KVM_ENABLE_CAP, sizeof(struct kvm_enable_cap) },
 	{ KVM_CREATE_DEVICE, sizeof(struct kvm_create_device) },
+	{ KVM_CREATE_SPAPR_TCE, sizeof(struct kvm_create_spapr_tce) },
+	{ KVM_CREATE_SPAPR_TCE_64, sizeof(struct kvm_create_spapr_tce_64) },
 };
 
 union argument {
@@ -76,6 +79,7 @@ union argument {
 	struct kvm_dirty_log log;
 	struct kvm_clear_dirty_log clear;
 	struct kvm_create_device device;
+	struct kvm_create_spapr_tce_64 tce; /* the other one begins with liobn, too */
 };
 
 static void make_harmless(union argument *arg, unsigned long request)
@@ -96,17 +100,50 @@ static void make_harmless(union argument *arg, unsigned long request)
 		arg->clear.dirty_bitmap = arena;
 	if (request == KVM_CREATE_DEVICE)
 		arg->device.flags |= KVM_CREATE_DEVICE_TEST;
+	if (request == KVM_CREATE_SPAPR_TCE || request == KVM_CREATE_SPAPR_TCE_64)
+		arg->tce.liobn %= TABLES;
+	if (request == KVM_CREATE_SPAPR_TCE_64 && arg->tce.size >> 60)
+		arg->tce.size %= 1 << 20;
+}
+
+/* The oldest one goes. */
+static void keep_table(int fd)
+{
+	static unsigned int next;
+
+	if (tables[next] > 0)
+		uvfio_close(tables[next]);
+	tables[next] = fd;
+	next = (next + 1) % TABLES;
 }
 
 static void call(struct input *in, int vm)
 {
+	long rc;
 	unsigned int which = (unsigned int)take(in, 1) % (sizeof(requests) / sizeof(requests[0]));
 	/* at most alignment is behind it */
 	void *arg = arg_page + PAGE - (requests[which].size + 7) / 8 * 8;
 
 	take_bytes(in, arg, requests[which].size);
 	make_harmless(arg, requests[which].request);
-	uvfio_ioctl(vm, requests[which].request, arg);
+	rc = uvfio_ioctl(vm, requests[which].request, arg);
+	if (rc > 0 && (requests[which].request == KVM_CREATE_SPAPR_TCE ||
+		       requests[which].request == KVM_CREATE_SPAPR_TCE_64))
+		keep_table((int)rc);
+}
+
+static void hcall(struct input *in, struct uvfio_kvm_cpu *cpu)
+{
+	static const uint64_t numbers[] = { UVFIO_H_PUT_TCE, UVFIO_H_GET_TCE, UVFIO_H_PUT_TCE_INDIRECT,
+					    UVFIO_H_STUFF_TCE };
+	unsigned int how = (unsigned int)take(in, 1);
+	uint64_t args[4] = { how >> 2 & 7, take(in, 4), take(in, 8), take(in, 2) }, rets[4];
+
+	if (how & 0x20)
+		args[1] &= ~(uint64_t)(PAGE - 1);
+	if (how & 0x40)
+		args[2] %= ARENA;
+	uvfio_kvm_hcall(cpu, numbers[how & 3], args, rets);
 }
 
 static void access_bus(struct input *in, struct uvfio_kvm_cpu *cpu)
@@ -146,15 +183,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct input in = { data, size };
 	struct uvfio_kvm *vm;
 	struct uvfio_kvm_cpu *cpu;
+	uint8_t kind;
 	int fd;
 
 	if (!arena)
 		set_up();
-	fd = (int)uvfio_ioctl(kvm, KVM_CREATE_VM, NULL);
+	kind = (uint8_t)take(&in, 1);
+	fd = (int)uvfio_ioctl(kvm, KVM_CREATE_VM, (void *)(uintptr_t)(kind & 2 ? KVM_VM_PPC_HV : 0));
 	vm = uvfio_kvm_get(fd);
 	if (!vm)
 		abort();
-	if (take(&in, 1) & 1)
+	if (kind & 1)
 		uvfio_ioctl(fd, KVM_CREATE_IRQCHIP, NULL);
 	if (uvfio_kvm_cpu_new(vm, 0, &cpu_ops, NULL, &cpu))
 		abort();
@@ -165,11 +204,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			call(&in, fd);
 		else if (what < 200)
 			access_bus(&in, cpu);
-		else if (what < 220)
+		else if (what >= 230)
+			hcall(&in, cpu);
+		else if (what < 210)
 			uvfio_kvm_interrupt(cpu);
 		else
 			uvfio_kvm_write_memory(vm, take(&in, 3), data, size);
 	}
+	for (int i = 0; i < TABLES; i++)
+		keep_table(-1);
 	if (size & 1) { /* in either order */
 		uvfio_close(fd);
 		uvfio_kvm_cpu_free(cpu);

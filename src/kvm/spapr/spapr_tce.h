@@ -88,7 +88,7 @@ int spapr_set_file_attr(void *arch, struct kvm_device *dev, const struct caller 
 			const struct kvm_device_attr *attr);
 void spapr_file_removed(void *arch, struct file *file);
 /* All of a guest table that nobody finds any more. */
-void spapr_detach_all(struct guest_table *table);
+void spapr_detach_all(struct guest_table *guest);
 
 /* ---- hcall.c */
 
