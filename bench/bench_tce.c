@@ -392,7 +392,8 @@ static void by_vmm(enum request request, uint64_t at)
 	pass(0, 1);
 }
 
-#define CHUNKS 200
+#define CHUNKS 50
+#define TURNS  5 /* in each run: the best one counts */
 
 static double stream(void (*ask)(enum request request, uint64_t at))
 {
@@ -443,15 +444,23 @@ static double stream_by_vmm(void)
 	return *result;
 }
 
+static double max(double a, double b)
+{
+	return a > b ? a : b;
+}
+
 static void streams(void)
 {
 	double vmm[RUNS], same[RUNS], fast[RUNS], v, s, f;
 
 	start_engine();
 	for (int run = 0; run < RUNS; run++) {
-		vmm[run] = stream_by_vmm();
-		same[run] = stream(by_ioctl);
-		fast[run] = stream(by_hcall);
+		vmm[run] = same[run] = fast[run] = 0;
+		for (int turn = 0; turn < TURNS; turn++) {
+			vmm[run] = max(vmm[run], stream_by_vmm());
+			same[run] = max(same[run], stream(by_ioctl));
+			fast[run] = max(fast[run], stream(by_hcall));
+		}
 	}
 	v = bench_median(vmm, RUNS);
 	s = bench_median(same, RUNS);

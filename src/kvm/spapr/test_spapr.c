@@ -250,6 +250,14 @@ static void test_sizes(void **state)
 	assert_int_equal(translated(r->t, 2 * 65536, IOMMU_READ), 0);
 	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
 	assert_int_equal(translated(r->t, HIGH + 77, RW), (uintptr_t)r->t->memory + 65536 + 77);
+	/* Registered for pages of 4 KiB only: where it begins. */
+	assert_int_equal(reg(r->t, r->t->memory + 16 * MIB + PG, MIB - PG, true), 0);
+	args[2] = (GPA + 16 * MIB + 65536) | R;
+	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), UVFIO_H_TOO_HARD);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, args[2], 0), 0);
+	assert_int_equal(translated(r->t, 5 * PG, IOMMU_READ), (uintptr_t)r->t->memory + 16 * MIB + 21 * PG);
+	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, 1), 0);
+	args[2] = (GPA + 65536) | R | W;
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 65536, 0, 1), 0);
 	assert_int_equal(translated(r->t, 65536 + 9 * PG, IOMMU_READ), 0);
 	/* The window goes: the guest's table stays, and its hypercalls change only that. */
