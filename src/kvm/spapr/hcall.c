@@ -73,6 +73,12 @@ static struct hw_table *next_hw(const struct hw_table *hw)
 	return atomic_load_explicit(&hw->next, memory_order_acquire);
 }
 
+/* Its window has been removed. It has no registered memory then, or what was so once may not be any more. */
+static bool is_gone(const struct hw_table *hw)
+{
+	return !hw->table->memory || tce_table_is_dead(hw->table);
+}
+
 /* Can it take ua for an entry of the guest's? */
 static bool may_map(struct hw_table *hw, uint64_t ua)
 {
@@ -103,6 +109,8 @@ static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint6
 	unsigned int prot = IOMMU_READ | (tce & TCE_WRITE ? IOMMU_WRITE : 0);
 	int rc = 0;
 
+	if (unlikely(is_gone(hw)))
+		return UVFIO_H_SUCCESS;
 	for (uint64_t i = 0; !rc && i < BIT64(hw->shift); i++)
 		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found,
 					&call->taken);
@@ -213,8 +221,8 @@ static long map_list(struct call *call, struct hw_table *hw, uint64_t index, con
 	uint64_t words[MAX_LIST];
 	int rc;
 
-	if (!hw->table->memory)
-		return UVFIO_H_SUCCESS; /* it is dead, or we were not here */
+	if (unlikely(is_gone(hw)))
+		return UVFIO_H_SUCCESS;
 	for (unsigned int i = 0; i < count; i++)
 		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
 	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, &call->taken);

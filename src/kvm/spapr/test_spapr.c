@@ -263,7 +263,9 @@ static void test_sizes(void **state)
 	/* The window goes: the guest's table stays, and its hypercalls change only that. */
 	assert_int_equal(remove_at(r->t, HIGH), 0);
 	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
+	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, 16), 0);
 	assert_int_equal(reg(r->t, r->t->memory, 16 * MIB, false), 0);
+	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
 	close_fd(high);
 	close_fd(fd);
 }
@@ -319,6 +321,11 @@ static void test_v1(void **state)
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, 8), UVFIO_H_TOO_HARD);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 8), UVFIO_H_TOO_HARD);
 	assert_int_equal(translated(r->t, 0, RW), (uintptr_t)r->t->memory);
+	/* Without the window they change the guest's table only. */
+	assert_int_equal(call(r->t->g, VFIO_GROUP_UNSET_CONTAINER, 0), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 8), 0);
+	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, 8), 0);
 	close_fd(fd);
 }
 
