@@ -59,6 +59,9 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 /* Is that such a name? */
 bool machine_inherits(const char *name);
 
+/* A stream on a file has been flushed: what it wrote to one of sysfs is carried out. 1: something was; 0:
+ * there was nothing, or it is another file; -errno: it was refused. */
+int machine_attribute_flush(struct file *file);
 /* The process ends: carry out what was written to files of sysfs that are still open. */
 void machine_attributes_end(void);
 

@@ -35,6 +35,22 @@ END
 [ "$(cat $types/mtty-1/available_instances)" = 18 ] || fail 'available_instances'
 [ "$(ls $devices | wc -l)" = 5 ] || fail 'instances'
 
+# What cannot be is refused, and the shell's own echo and printf know of it.
+for text in nonsense zzz abc -1 '' "{${name}6}" ${name}1 ${name}66; do
+    echo "$text" > $types/mtty-1/create 2> /dev/null && fail "echo '$text' > create"
+    printf '%s\n' "$text" > $types/mtty-1/create 2> /dev/null && fail "printf '$text' > create"
+done
+echo nonsense > $devices/${name}1/remove 2> /dev/null && fail 'echo nonsense > remove'
+exec 3> $types/mtty-1/create
+/bin/echo ${name}6 >&3
+echo zzz >&3 2> /dev/null && fail 'echo zzz, where others have written'
+echo ${name}7 >&3 || fail 'echo, after one that was refused'
+exec 3>&-
+for one in 6 7; do
+    made $one 'several by one descriptor'
+    echo 1 > $devices/$name$one/remove || fail 'remove'
+done
+
 [ "$("$uvfio" mdev create mtty-2 ${name}6)" = ${name}6 ] || fail 'uvfio mdev create'
 made 6 'uvfio mdev create'
 "$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
