@@ -253,9 +253,15 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 		check_unpinned(vdev, iova, length);
 }
 
+static unsigned int access_group(void *data)
+{
+	return ((struct vfio_device *)data)->group->id;
+}
+
 static const struct iommufd_access_ops access_ops = {
 	.needs_pin_pages = true,
 	.unmap = access_unmap,
+	.group = access_group,
 };
 
 int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_t *devid)
