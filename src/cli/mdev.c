@@ -16,6 +16,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#define PATIENCE_MS 1000
+
 enum { OPT_SESSION = 256, OPT_HELP };
 
 static const struct cli_option mdev_options[] = {
@@ -181,6 +183,7 @@ static int remove_one(struct uvfio_machine *machine, const char *given)
 
 	if (rc)
 		return rc;
+	machine_mdev_patience = PATIENCE_MS; /* somebody sits there */
 	rc = machine_mdev_remove(machine, uuid);
 	if (!rc)
 		return 0;

@@ -137,6 +137,8 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
  * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
+/* After how many ms of waiting for another process a line says so. */
+extern unsigned int machine_mdev_patience;
 /*
  * Make those that the description has. A machine without a session has them from machine_new() on; in a
  * session one process makes them, when the tree is there, and publishes them: they are in the list and in the

@@ -3,6 +3,7 @@
 #include "machine/mdev.h"
 
 #include "base/log.h"
+#include "base/trace.h"
 #include "machine/plugin.h"
 #include "machine/tree.h"
 
@@ -377,21 +378,25 @@ static bool group_is_ours(const struct uvfio_machine *machine, const struct mach
 	return vfio_group_state(machine->vfio, m->group, &info) && info.opened;
 }
 
-/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too: after ten
- * seconds. */
+unsigned int machine_mdev_patience = 10000;
+
+/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too. */
 static int claim_group(const struct uvfio_machine *machine, const struct machine_mdev *m)
 {
+	uint64_t end = trace_now() + machine_mdev_patience * (uint64_t)1000000;
 	struct timespec pause = { .tv_nsec = 100000 };
 	int claim = mdevs_try_claim_group(machine, m->group);
+	char who[64];
 
-	for (unsigned int i = 0; i < 508 && claim == -EAGAIN; i++) {
+	while (claim == -EAGAIN && trace_now() < end) {
 		nanosleep(&pause, NULL);
 		pause.tv_nsec = MIN(2 * pause.tv_nsec, 20000000L);
 		claim = mdevs_try_claim_group(machine, m->group);
 	}
 	if (claim != -EAGAIN)
 		return claim;
-	uvfio_err("%s: to be removed; another process has it open, waiting until it is closed", m->uuid);
+	mdevs_group_holder(machine, m->group, who, sizeof(who));
+	uvfio_err("%s: to be removed; %s has it open, waiting until it is closed", m->uuid, who);
 	return mdevs_claim_group(machine, m->group);
 }
 

@@ -94,6 +94,17 @@ for device in $devices/*; do
     echo 1 > $device/remove
 done
 
+# Somebody has it open.
+echo ${name}1 > $types/mtty-1/create
+group=$(basename "$(readlink $devices/${name}1/iommu_group)")
+(exec 3<> /dev/vfio/"$group"; echo > "$UVFIO_SESSION/open"; sleep 3; :) &
+until [ -e "$UVFIO_SESSION/open" ]; do sleep 0.1; done
+said=$("$uvfio" mdev remove ${name}1 2>&1) || fail "remove of one that is open: $said"
+echo "$said" | grep -q "^uvfio: ${name}1: to be removed; process [0-9]* ([a-z]*) has it open, waiting until it is closed\$" ||
+    fail "remove of one that is open: $said"
+[ -e $devices/${name}1 ] && fail 'remove of one that was open'
+wait
+
 # Several programs at a time.
 for one in 1 2 3; do
     for two in 0 1 2 3 4 5 6 7 8 9; do
