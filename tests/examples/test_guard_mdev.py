@@ -106,10 +106,14 @@ def _(directory):
 @case("results that are neither 0 nor a negative errno, and refusals")
 def _(directory):
     equal(run(directory, "parent_create-text", "p", 1), ["uvfio: guard: two lines ?[31m"], "line")
-    equal(run(directory, "parent_create-plus", "p", 1), ["uvfio: guard: cannot be made: Invalid argument"], "line")
+    wrong = "returned 7, which is neither 0 nor a negative errno"
+    equal(run(directory, "parent_create-plus", "p", 1), [f"uvfio: guard: its parent_create {wrong}"], "line")
+    equal(run(directory, "parent_create-refuse", "p", 1),
+          ["uvfio: guard: cannot be made: Device or resource busy (its parent_create gives no reason, by uvfio_create_error())"], "line")
     for bug, reason in {"refuse": "Device or resource busy", "plus": "Input/output error"}.items():
         equal(run(directory, "create-" + bug, "p", 1),
-              [f"uvfio: guard: an instance of guard-1 cannot be made: {reason}"], "line")
+              ["uvfio: guard: an instance of guard-1 cannot be made: " +
+               (f"the driver's create {wrong}" if bug == "plus" else reason)], "line")
         equal(run(directory, "open-" + bug, "p", 1), [f"VFIO_GROUP_GET_DEVICE_FD: {reason}"], "line")
         equal(run(directory, "reset-" + bug, "r", 1), [f"VFIO_DEVICE_RESET: {reason}"], "line")
         equal(run(directory, "read-" + bug, "p", 1), ["pread: Bad address"], "line")
