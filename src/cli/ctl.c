@@ -3,6 +3,7 @@
 #include "base/lines.h"
 #include "cli/cli.h"
 #include "machine/machine.h"
+#include "mdev/mdev.h"
 #include "pci/pci.h"
 
 #include <getopt.h>
@@ -307,9 +308,16 @@ static int add(const struct ctl *ctl)
 
 static int on_device(const struct ctl *ctl, const char *verb)
 {
+	char command[32], bdf[16], uuid[UUID_STRING_LEN + 1];
+	const char *word = ctl->words[1];
 	struct pci_slot slot;
-	char command[32], bdf[16];
 
+	if (strlen(word) == UUID_STRING_LEN && !mdev_parse_uuid(word, UUID_STRING_LEN, uuid)) {
+		complain("ctl: %s is a mediated device%s%s", uuid,
+			 strcmp(verb, "remove") ? ", for which there is no " : ": use uvfio mdev remove ",
+			 strcmp(verb, "remove") ? ctl->words[0] : uuid);
+		return EXIT_ERROR;
+	}
 	if (pci_parse_bdf(ctl->words[1], &slot)) {
 		complain("ctl: %s is no PCI address: use one like 0000:00:01.0 or 00:01.0", ctl->words[1]);
 		return EXIT_ERROR;

@@ -94,12 +94,28 @@ static void print_model(const struct uvfio_pci_model *model)
 	printf("\n");
 }
 
+static void print_type(const struct uvfio_mdev_driver *driver, const struct uvfio_mdev_type *type)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s-%s", driver->name, type->name);
+	if (!type->pretty_name && !type->description)
+		printf("    %s\n", name);
+	else
+		printf("    %-20s %s%s%s\n", name, type->pretty_name ? type->pretty_name : "",
+		       type->pretty_name && type->description ? ": " : "",
+		       type->description ? type->description : "");
+}
+
 static void print_driver(const struct uvfio_mdev_driver *driver)
 {
 	static const struct uvfio_option none[] = { { .key = NULL } };
 
 	printf("%s: %s\n", driver->name, driver->summary);
 	print_options(driver->options ? driver->options : none);
+	printf("  types of instances:\n");
+	for (const struct uvfio_mdev_type *type = driver->types; type->name; type++)
+		print_type(driver, type);
 	printf("\n");
 }
 

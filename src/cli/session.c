@@ -182,7 +182,7 @@ static int check_machine(struct session *session, const char *description)
 	struct making making = { .session = session, .description = description, .write = !session->ctl };
 	bool plugins = trial_needed(description);
 	char err[1024] = "";
-	int rc = plugins ? trial(make_machine, &making, 0, err, sizeof(err)) : 0;
+	int rc = plugins ? trial(description, make_machine, &making, err, sizeof(err)) : 0;
 
 	making.keep = session->ctl;
 	making.write = true;

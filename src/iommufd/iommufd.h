@@ -57,6 +57,7 @@ struct iommufd_access_ops {
 	bool needs_pin_pages; /* IOVAs must be page aligned */
 	/* [iova, iova+length) is to be unmapped: unpin everything there. No lock is held. */
 	void (*unmap)(void *data, uint64_t iova, uint64_t length);
+	unsigned int (*group)(void *data); /* the device's, for who looks from outside; NULL: none */
 };
 #define IOMMUFD_ACCESS_RW_READ      0u
 #define IOMMUFD_ACCESS_RW_WRITE     1u
@@ -83,6 +84,8 @@ bool iommufd_access_find_locked(struct iommufd_access *access, uint64_t va,
 				bool (*fn)(void *arg, uint64_t iova), void *arg);
 int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, size_t len,
 		      unsigned int flags);
+/* What is mapped near iova, for reports: "" while it is not attached. */
+void iommufd_access_describe(struct iommufd_access *access, uint64_t iova, char *buf, size_t len);
 
 /* ---- what there is, for those who look from outside (list.c) */
 

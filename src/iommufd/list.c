@@ -32,21 +32,41 @@ static void keep_file(struct file *file, void *arg)
 
 /* ---- one IOAS */
 
-static unsigned int *list_groups(struct iommufd_ctx *ctx, unsigned int *nr)
+struct ids {
+	uint32_t *id;
+	unsigned int nr;
+	bool no_memory;
+};
+
+static void add_id(struct ids *ids, uint32_t id)
+{
+	uint32_t *more = reallocarray(ids->id, ids->nr + 1, sizeof(*more));
+
+	ids->no_memory |= !more;
+	if (!more)
+		return;
+	ids->id = more;
+	ids->id[ids->nr++] = id;
+}
+
+/* That of a driver that does without an IOMMU. */
+static void note_access_group(void *arg, struct iommufd_object *obj)
+{
+	const struct iommufd_access *access = container_of(obj, struct iommufd_access, obj);
+
+	if (obj->type == IOMMUFD_OBJ_ACCESS && access->ops && access->ops->group)
+		add_id(arg, access->ops->group(access->data));
+}
+
+static void list_groups(struct iommufd_ctx *ctx, struct ids *ids)
 {
 	struct iommufd_group *igroup;
-	unsigned int *ids, n = 0;
 
 	pthread_mutex_lock(&ctx->groups_lock);
 	cds_list_for_each_entry (igroup, &ctx->groups, node)
-		n++;
-	ids = calloc(n + 1, sizeof(*ids));
-	*nr = 0;
-	cds_list_for_each_entry (igroup, &ctx->groups, node)
-		if (ids)
-			ids[(*nr)++] = igroup->group->id;
+		add_id(ids, igroup->group->id);
 	pthread_mutex_unlock(&ctx->groups_lock);
-	return ids;
+	iommufd_each_object(ctx, note_access_group, ids);
 }
 
 struct copy {
@@ -92,25 +112,10 @@ static int copy_areas(struct iommufd_ioas *ioas, struct iommufd_ioas_info *info,
 
 /* ---- a context's */
 
-struct ids {
-	uint32_t *id;
-	unsigned int nr;
-	bool no_memory;
-};
-
 static void note_ioas(void *arg, struct iommufd_object *obj)
 {
-	struct ids *ids = arg;
-	uint32_t *more;
-
-	if (obj->type != IOMMUFD_OBJ_IOAS)
-		return;
-	more = reallocarray(ids->id, ids->nr + 1, sizeof(*more));
-	ids->no_memory |= !more;
-	if (!more)
-		return;
-	ids->id = more;
-	ids->id[ids->nr++] = obj->id;
+	if (obj->type == IOMMUFD_OBJ_IOAS)
+		add_id(arg, obj->id);
 }
 
 static bool is_compat(struct iommufd_ctx *ctx, const struct iommufd_ioas *ioas)
@@ -127,7 +132,7 @@ static int show(struct iommufd_ctx *ctx, uint32_t id, unsigned int max, iommufd_
 {
 	struct iommufd_ioas_info info = { .ctx = ctx->number, .id = id };
 	struct iommufd_ioas *ioas = iommufd_get_ioas(ctx, id);
-	unsigned int *groups;
+	struct ids groups = { .id = NULL };
 	int rc;
 
 	if (!ioas)
@@ -135,12 +140,14 @@ static int show(struct iommufd_ctx *ctx, uint32_t id, unsigned int max, iommufd_
 	info.compat = is_compat(ctx, ioas);
 	rc = copy_areas(ioas, &info, max);
 	iommufd_put_object(ctx, &ioas->obj);
-	info.groups = groups = list_groups(ctx, &info.nr_groups);
-	if (!groups)
+	list_groups(ctx, &groups);
+	info.groups = groups.id;
+	info.nr_groups = groups.nr;
+	if (groups.no_memory)
 		rc = -ENOMEM;
 	if (!rc)
 		fn(arg, &info);
-	free(groups);
+	free(groups.id);
 	free((void *)(uintptr_t)info.mappings);
 	return rc;
 }

@@ -210,9 +210,9 @@ int machine_config_add(struct machine_config *config, const char *line, char *er
 		rc = -EINVAL;
 	else if (mdev_driver_of(text + strcspn(text, " ") + (strchr(text, ' ') != NULL)))
 		snprintf(err, err_len,
-			 "\"%s\" is a parent of mediated devices: those are there from the start, uvfio run "
-			 "--device",
-			 text),
+			 "%s is a parent of mediated devices: parents are there from the start, uvfio run "
+			 "--device %s; uvfio mdev create makes instances",
+			 text + strcspn(text, " ") + 1, text + strcspn(text, " ") + 1),
 			rc = -EINVAL;
 	else
 		rc = parse_line(config, text, NULL, err, err_len);

@@ -25,8 +25,8 @@ static const struct uvfio_option instance_options[] = {
 	{ .key = "type",
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct instance_options, type),
-	  .help = "which instance is there from the start: mtty-1 for instance, or none; uvfio mdev makes "
-		  "more; without it one of the first type" },
+	  .help = "which instance is there from the start: one of its driver's types, or none; uvfio mdev "
+		  "makes more; without it one of the first type" },
 	{ .key = "uuid",
 	  .type = UVFIO_OPTION_STRING,
 	  .offset = offsetof(struct instance_options, uuid),

@@ -59,6 +59,9 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 /* Is that such a name? */
 bool machine_inherits(const char *name);
 
+/* A stream on a file has been flushed: what it wrote to one of sysfs is carried out. 1: something was; 0:
+ * there was nothing, or it is another file; -errno: it was refused. */
+int machine_attribute_flush(struct file *file);
 /* The process ends: carry out what was written to files of sysfs that are still open. */
 void machine_attributes_end(void);
 
@@ -130,17 +133,19 @@ int machine_control(struct uvfio_machine *machine, const char *command,
  */
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
 /*
- * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already;
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none; -EALREADY: somebody removes it;
  * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
+/* After how many ms of waiting for another process a line says so. */
+extern unsigned int machine_mdev_patience;
 /*
  * Make those that the description has. A machine without a session has them from machine_new() on; in a
  * session one process makes them, when the tree is there, and publishes them: they are in the list and in the
  * tree. Unpublished ones are there to see whether they can be. 0, or -errno with a line in err.
  */
 int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len);
-/* Why machine_mdev_create() failed, in words. */
+/* Why machine_mdev_create() failed, in words; to be asked at once. */
 const char *machine_mdev_why(int rc);
 /* Rows for `uvfio mdev`: types, or instances. */
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);

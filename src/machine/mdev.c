@@ -3,6 +3,8 @@
 #include "machine/mdev.h"
 
 #include "base/log.h"
+#include "base/trace.h"
+#include "base/why.h"
 #include "machine/plugin.h"
 #include "machine/tree.h"
 
@@ -278,7 +280,7 @@ const char *machine_mdev_why(int rc)
 	case -EUSERS:
 		return "there can be no more of this type";
 	default:
-		return strerror(-rc);
+		return *why_text() ? why_text() : strerror(-rc);
 	}
 }
 
@@ -289,6 +291,7 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
 
 	if (rc)
 		return rc;
+	why_clear();
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	follow(machine);
@@ -309,6 +312,7 @@ int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, s
 		char type[64];
 
 		mdev_type_name(machine->parents[instance->parent], instance->type, type, sizeof(type));
+		why_clear();
 		rc = create_locked(machine, type, instance->uuid, publish);
 		if (rc)
 			snprintf(err, err_len, "%s: an instance of %s cannot be made: %s",
@@ -350,8 +354,8 @@ static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct
 	lock = mdevs_lock_session(machine);
 	mdevs_read(machine);
 	*m = machine_mdev_find(machine, uuid);
-	if (*m && !(*m)->remover)
-		rc = set_remover(machine, *m);
+	if (*m)
+		rc = (*m)->remover ? -EALREADY : set_remover(machine, *m);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
 	return rc;
@@ -377,21 +381,25 @@ static bool group_is_ours(const struct uvfio_machine *machine, const struct mach
 	return vfio_group_state(machine->vfio, m->group, &info) && info.opened;
 }
 
-/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too: after ten
- * seconds. */
+unsigned int machine_mdev_patience = 10000;
+
+/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too. */
 static int claim_group(const struct uvfio_machine *machine, const struct machine_mdev *m)
 {
+	uint64_t end = trace_now() + machine_mdev_patience * (uint64_t)1000000;
 	struct timespec pause = { .tv_nsec = 100000 };
 	int claim = mdevs_try_claim_group(machine, m->group);
+	char who[64];
 
-	for (unsigned int i = 0; i < 508 && claim == -EAGAIN; i++) {
+	while (claim == -EAGAIN && trace_now() < end) {
 		nanosleep(&pause, NULL);
 		pause.tv_nsec = MIN(2 * pause.tv_nsec, 20000000L);
 		claim = mdevs_try_claim_group(machine, m->group);
 	}
 	if (claim != -EAGAIN)
 		return claim;
-	uvfio_err("%s: to be removed; another process has it open, waiting until it is closed", m->uuid);
+	mdevs_group_holder(machine, m->group, who, sizeof(who));
+	uvfio_err("%s: to be removed; %s has it open, waiting until it is closed", m->uuid, who);
 	return mdevs_claim_group(machine, m->group);
 }
 

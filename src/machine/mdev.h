@@ -63,6 +63,8 @@ int mdevs_write(const struct uvfio_machine *machine);
 int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group);
 /* The same without waiting: -EAGAIN. */
 int mdevs_try_claim_group(const struct uvfio_machine *machine, unsigned int group);
+/* Who has the group open, for a message: "process 12 (name)". */
+void mdevs_group_holder(const struct uvfio_machine *machine, unsigned int group, char *text, size_t len);
 
 /* sysfs_mdev.c */
 struct tree;

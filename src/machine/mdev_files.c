@@ -4,8 +4,9 @@
  * carried out, one call one command. In the tree they are sockets, like nodes.
  *
  * Standard output of some programs (bash's) reaches a descriptor by no call that could be interposed: what is
- * found in the descriptor's memory when the last one is closed, or the process ends, is carried out then.
- * Such a program does not hear of an error; a line on standard error tells of it.
+ * found in the descriptor's memory is carried out when the program flushes the stream, which hears of an
+ * error then; or else when the last descriptor is closed, or the process ends, and a line on standard error
+ * tells.
  *
  * A shell opens such a file in a child that another program, cat, takes the place of: the descriptor's memory
  * is named after the file, so that the other program knows what it has.
@@ -25,6 +26,7 @@
 
 #define ATTRIBUTE_MODE 0200
 #define MAX_TEXT       128 /* no command is longer */
+#define MAX_UNSEEN     4095
 #define MEMORY         "uvfio:"
 #define SHOWN          "/memfd:" MEMORY /* how a link to it in /proc begins */
 
@@ -87,7 +89,7 @@ static int store(struct attribute_file *attr, const char *text, size_t len)
 	int rc = attr->what == ATTRIBUTE_REMOVE ? store_remove(attr, text)
 						: machine_mdev_create(attr->machine, attr->name, text, len);
 
-	return rc == -ENOENT ? -ENODEV : rc;
+	return rc == -ENOENT || rc == -EALREADY ? -ENODEV : rc;
 }
 
 static ssize_t attribute_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len,
@@ -105,31 +107,51 @@ static ssize_t attribute_write(struct file *file, const struct caller *caller, u
 	return rc ? rc : (ssize_t)len;
 }
 
-/*
- * The line that came by a road that we do not see; 0: none. (What else is in a descriptor's memory is ours:
- * its owner's address.) It is taken away: another process may have a descriptor of the same memory.
- */
-static size_t take_unseen_line(const struct attribute_file *attr, char text[MAX_TEXT + 1])
+/* What came by a road that we do not see. It is taken away: another process may have a descriptor of the same
+ * memory. */
+static size_t take_unseen(const struct attribute_file *attr, char text[MAX_UNSEEN + 1])
 {
-	ssize_t max = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0), len = 0;
+	ssize_t len = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_UNSEEN, 0);
 
-	if (max <= 0 || !isxdigit((unsigned char)*text))
+	if (len <= 0 || ftruncate(attr->memory, 0))
 		return 0;
-	while (len < max && isprint((unsigned char)text[len]))
-		len++;
-	len += len < max && text[len] == '\n';
 	text[len] = 0;
-	return ftruncate(attr->memory, 0) ? 0 : (size_t)len;
+	return (size_t)len;
 }
 
-static void carry_out_unseen(const struct file *file)
+static int store_line(struct attribute_file *attr, const char *line, size_t len)
+{
+	char text[MAX_TEXT + 1];
+
+	if (len > MAX_TEXT)
+		return -EINVAL;
+	memcpy(text, line, len);
+	text[len] = 0;
+	return store(attr, text, len);
+}
+
+/* Line by line, as such programs write; up to one that is refused. In front of a line there is nothing where
+ * another program of the same descriptor has written by calls that we see. 1: there was something. */
+static int carry_out_unseen(const struct file *file)
 {
 	struct attribute_file *attr = file->priv;
-	char text[MAX_TEXT + 1] = "";
-	size_t len = take_unseen_line(attr, text);
-	int rc = len ? store(attr, text, len) : 0;
+	char text[MAX_UNSEEN + 1], *line = text;
+	const char *end = text + take_unseen(attr, text);
+	int rc = 0;
 
-	if (rc)
+	for (size_t len; line < end && !rc; line += MAX(len, (size_t)1)) {
+		len = strcspn(line, "\n");
+		len += line[len] == '\n';
+		rc = len ? store_line(attr, line, len) : 0;
+	}
+	return rc ? rc : line > text;
+}
+
+static void carry_out_last(const struct file *file)
+{
+	int rc = carry_out_unseen(file);
+
+	if (rc < 0)
 		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));
 }
 
@@ -137,7 +159,7 @@ static void attribute_release(struct file *file)
 {
 	struct attribute_file *attr = file->priv;
 
-	carry_out_unseen(file);
+	carry_out_last(file);
 	if (attr->memory >= 0)
 		private_fd_close(attr->memory);
 	free(attr);
@@ -196,6 +218,11 @@ int machine_attribute_open(struct uvfio_machine *machine, const char *path, int 
 	return -ENOMEM;
 }
 
+int machine_attribute_flush(struct file *file)
+{
+	return file->ops == &attribute_ops ? carry_out_unseen(file) : 0;
+}
+
 /* ---- the process's end: files that are still open */
 
 struct open_attributes {
@@ -219,7 +246,7 @@ void machine_attributes_end(void)
 	if (open.nr)
 		fflush(NULL); /* the C library would do it later */
 	for (unsigned int i = 0; i < open.nr; i++)
-		carry_out_unseen(open.files[i]); /* the reference stays: nothing is released any more */
+		carry_out_last(open.files[i]); /* the reference stays: nothing is released any more */
 }
 
 bool machine_inherits(const char *name)

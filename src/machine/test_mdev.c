@@ -72,8 +72,8 @@ static void test_descriptions(void **state)
 	(void)state;
 	assert_int_equal(machine_add_device(machine, "device mtty", NULL, err, sizeof(err)), -EINVAL);
 	assert_string_equal(
-		err, "\"device mtty\" is a parent of mediated devices: those are there from the start, "
-		     "uvfio run --device");
+		err, "mtty is a parent of mediated devices: parents are there from the start, uvfio run "
+		     "--device mtty; uvfio mdev create makes instances");
 	machine_free(machine);
 	expect_description("device mtty,ports=3,type=none\n", "device mtty,ports=3,type=none\n");
 	expect_description("device mtty,ports=5,type=mtty-2\ndevice mtty\ndevice mtty,uuid=" ONE "\n",

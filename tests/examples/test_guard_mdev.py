@@ -76,7 +76,8 @@ class Running:
 
 @case("without a mistake")
 def _(directory):
-    equal(run(directory, "none", "prPwuC", 0), [], "standard error")
+    lines = run(directory, "none", "prPwuC", 0)
+    assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID}: DMA fault: read of 4096 bytes at IOVA 0 "), lines
 
 
 @case("a crash names the instance, the driver's file and the callback")
@@ -93,6 +94,9 @@ def _(directory):
 
 @case("crashes while the session is made are told by the launcher, which leaves nothing behind")
 def _(directory):
+    equal(run(directory, "create-overrun", "p", 1)[-1],
+          f"uvfio: {directory}/guard.so: making the device ended in SIGABRT, not in a callback: has it written beyond its memory, "
+          "of priv_size bytes?", "line")
     parent, instance = f"guard ({directory}/guard.so)", f"{UUID} ({directory}/guard.so)"
     for callback, who in {"parent_create": parent, "get_available": parent, "parent_destroy": parent, "create": instance,
                           "destroy": instance}.items():
@@ -103,22 +107,25 @@ def _(directory):
 @case("results that are neither 0 nor a negative errno, and refusals")
 def _(directory):
     equal(run(directory, "parent_create-text", "p", 1), ["uvfio: guard: two lines ?[31m"], "line")
-    equal(run(directory, "parent_create-plus", "p", 1), ["uvfio: guard: cannot be made: Invalid argument"], "line")
+    wrong = "returned 7, which is neither 0 nor a negative errno"
+    equal(run(directory, "parent_create-plus", "p", 1), [f"uvfio: guard: its parent_create {wrong}"], "line")
+    equal(run(directory, "parent_create-refuse", "p", 1),
+          ["uvfio: guard: cannot be made: Device or resource busy (its parent_create gives no reason, by uvfio_create_error())"], "line")
     for bug, reason in {"refuse": "Device or resource busy", "plus": "Input/output error"}.items():
         equal(run(directory, "create-" + bug, "p", 1),
-              [f"uvfio: guard: an instance of guard-1 cannot be made: {reason}"], "line")
+              ["uvfio: guard: an instance of guard-1 cannot be made: " +
+               (f"the driver's create {wrong}" if bug == "plus" else reason)], "line")
         equal(run(directory, "open-" + bug, "p", 1), [f"VFIO_GROUP_GET_DEVICE_FD: {reason}"], "line")
         equal(run(directory, "reset-" + bug, "r", 1), [f"VFIO_DEVICE_RESET: {reason}"], "line")
         equal(run(directory, "read-" + bug, "p", 1), ["pread: Bad address"], "line")
 
 
-@case("a create that never returns: the launcher says so, and a signal ends it; so does one that a program asks for")
+@case("a create that never returns: the launcher says so and ends; one that a program asks for is ended by a signal")
 def _(directory):
     line = f"uvfio: {UUID} ({directory}/guard.so): its create callback has not returned for 5 seconds"
     with Running(directory, "create-loop", ["true"]) as running:
-        running.looping()
-        equal(running.error(), line + ": it has to, soon", "line")
-        equal(running.ends(signal.SIGINT, 130), "uvfio: a signal came before the plug-in's create had returned\n", "line")
+        equal(running.process.communicate(timeout=60), ("looping\n", line + ": it has to, soon\n"), "output")
+        equal(running.process.returncode, 1, "status")
     with Running(directory, "create-loop", ["sh", "-c", f"exec uvfio mdev create guard-1 {UUID}"],
                  "./guard.so,type=none") as running:
         running.looping()
@@ -140,7 +147,8 @@ def _(directory):
 def _(directory):
     for options in ((), ("--container=iommufd",)):
         lines = run(directory, "dma_unmap-keep", "UC", 0, options)
-        assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned"), (options, lines)
+        assert len(lines) == 2 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned (1)"), (options, lines)
+        assert lines[1].startswith(f"uvfio: {UUID} had pages pinned (1) when it was closed"), (options, lines)
 
 
 @case("a removal asks the driver to ask its user")
@@ -171,7 +179,8 @@ def _(directory):
 def _(directory):
     build(directory, "none")
     out = installation.run("uvfio", "devices", "./guard.so", cwd=directory).out
-    assert out.startswith("guard: makes mistakes\n\nevery mediated device:\n  type=TEXT") and "  uuid=TEXT" in out, out
+    assert out.startswith("guard: makes mistakes\n  types of instances:\n    guard-1\n\n"
+                          "every mediated device:\n  type=TEXT") and "  uuid=TEXT" in out, out
 
 
 if __name__ == "__main__":

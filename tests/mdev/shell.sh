@@ -35,6 +35,22 @@ END
 [ "$(cat $types/mtty-1/available_instances)" = 18 ] || fail 'available_instances'
 [ "$(ls $devices | wc -l)" = 5 ] || fail 'instances'
 
+# What cannot be is refused, and the shell's own echo and printf know of it.
+for text in nonsense zzz abc -1 '' "{${name}6}" ${name}1 ${name}66; do
+    echo "$text" > $types/mtty-1/create 2> /dev/null && fail "echo '$text' > create"
+    printf '%s\n' "$text" > $types/mtty-1/create 2> /dev/null && fail "printf '$text' > create"
+done
+echo nonsense > $devices/${name}1/remove 2> /dev/null && fail 'echo nonsense > remove'
+exec 3> $types/mtty-1/create
+/bin/echo ${name}6 >&3
+echo zzz >&3 2> /dev/null && fail 'echo zzz, where others have written'
+echo ${name}7 >&3 || fail 'echo, after one that was refused'
+exec 3>&-
+for one in 6 7; do
+    made $one 'several by one descriptor'
+    echo 1 > $devices/$name$one/remove || fail 'remove'
+done
+
 [ "$("$uvfio" mdev create mtty-2 ${name}6)" = ${name}6 ] || fail 'uvfio mdev create'
 made 6 'uvfio mdev create'
 "$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
@@ -77,6 +93,21 @@ done
 for device in $devices/*; do
     echo 1 > $device/remove
 done
+
+# Somebody has it open.
+echo ${name}1 > $types/mtty-1/create
+group=$(basename "$(readlink $devices/${name}1/iommu_group)")
+(exec 3<> /dev/vfio/"$group"; echo > "$UVFIO_SESSION/open"; sleep 3; :) &
+until [ -e "$UVFIO_SESSION/open" ]; do sleep 0.1; done
+(sleep 0.5
+    "$uvfio" mdev list | grep -q "^${name}1 .* leaving\$" && "$uvfio" mdev remove ${name}1) > "$UVFIO_SESSION/second" 2>&1 &
+said=$("$uvfio" mdev remove ${name}1 2>&1) || fail "remove of one that is open: $said"
+[ "$(cat "$UVFIO_SESSION/second")" = "uvfio: mdev: ${name}1: is being removed already: it goes when it is closed" ] ||
+    fail "a second remove meanwhile: $(cat "$UVFIO_SESSION/second")"
+echo "$said" | grep -q "^uvfio: ${name}1: to be removed; process [0-9]* ([a-z]*) has it open, waiting until it is closed\$" ||
+    fail "remove of one that is open: $said"
+[ -e $devices/${name}1 ] && fail 'remove of one that was open'
+wait
 
 # Several programs at a time.
 for one in 1 2 3; do
