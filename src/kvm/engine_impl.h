@@ -98,9 +98,9 @@ struct engine {
 	struct engine_ram *ram; /* ascending */
 	unsigned int nr_ram;
 	struct engine_code *code;
-	atomic_bool kicked, wanted;
+	atomic_bool kicked, wanted, attention; /* the last: one of them, for on_block() */
 	bool window, stepping;
-	bool left, windowed, invalid, no_code, faulted, stepped; /* how a run ended */
+	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
 	bool injecting;
 	uint8_t inject;

@@ -338,6 +338,8 @@ static void two_vcpus(void)
 	for (unsigned int i = 0; i < 2; i++)
 		pthread_join(thread[i], NULL);
 	memcpy(&sum, m.ram + 0x7000, sizeof(sum));
+	if (sum != 2 * LOOPS)
+		printf("# ends %d and %d, sum %u\n", one[0].end, one[1].end, sum);
 	result(one[0].end == KVM_EXIT_HLT && one[1].end == KVM_EXIT_HLT && sum == 2 * LOOPS,
 	       "two vCPUs count with locked instructions");
 	unmake(&m);
