@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What every driver on VFIO begins with: from a PCI address to registers, memory for the device, and
- * interrupts. Nothing in it knows of uvfio: bind a device to vfio-pci, and it runs on hardware.
+ * What every driver on VFIO begins with: from a PCI address, or the UUID of a mediated device, to registers,
+ * memory for the device, and interrupts. Nothing in it knows of uvfio: bind a device to vfio-pci, and it runs
+ * on hardware.
  *
  * The device is opened by its own node (its cdev) and an IOMMUFD, where there are such nodes and this is
  * compiled with the headers of Linux 6.6 or newer; else through its group and a container.
@@ -30,7 +31,7 @@
 #endif
 
 struct vfio_driver {
-	const char *bdf;
+	const char *bdf;              /* or UUID */
 	int container, group, device; /* group is -1 when container is an IOMMUFD */
 };
 
@@ -59,13 +60,19 @@ static inline void failed(const char *why)
 		}                                                                                            \
 	} while (0)
 
+/* Where sysfs has the device: of an address or a UUID. */
+static inline void vfio_sysfs_path(const char *bdf, const char *file, char *path, size_t len)
+{
+	snprintf(path, len, "/sys/bus/%s/devices/%s/%s", strchr(bdf, ':') ? "pci" : "mdev", bdf, file);
+}
+
 /* The number of the IOMMU group that the device is in. */
 static inline int vfio_group_of(const char *bdf)
 {
 	char path[128], target[256];
 	ssize_t n;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/iommu_group", bdf);
+	vfio_sysfs_path(bdf, "iommu_group", path, sizeof(path));
 	n = readlink(path, target, sizeof(target) - 1);
 	check(n > 0, "%s", path);
 	target[n] = 0;
@@ -101,7 +108,7 @@ static inline int vfio_open_node(const char *bdf)
 	struct dirent *entry;
 	DIR *dir;
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/vfio-dev", bdf);
+	vfio_sysfs_path(bdf, "vfio-dev", path, sizeof(path));
 	dir = opendir(path);
 	while (dir && (entry = readdir(dir)))
 		if (!strncmp(entry->d_name, "vfio", 4))

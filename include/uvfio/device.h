@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What every device model may call: DMA, workers, log, trace. A model is a device written in C: a PCI
- * function (<uvfio/pci.h>) that any VFIO program drives as if it were hardware. docs/writing-devices.md is
+ * function (<uvfio/pci.h>), or a mediated device (<uvfio/mdev.h>), that any VFIO program drives as if it were
+ * hardware. docs/writing-devices.md is
  * the tutorial, examples/ has models to start from; the models inside uvfio use this interface and no other.
  *
  * A model lives inside the program that drives it, so it is a guest there:
@@ -38,6 +39,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/uio.h>
 #include <time.h>
 
@@ -516,6 +518,18 @@ static inline void uvfio_unplug(struct uvfio_device *dev)
 {
 	dev->calls->unplug(dev);
 }
+
+/**
+ * uvfio_create_error() - why a device cannot be made.
+ * @err: from create (of a mediated driver: parent_create).
+ * @err_len: from create.
+ * @error: a positive errno.
+ * @fmt: one line that names the option and says what would be right; no line break. uvfio says in front which
+ *   device it is about.
+ *
+ * Return: -@error, for create to return. Context: create.
+ */
+#define uvfio_create_error(err, err_len, error, ...) ((void)snprintf(err, err_len, __VA_ARGS__), -(error))
 
 /* ---- A plug-in's entry: made by UVFIO_PCI_PLUGIN() or UVFIO_MDEV_PLUGIN() */
 

@@ -31,8 +31,9 @@
  * started when a device is opened.
  *
  * Memory: devices reach what the program has mapped in this process, with VFIO_IOMMU_MAP_DMA, or on
- * /dev/iommu with IOMMU_IOAS_MAP and IOMMU_IOAS_MAP_FILE. When the program takes such memory away while it is
- * mapped, a device access fails and is reported on standard error; it is no crash.
+ * /dev/iommu with IOMMU_IOAS_MAP and IOMMU_IOAS_MAP_FILE, and what it has mapped of others with uvfio_map().
+ * When the program takes such memory away while it is mapped, a device access fails and is reported on
+ * standard error; it is no crash.
  */
 #ifndef UVFIO_MACHINE_H
 #define UVFIO_MACHINE_H
@@ -105,6 +106,67 @@ UVFIO_PUBLIC int uvfio_open(struct uvfio_machine *machine, const char *path, int
  */
 UVFIO_PUBLIC long uvfio_ioctl(int fd, unsigned long request, void *arg);
 
+/*
+ * Memory of others. A program that serves a virtual machine or a client often maps memory that is not its
+ * own: another process's, or a file that it shares with it.
+ */
+struct uvfio_memory;
+
+/**
+ * uvfio_memory_of_process() - the memory of a process.
+ * @pidfd: of the process, from pidfd_open(2) or clone3(2); it may be closed afterwards.
+ * @memory: to be given back with uvfio_memory_put(), also when the process has exited.
+ *
+ * Devices reach it by process_vm_readv(2) and process_vm_writev(2), which needs the permission of ptrace(2):
+ * for a child, or a process of the same user. What is mapped stays mapped, and is charged to the process,
+ * when it exits: a device access to it fails then and is reported, but for memory that the process shared
+ * with this one.
+ *
+ * Return: 0, or
+ *   -EBADF	@pidfd is no descriptor
+ *   -EINVAL	it is not a process's
+ *   -ESRCH	the process has exited
+ *   -ENOMEM
+ */
+UVFIO_PUBLIC int uvfio_memory_of_process(int pidfd, struct uvfio_memory **memory);
+
+/**
+ * uvfio_memory_of_file() - the contents of a file, whose offsets are the addresses.
+ * @fd: of a memfd, or of a file on tmpfs or hugetlbfs; it may be closed afterwards. Memory of a descriptor
+ * for reading only is for reading only.
+ * @memory: to be given back with uvfio_memory_put(). It has the size that the file has now.
+ *
+ * What is pinned of it is charged to this process.
+ *
+ * Return: 0, or
+ *   -EBADF	@fd is no descriptor
+ *   -EINVAL	it is another kind of file, or empty
+ *   -ENOMEM
+ */
+UVFIO_PUBLIC int uvfio_memory_of_file(int fd, struct uvfio_memory **memory);
+
+/**
+ * uvfio_memory_put() - give back what uvfio_memory_of_process() or uvfio_memory_of_file() returned.
+ * @memory: NULL does nothing. What is mapped of it stays mapped.
+ */
+UVFIO_PUBLIC void uvfio_memory_put(struct uvfio_memory *memory);
+
+/**
+ * uvfio_map() - map memory of others, or let them be charged.
+ * @memory: whose memory.
+ * @fd: a container, or an IOMMUFD, from uvfio_open().
+ * @request: VFIO_IOMMU_MAP_DMA, IOMMU_IOAS_MAP: the vaddr or user_va in the structure is an address in
+ * @memory; IOMMU_IOAS_MAP_FILE: the process of @memory is charged; IOMMU_IOAS_CHANGE_PROCESS: is charged from
+ * now on.
+ * @arg: the request's structure, in this process.
+ *
+ * With VFIO_DMA_MAP_FLAG_VADDR, a mapping moves to @memory, as when a program is replaced under a running
+ * machine.
+ *
+ * Return: as uvfio_ioctl(); -EINVAL also for every other request.
+ */
+UVFIO_PUBLIC long uvfio_map(struct uvfio_memory *memory, int fd, unsigned long request, void *arg);
+
 /**
  * uvfio_pread() - read from a region of a device.
  * @fd: a device descriptor.
@@ -169,6 +231,19 @@ UVFIO_PUBLIC int uvfio_mmio_write(int fd, uint64_t offset, const void *data, uns
  * Return: 0, or -EBADF: @fd is not from these calls.
  */
 UVFIO_PUBLIC int uvfio_close(int fd);
+
+/**
+ * uvfio_catch_faults() - let the library handle SIGSEGV and SIGBUS.
+ *
+ * Devices and drivers reach the program's memory with care, since it may be gone. Without this the kernel
+ * does that for the library, at the price of a system call for each copy; with it, short copies and pins of
+ * mediated drivers are ten times as fast. A fault of the program's own goes to the action that it has set
+ * before. It must set none for these signals afterwards, nor block them. Not in a program that uses `uvfio
+ * run`, too.
+ *
+ * Return: 0, or a negative errno. It cannot be undone.
+ */
+UVFIO_PUBLIC int uvfio_catch_faults(void);
 
 /**
  * uvfio_version() - the library's version, "0.1.0".

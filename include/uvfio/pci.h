@@ -163,18 +163,6 @@ struct uvfio_pci_model {
 	struct uvfio_pci_ops ops;
 };
 
-/**
- * uvfio_create_error() - why a device cannot be made.
- * @err: from create.
- * @err_len: from create.
- * @error: a positive errno.
- * @fmt: one line that names the option and says what would be right; no line break. uvfio says in front which
- *   device it is about.
- *
- * Return: -@error, for create to return.
- */
-#define uvfio_create_error(err, err_len, error, ...) ((void)snprintf(err, err_len, __VA_ARGS__), -(error))
-
 /* ---- A plug-in's entry */
 
 /**

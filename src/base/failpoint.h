@@ -39,6 +39,11 @@ static inline void failpoint_set(unsigned int nth)
 	(void)nth;
 }
 
+static inline unsigned int failpoint_get(void)
+{
+	return 1;
+}
+
 static inline bool failpoint(void)
 {
 	return false;

@@ -14,6 +14,7 @@
  */
 #include "base/fault.h"
 #include "base/fault_impl.h"
+#include "base/inside.h"
 
 #include <sched.h>
 #include <string.h>
@@ -33,8 +34,9 @@ __asm__(".pushsection .text\n"
 	".popsection\n");
 
 static atomic_flag actions_lock = ATOMIC_FLAG_INIT;
-static atomic_bool installed;
+static atomic_bool installed, offered;
 static _Atomic(fault_trap_fn) trap_fn;
+static _Atomic(fault_lost_fn) lost_fn;
 __thread fault_trap_fn fault_thread_trap;
 
 /* seq is odd while the words change. */
@@ -111,6 +113,19 @@ void fault_forked(void)
 	atomic_flag_clear(&actions_lock);
 }
 
+void fault_lost_handler(fault_lost_fn fn)
+{
+	atomic_store_explicit(&lost_fn, fn, memory_order_release);
+}
+
+static bool found_again(int sig, const siginfo_t *info)
+{
+	fault_lost_fn fn = atomic_load_explicit(&lost_fn, memory_order_acquire);
+
+	return sig == SIGSEGV && info->si_code == SEGV_MAPERR && inside_now.who && fn &&
+	       fn((uintptr_t)info->si_addr, inside_now.who);
+}
+
 static void handle_fault(int sig, siginfo_t *info, void *context)
 {
 	ucontext_t *uc = context;
@@ -131,6 +146,8 @@ static void handle_fault(int sig, siginfo_t *info, void *context)
 			verdict = fault_thread_trap(info, uc);
 		if (verdict == FAULT_NOT_OURS && sig == SIGSEGV && trap)
 			verdict = trap(info, uc);
+		if (verdict == FAULT_NOT_OURS && found_again(sig, info))
+			verdict = FAULT_DONE;
 		errno = saved;
 		if (verdict == FAULT_DONE)
 			return;
@@ -218,6 +235,17 @@ void fault_ending_signal(int sig, bool deadly)
 bool fault_handler_installed(void)
 {
 	return atomic_load_explicit(&installed, memory_order_acquire);
+}
+
+void fault_handler_offer(void)
+{
+	atomic_store(&offered, true);
+}
+
+void fault_handler_want(void)
+{
+	if (unlikely(!fault_handler_installed()) && atomic_load_explicit(&offered, memory_order_relaxed))
+		fault_handler_install(NULL);
 }
 
 static void to_kernel(const struct sigaction *act, struct kernel_sigaction *out)

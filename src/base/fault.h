@@ -2,8 +2,9 @@
 /*
  * Copies that survive a fault, and the one place that owns our SIGSEGV and SIGBUS handler.
  *
- * The handler is installed only when the first trapped BAR mapping is made (or by a library user who asks):
- * User Mode Linux and others own SIGSEGV, so a process that maps no BAR never sees a handler of ours. While
+ * The handler is installed only when the first trapped BAR mapping is made, a plug-in is loaded, a driver of
+ * a mediated device uses the program's memory, or a library user asks for it: User Mode Linux and others own
+ * SIGSEGV, so a process that does nothing of all this never sees a handler of ours. While
  * it is installed, copy_nofault() is a plain memcpy with a recovery point; until then it asks the kernel to
  * copy (process_vm_readv/writev on ourselves), which is slower and just as safe.
  *
@@ -41,6 +42,18 @@ extern __thread fault_trap_fn fault_thread_trap
 int fault_handler_install(fault_trap_fn trap);
 bool fault_handler_installed(void);
 
+/*
+ * Called in the signal handler when a thread is in a callback of who, a device or its driver, and touches
+ * what is not mapped. True: it is now. One for all.
+ */
+typedef bool (*fault_lost_fn)(uintptr_t at, const char *who);
+void fault_lost_handler(fault_lost_fn fn);
+
+/* In this process all changes of actions go by way of fault_program_action(). Once, before threads. */
+void fault_handler_offer(void);
+/* It would make what follows cheaper: install it where that has been offered. Failing does not matter. */
+void fault_handler_want(void);
+
 /* The program is about to handle or ignore one of the signals that people end a program with, or has (deadly)
  * left it to the default action: our handler blocks it, or not. Other signals: nothing happens. */
 void fault_ending_signal(int sig, bool deadly);
@@ -69,6 +82,10 @@ void fault_thread_sigmask(sigset_t *set);
  * store.
  */
 int copy_nofault(void *dst, const void *src, size_t len);
+
+/* Can the byte there be written? It is, with what it was, in one step. Only with the handler. 0 or -EFAULT.
+ */
+int touch_nofault(void *at);
 
 /*
  * copy_nofault for a short argument (at most a few KiB) of the calling thread's own ioctl. foreign is the

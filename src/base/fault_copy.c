@@ -38,6 +38,9 @@ extern const char fault_copy_wide_end[] __attribute__((visibility("hidden")));
 extern const char fault_copy_wide_exit[] __attribute__((visibility("hidden")));
 extern const char fault_copy_string_end[] __attribute__((visibility("hidden")));
 extern const char fault_copy_string_exit[] __attribute__((visibility("hidden")));
+int fault_touch(void *at) __attribute__((visibility("hidden")));
+extern const char fault_touch_end[] __attribute__((visibility("hidden")));
+extern const char fault_touch_exit[] __attribute__((visibility("hidden")));
 
 /* rdi: dst, rsi: src, rdx: bytes. The wide one (at least 256 bytes) needs AVX. */
 __asm__(".pushsection .text\n"
@@ -192,6 +195,17 @@ __asm__(".pushsection .text\n"
 	"	ret\n"
 	"	.cfi_endproc\n"
 	"	.size fault_copy_string, . - fault_copy_string\n"
+
+	"UVFIO_COPY_ENTRY fault_touch\n"
+	"	.cfi_startproc\n"
+	"	xorl %eax, %eax\n"
+	"	lock orb $0, (%rdi)\n"
+	"	ret\n"
+	"UVFIO_COPY_EXIT fault_touch\n"
+	"	movl $-14, %eax\n"
+	"	ret\n"
+	"	.cfi_endproc\n"
+	"	.size fault_touch, . - fault_touch\n"
 	".popsection\n");
 
 /* CPUID leaf 7: fast rep movsb. */
@@ -216,7 +230,14 @@ uintptr_t fault_copy_exit(uintptr_t ip)
 		return (uintptr_t)fault_copy_wide_exit;
 	if (ip >= (uintptr_t)fault_copy_string && ip < (uintptr_t)fault_copy_string_end)
 		return (uintptr_t)fault_copy_string_exit;
+	if (ip >= (uintptr_t)fault_touch && ip < (uintptr_t)fault_touch_end)
+		return (uintptr_t)fault_touch_exit;
 	return 0;
+}
+
+int touch_nofault(void *at)
+{
+	return fault_touch(at);
 }
 
 static int copy_trapped(void *dst, const void *src, size_t len)

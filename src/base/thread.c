@@ -2,6 +2,8 @@
 #include "base/thread.h"
 #include "base/fault.h"
 
+#include <time.h>
+
 #define STACK_SIZE (256 * 1024)
 
 int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void *arg)
@@ -22,4 +24,33 @@ int thread_start(pthread_t *thread, const char *name, void *(*fn)(void *), void 
 	if (!rc)
 		pthread_setname_np(*thread, name);
 	return -rc;
+}
+
+/* For a second. */
+static bool again(unsigned int *tries)
+{
+	struct timespec nap = { .tv_nsec = 100000 };
+
+	nanosleep(&nap, NULL);
+	return ++*tries < 10000;
+}
+
+bool thread_lock_patiently(pthread_mutex_t *lock)
+{
+	unsigned int tries = 0;
+
+	while (pthread_mutex_trylock(lock))
+		if (!again(&tries))
+			return false;
+	return true;
+}
+
+bool thread_rdlock_patiently(pthread_rwlock_t *lock)
+{
+	unsigned int tries = 0;
+
+	while (pthread_rwlock_tryrdlock(lock))
+		if (!again(&tries))
+			return false;
+	return true;
 }

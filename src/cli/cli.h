@@ -100,12 +100,12 @@ void sessions_each(const char *tmp, void (*fn)(void *arg, const char *dir), void
 
 /*
  * Carry out fn in a child, so that a plug-in's create which crashes or never returns does neither here. The
- * child ends with it; err is what fn has written there, or a line about its crash. limit_ns: when to give up;
- * 0: never, but after a while a line says what is waited for.
+ * child ends with it; err is what fn has written there, or a line about its crash or that it takes more than
+ * five seconds. description: who may be to blame.
  *
  * What fn returns; -ECHILD: it did not return; -EINTR: a signal of those that end us is pending.
  */
-int trial(int (*fn)(void *arg, char *err, size_t err_len), void *arg, uint64_t limit_ns, char *err,
+int trial(const char *description, int (*fn)(void *arg, char *err, size_t err_len), void *arg, char *err,
 	  size_t err_len);
 /* Does a description have plug-ins? */
 bool trial_needed(const char *description);

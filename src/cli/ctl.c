@@ -3,6 +3,7 @@
 #include "base/lines.h"
 #include "cli/cli.h"
 #include "machine/machine.h"
+#include "mdev/mdev.h"
 #include "pci/pci.h"
 
 #include <getopt.h>
@@ -22,7 +23,7 @@ enum { OPT_SESSION = 256, OPT_SURPRISE, OPT_HELP };
 static const struct cli_option ctl_options[] = {
 	{ "session", "PATH", OPT_SESSION,
 	  "which session: the path that uvfio run --ctl prints, or its directory. Without it the\n"
-	  "one that is running" },
+	  "one that the command runs in, or else the one that is running" },
 	{ "surprise", NULL, OPT_SURPRISE,
 	  "remove: pull the device out instead of asking its user to let go of it" },
 	{ "help", NULL, OPT_HELP, "show this help" },
@@ -50,6 +51,7 @@ static int ctl_help(void)
 	       "  groups                   its IOMMU groups\n"
 	       "  containers               its processes' containers, with the number and bytes of mappings\n"
 	       "  mappings                 what is mapped in them for DMA\n"
+	       "  memory                   bytes mapped, pinned and charged, by whose memory it is\n"
 	       "  add MODEL[,KEY=VALUE...] add a device, as uvfio run --device does; prints its address\n"
 	       "  remove ADDRESS           ask the device's user to let go of it (REQ), again every ten\n"
 	       "                           seconds, and wait until it is closed\n"
@@ -128,10 +130,25 @@ static int list_sessions(void)
 	return 0;
 }
 
+/* Is this program in a session that can be asked? */
+static bool own_session(char path[PATH_MAX])
+{
+	const char *inside = getenv("UVFIO_SESSION");
+	int sock = inside ? lines_connect(inside, "ctl") : -1;
+
+	if (sock < 0)
+		return false;
+	close(sock);
+	snprintf(path, PATH_MAX, "%s", inside);
+	return true;
+}
+
 static int choose_session(char path[PATH_MAX])
 {
 	struct found found = { 0 };
 
+	if (own_session(path))
+		return 0;
 	find_sessions(&found);
 	if (!found.nr) {
 		complain("ctl: no session is running: start one with uvfio run --ctl");
@@ -289,9 +306,16 @@ static int add(const struct ctl *ctl)
 
 static int on_device(const struct ctl *ctl, const char *verb)
 {
+	char command[32], bdf[16], uuid[UUID_STRING_LEN + 1];
+	const char *word = ctl->words[1];
 	struct pci_slot slot;
-	char command[32], bdf[16];
 
+	if (strlen(word) == UUID_STRING_LEN && !mdev_parse_uuid(word, UUID_STRING_LEN, uuid)) {
+		complain("ctl: %s is a mediated device%s%s", uuid,
+			 strcmp(verb, "remove") ? ", for which there is no " : ": use uvfio mdev remove ",
+			 strcmp(verb, "remove") ? ctl->words[0] : uuid);
+		return EXIT_ERROR;
+	}
 	if (pci_parse_bdf(ctl->words[1], &slot)) {
 		complain("ctl: %s is no PCI address: use one like 0000:00:01.0 or 00:01.0", ctl->words[1]);
 		return EXIT_ERROR;

@@ -26,7 +26,6 @@
 #include <urcu/list.h>
 
 #define ANSWER_NS   ((uint64_t)6000000000) /* how long a process may take to answer, or to say why not */
-#define TRIAL_NS    ((uint64_t)6000000000) /* how long a plug-in's create may take; the child says so before */
 #define MAX_PEERS   256
 #define MAX_OUTPUT  (16 << 20) /* bytes that wait for a peer */
 #define PROTOCOL_OK "ok"

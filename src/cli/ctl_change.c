@@ -137,7 +137,7 @@ static int try_add(void *arg, char *err, size_t err_len)
 static int add_device(struct uvfio_machine *machine, const char *line, char **full, char *err, size_t err_len)
 {
 	struct adding adding = { machine, line };
-	int rc = trial_needed(line) ? trial(try_add, &adding, TRIAL_NS, err, err_len) : 0;
+	int rc = trial_needed(line) ? trial(line, try_add, &adding, err, err_len) : 0;
 
 	return rc ? rc : machine_add_device(machine, line, full, err, err_len);
 }

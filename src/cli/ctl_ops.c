@@ -302,7 +302,8 @@ static void list(struct ctl_server *server, struct peer *client, const char *wha
 	struct op *op;
 
 	if (!machine_list_heading(what)) {
-		client_error(server, client, "there are devices, groups, containers and mappings to list");
+		client_error(server, client,
+			     "there are devices, groups, containers, mappings and memory to list");
 		return;
 	}
 	op = op_new(server, client, "list", what);

@@ -94,13 +94,35 @@ static void print_model(const struct uvfio_pci_model *model)
 	printf("\n");
 }
 
+static void print_type(const struct uvfio_mdev_driver *driver, const struct uvfio_mdev_type *type)
+{
+	char name[64];
+
+	snprintf(name, sizeof(name), "%s-%s", driver->name, type->name);
+	if (!type->pretty_name && !type->description)
+		printf("    %s\n", name);
+	else
+		printf("    %-20s %s%s%s\n", name, type->pretty_name ? type->pretty_name : "",
+		       type->pretty_name && type->description ? ": " : "",
+		       type->description ? type->description : "");
+}
+
 static void print_driver(const struct uvfio_mdev_driver *driver)
 {
 	static const struct uvfio_option none[] = { { .key = NULL } };
 
 	printf("%s: %s\n", driver->name, driver->summary);
 	print_options(driver->options ? driver->options : none);
+	printf("  types of instances:\n");
+	for (const struct uvfio_mdev_type *type = driver->types; type->name; type++)
+		print_type(driver, type);
 	printf("\n");
+}
+
+static void print_common(bool mediated)
+{
+	printf(mediated ? "every mediated device:\n" : "every device:\n");
+	print_options(mediated ? machine_instance_options() : machine_common_device_options());
 }
 
 /* One model; an exit status (complained). */
@@ -116,6 +138,7 @@ static int print_named(const char *name)
 	}
 	if (mdev_driver_of(name)) {
 		print_driver(mdev_driver_of(name));
+		print_common(true);
 		return 0;
 	}
 	if (model_find(name, &model, err, sizeof(err))) {
@@ -123,12 +146,12 @@ static int print_named(const char *name)
 		return EXIT_ERROR;
 	}
 	print_model(model);
+	print_common(false);
 	return 0;
 }
 
 int devices_command(int argc, char **argv)
 {
-	const char *name;
 	int option = cli_getopt(argc, argv, devices_options, "devices");
 
 	if (option == OPT_HELP)
@@ -139,23 +162,16 @@ int devices_command(int argc, char **argv)
 		complain("devices: at most one MODEL: see uvfio devices --help");
 		return EXIT_USAGE;
 	}
-	name = argv[optind];
-	if (name) {
-		int status = print_named(name);
-
-		if (status)
-			return status;
-	} else {
-		for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
-			print_model(*m);
-		for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
-			print_driver(*d);
-	}
-	printf("every device:\n");
-	print_options(machine_common_device_options());
-	if (!name) {
-		printf("\n--iommu:\n");
-		print_options(machine_iommu_options());
-	}
+	if (argv[optind])
+		return print_named(argv[optind]);
+	for (const struct uvfio_pci_model *const *m = builtin_models; *m; m++)
+		print_model(*m);
+	for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
+		print_driver(*d);
+	print_common(false);
+	printf("\n");
+	print_common(true);
+	printf("\n--iommu:\n");
+	print_options(machine_iommu_options());
 	return 0;
 }

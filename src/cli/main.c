@@ -138,8 +138,7 @@ static int run_main(int argc, char **argv)
 		return EXIT_USAGE;
 	if (optind == argc) {
 		complain("no command: use uvfio run, uvfio devices, uvfio ctl or uvfio mdev; uvfio --help "
-			 "tells "
-			 "more");
+			 "tells more");
 		return EXIT_USAGE;
 	}
 	argc -= optind;

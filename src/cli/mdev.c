@@ -4,10 +4,10 @@
  * the files in sysfs does: this process makes the session's machine, as its programs do, and follows and
  * changes the session's list of instances.
  */
+#include "mdev/mdev.h"
 #include "cli/cli.h"
 #include "machine/machine.h"
 
-#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +15,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#define PATIENCE_MS 1000
 
 enum { OPT_SESSION = 256, OPT_HELP };
 
@@ -149,44 +151,46 @@ static int new_uuid(char uuid[40])
 	return got ? 0 : EXIT_ERROR;
 }
 
-static const char *why_not_created(int rc)
+/* In small letters, as sysfs has it; an exit status (complained). */
+static int parse_uuid(const char *given, char uuid[40])
 {
-	switch (rc) {
-	case -EINVAL:
-		return "that is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001";
-	case -ENOENT:
-		return "there is no such type: uvfio mdev types lists them";
-	case -EEXIST:
-		return "there is one of that UUID";
-	case -ENOSPC:
-	case -EUSERS:
-		return "there can be no more of this type";
-	default:
-		return strerror(-rc);
-	}
+	if (strlen(given) == UUID_STRING_LEN && !mdev_parse_uuid(given, UUID_STRING_LEN, uuid))
+		return 0;
+	complain("mdev: %s is no UUID, like 83b8f4f2-509f-382f-3c1e-e6bfe0fa1001", given);
+	return EXIT_ERROR;
 }
 
 static int create(struct uvfio_machine *machine, const char *type, const char *given)
 {
 	char uuid[40] = "";
-	int rc = given ? 0 : new_uuid(uuid);
+	int rc = given ? parse_uuid(given, uuid) : new_uuid(uuid);
 
 	if (rc)
 		return rc;
-	rc = machine_mdev_create(machine, type, given ? given : uuid, strlen(given ? given : uuid));
+	rc = machine_mdev_create(machine, type, uuid, strlen(uuid));
 	if (rc) {
-		complain("mdev: %s %s: cannot be made: %s", type, given ? given : uuid, why_not_created(rc));
+		complain("mdev: %s %s: cannot be made: %s", type, uuid, machine_mdev_why(rc));
 		return EXIT_ERROR;
 	}
-	printf("%s\n", given ? given : uuid);
+	printf("%s\n", uuid);
 	return 0;
 }
 
-static int remove_one(struct uvfio_machine *machine, const char *uuid)
+static int remove_one(struct uvfio_machine *machine, const char *given)
 {
-	if (!machine_mdev_remove(machine, uuid))
+	char uuid[40];
+	int rc = parse_uuid(given, uuid);
+
+	if (rc)
+		return rc;
+	machine_mdev_patience = PATIENCE_MS; /* somebody sits there */
+	rc = machine_mdev_remove(machine, uuid);
+	if (!rc)
 		return 0;
-	complain("mdev: there is no %s, or somebody is removing it: uvfio mdev list", uuid);
+	if (rc == -ENODEV)
+		complain("mdev: there is no %s, or somebody is removing it: uvfio mdev list", uuid);
+	else
+		complain("mdev: %s: cannot be removed: %s", uuid, strerror(-rc));
 	return EXIT_ERROR;
 }
 

@@ -164,13 +164,15 @@ static int make_machine(void *arg, char *err, size_t err_len)
 		return -EINVAL;
 	if (making->write)
 		rc = machine_write_tree(machine, session->dir);
+	if (rc)
+		snprintf(err, err_len, "session directory %s: cannot be filled: %s", session->dir,
+			 strerror(-rc));
+	else
+		rc = machine_make_mdevs(machine, making->write, err, err_len);
 	if (making->keep && !rc)
 		session->machine = machine;
 	else
 		machine_free(machine);
-	if (rc)
-		snprintf(err, err_len, "session directory %s: cannot be filled: %s", session->dir,
-			 strerror(-rc));
 	return rc;
 }
 
@@ -180,7 +182,7 @@ static int check_machine(struct session *session, const char *description)
 	struct making making = { .session = session, .description = description, .write = !session->ctl };
 	bool plugins = trial_needed(description);
 	char err[1024] = "";
-	int rc = plugins ? trial(make_machine, &making, 0, err, sizeof(err)) : 0;
+	int rc = plugins ? trial(description, make_machine, &making, err, sizeof(err)) : 0;
 
 	making.keep = session->ctl;
 	making.write = true;

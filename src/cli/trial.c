@@ -11,6 +11,7 @@
 #include "base/trace.h"
 #include "cli/cli.h"
 #include "machine/plugin.h"
+#include "model/model.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -23,6 +24,7 @@
 #include <unistd.h>
 
 #define PATIENCE_S 5
+#define TRIAL_NS   ((uint64_t)6000000000) /* the child says so before */
 
 struct message {
 	int rc;
@@ -32,7 +34,6 @@ struct message {
 /* ---- in the child */
 
 static int to_launcher;
-static bool limited;
 
 static void say(int rc, const char *text)
 {
@@ -56,10 +57,6 @@ static void tell_hang(int sig)
 	snprintf(line, sizeof(line), "%s: its %s has not returned for %d seconds: it has to, soon",
 		 inside_now.who ? inside_now.who : "a plug-in", inside_now.who ? inside_now.what : "code",
 		 PATIENCE_S);
-	if (!limited) {
-		complain("%s", line);
-		return;
-	}
 	say(-ECHILD, line);
 	_exit(EXIT_ERROR);
 }
@@ -79,6 +76,7 @@ static void in_child(pid_t launcher, int (*fn)(void *arg, char *err, size_t err_
 	spawn_unblock_signals();
 	sigaltstack(&other, NULL); /* so that endless recursion is told, too */
 	crash_told = tell_crash;
+	model_patience = 2 * TRIAL_NS; /* the alarm comes before: one line is enough */
 	sigaction(SIGALRM, &alarmed, NULL);
 	sigemptyset(&set);
 	sigaddset(&set, SIGALRM);
@@ -102,14 +100,14 @@ static int ending_signals(void)
 }
 
 /* 0: there is a message, or there will be none. */
-static int wait_message(int from_child, uint64_t limit_ns)
+static int wait_message(int from_child)
 {
 	struct pollfd polls[2] = { { .fd = from_child, .events = POLLIN },
 				   { .fd = ending_signals(), .events = POLLIN } };
-	int timeout = limit_ns ? (int)(limit_ns / 1000000) : -1, rc;
+	int rc;
 
 	do
-		rc = poll(polls, 2, timeout);
+		rc = poll(polls, 2, (int)(TRIAL_NS / 1000000));
 	while (rc < 0 && errno == EINTR);
 	if (polls[1].fd >= 0)
 		close(polls[1].fd);
@@ -118,17 +116,49 @@ static int wait_message(int from_child, uint64_t limit_ns)
 	return polls[1].revents ? -EINTR : 0;
 }
 
-static void explain(int rc, int status, char *err, size_t err_len)
+static bool is_plugin(const char *line, size_t len, char *name, size_t size)
 {
+	size_t word = strcspn(line, " \n");
+
+	if (word >= len || strncmp(line, "device", 6))
+		return false;
+	line += word + 1;
+	snprintf(name, size, "%.*s", (int)MIN(strcspn(line, ",\n"), len - word - 1), line);
+	return plugin_named(name);
+}
+
+/* "/x.so, /y.so": those of a description. */
+static void plugins_of(const char *description, char *names, size_t size)
+{
+	char name[PATH_MAX];
+	size_t used = 0;
+
+	*names = 0;
+	while (*description && used < size) {
+		size_t len = strcspn(description, "\n");
+
+		if (is_plugin(description, len, name, sizeof(name)))
+			used += (size_t)snprintf(names + used, size - used, "%s%s", used ? ", " : "", name);
+		description += len + (description[len] == '\n');
+	}
+}
+
+static void explain(const char *description, int rc, int status, char *err, size_t err_len)
+{
+	char names[PATH_MAX];
+
+	plugins_of(description, names, sizeof(names));
 	if (rc == -EINTR)
 		snprintf(err, err_len, "a signal came before the plug-in's create had returned");
 	else if (rc == -ETIMEDOUT)
-		snprintf(err, err_len, "a plug-in's create does not return");
+		snprintf(err, err_len, "%s: its create does not return", names);
 	else if (WIFSIGNALED(status))
-		snprintf(err, err_len, "a plug-in's create crashed: signal %d (SIG%s)", WTERMSIG(status),
-			 sigabbrev_np(WTERMSIG(status)));
+		snprintf(err, err_len,
+			 "%s: making the device ended in SIG%s, not in a callback: has it written beyond its "
+			 "memory, of priv_size bytes?",
+			 names, sigabbrev_np(WTERMSIG(status)));
 	else
-		snprintf(err, err_len, "a plug-in's create ended the process: it has to return");
+		snprintf(err, err_len, "%s: its create ended the process: it has to return", names);
 }
 
 /* What ends us, the terminal's ^C, ends the child, too: perhaps before it has reached us. */
@@ -141,10 +171,10 @@ static bool ended_like_us(int status)
 }
 
 /* The child is over in a moment, or is to be. */
-static int hear(pid_t pid, int from_child, uint64_t limit_ns, char *err, size_t err_len)
+static int hear(const char *description, pid_t pid, int from_child, char *err, size_t err_len)
 {
 	struct message message;
-	int status = 0, rc = wait_message(from_child, limit_ns);
+	int status = 0, rc = wait_message(from_child);
 	bool said = !rc && read(from_child, &message, sizeof(message)) == sizeof(message);
 
 	if (rc)
@@ -158,11 +188,11 @@ static int hear(pid_t pid, int from_child, uint64_t limit_ns, char *err, size_t 
 	}
 	if (!rc && ended_like_us(status))
 		rc = -EINTR;
-	explain(rc, status, err, err_len);
+	explain(description, rc, status, err, err_len);
 	return rc == -EINTR ? rc : -ECHILD;
 }
 
-int trial(int (*fn)(void *arg, char *err, size_t err_len), void *arg, uint64_t limit_ns, char *err,
+int trial(const char *description, int (*fn)(void *arg, char *err, size_t err_len), void *arg, char *err,
 	  size_t err_len)
 {
 	pid_t launcher = getpid(), pid;
@@ -176,13 +206,12 @@ int trial(int (*fn)(void *arg, char *err, size_t err_len), void *arg, uint64_t l
 	pid = fork();
 	if (!pid) {
 		to_launcher = pipes[1];
-		limited = limit_ns;
 		in_child(launcher, fn, arg);
 	}
 	rc = pid < 0 ? -errno : 0;
 	close(pipes[1]);
 	if (!rc)
-		rc = hear(pid, pipes[0], limit_ns, err, err_len);
+		rc = hear(description, pid, pipes[0], err, err_len);
 	close(pipes[0]);
 	if (pid >= 0)
 		return rc;
@@ -191,29 +220,10 @@ fail:
 	return rc;
 }
 
-static bool line_has_plugin(const char *line, size_t len)
-{
-	size_t word = strcspn(line, " \n");
-	char *name;
-	bool is;
-
-	if (word >= len || strncmp(line, "device", 6))
-		return false;
-	line += word + 1;
-	name = strndup(line, MIN(strcspn(line, ",\n"), len - word - 1));
-	is = name && plugin_named(name);
-	free(name);
-	return is;
-}
-
 bool trial_needed(const char *description)
 {
-	while (*description) {
-		size_t len = strcspn(description, "\n");
+	char names[2];
 
-		if (line_has_plugin(description, len))
-			return true;
-		description += len + (description[len] == '\n');
-	}
-	return false;
+	plugins_of(description, names, sizeof(names));
+	return *names;
 }

@@ -68,7 +68,7 @@ struct file {
 	void *priv;
 	uint64_t dev, ino; /* of its descriptor: its identity, set once when it is installed */
 	struct file *next; /* all files, or the free ones; under the pool's lock */
-	char path[128];    /* what readlink(/proc/self/fd/N) must say, e.g. "/dev/vfio/vfio" or
+	char path[256];    /* what readlink(/proc/self/fd/N) must say, e.g. "/dev/vfio/vfio" or
 			      "anon_inode:[vfio-device]" */
 };
 

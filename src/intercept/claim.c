@@ -2,9 +2,10 @@
 /*
  * One process of a session has a group open at a time: a lock on a file of the session for each open group.
  *
- * The lock belongs to an open file description, so it goes when the process does, however it ends. A forked
- * child shares the description; releasing therefore unlocks explicitly. A child that has lost its parent, and
- * the files with it, only closes its descriptors: another child may have taken over.
+ * The file says which process it is. The lock belongs to an open file description, so it goes when the
+ * process does, however it ends. A forked child shares the description; releasing therefore unlocks
+ * explicitly. A child that has lost its parent, and the files with it, only closes its descriptors: another
+ * child may have taken over.
  *
  * lock protects the list of claims.
  */
@@ -24,6 +25,16 @@ struct claim {
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static CDS_LIST_HEAD(claims);
 
+/* For who waits for us. */
+static void sign(int fd)
+{
+	char pid[16];
+	int n = snprintf(pid, sizeof(pid), "%-11d\n", (int)getpid());
+
+	if (pwrite(fd, pid, (size_t)n, 0) != n)
+		return; /* it is not known who we are, then */
+}
+
 static int take_lock(const struct claim *claim)
 {
 	char path[PATH_MAX + 32];
@@ -34,8 +45,10 @@ static int take_lock(const struct claim *claim)
 	fd = private_fd(open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
 	if (fd < 0)
 		return -errno;
-	if (!flock(fd, LOCK_EX | LOCK_NB))
+	if (!flock(fd, LOCK_EX | LOCK_NB)) {
+		sign(fd);
 		return fd;
+	}
 	rc = errno == EWOULDBLOCK ? -EBUSY : -errno;
 	private_fd_close(fd);
 	return rc;

@@ -137,6 +137,8 @@ int fdinfo_open(int fd, int oflags);
  * those. */
 int hooked_open(const char *path, int flags);
 int hooked_stat(const char *path, struct stat *st, bool follow);
+/* Why what is not there at host cannot be made there: nothing can, or its directory is not there either. */
+int make_errno(const char *host);
 
 /*
  * True when this is not the process whose state lies in this memory: the child of vfork(), which must not

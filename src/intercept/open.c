@@ -39,6 +39,15 @@ static inline int fresh(int fd)
 	return fd;
 }
 
+int make_errno(const char *host)
+{
+	const char *name = strrchr(host, '/');
+	char dir[PATH_MAX];
+
+	snprintf(dir, sizeof(dir), "%.*s", name ? (int)(name - host) : 0, host);
+	return *dir && REAL(faccessat)(AT_FDCWD, dir, F_OK, 0) ? errno : EACCES;
+}
+
 static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int flags, mode_t mode)
 {
 	int fd = path_own_fd(path, "fd"), saved_errno = errno;
@@ -66,7 +75,7 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 	if (fd >= 0)
 		return fresh(fd);
 	if (host && (flags & O_CREAT) && errno == ENOENT)
-		errno = EACCES;
+		errno = make_errno(host);
 	if (!host && errno == ENOENT && (fd = failnth_open(path, flags)) != -ENOENT)
 		return (int)ret_errno_or(fd, saved_errno);
 	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {

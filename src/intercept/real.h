@@ -64,7 +64,7 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 #define REAL_FUNCTIONS(X)                                                                                    \
 	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)      \
 	X(creat) X(creat64) X(fopen) X(fopen64) X(freopen) X(freopen64)                                      \
-	X(close) X(close_range) X(closefrom) X(fclose)                                                       \
+	X(close) X(close_range) X(closefrom) X(fclose) X(fflush)                                             \
 	X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(ioctl)                                                  \
 	X(read) X(write) X(pread) X(pread64) X(pwrite) X(pwrite64) X(__read_chk) X(__pread_chk)              \
 	X(__pread64_chk) X(readv) X(writev) X(preadv) X(preadv64) X(pwritev) X(pwritev64)                    \

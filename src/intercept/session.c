@@ -278,7 +278,17 @@ __attribute__((constructor)) static void start(void)
 		return;
 	crash_naming = true;
 	section_init();
+	fault_handler_offer();
 	session.on = true;
 	path_note_cwd();
 	adopt_inherited();
+}
+
+__attribute__((destructor)) static void end(void)
+{
+	if (!atomic_load(&the_machine) || intercept_foreign_process())
+		return;
+	section_begin();
+	machine_attributes_end();
+	section_end();
 }

@@ -8,6 +8,7 @@
 #include "intercept/section.h"
 #include "intercept/share.h"
 #include "iommu/mm.h"
+#include "machine/machine.h"
 
 #include <string.h>
 
@@ -15,12 +16,13 @@
 
 void status_charges(pid_t pid, struct status_charges *charges)
 {
+	struct uvfio_machine *machine = intercept_machine_if_made();
 	struct mm *mm;
 
-	if (!intercept_machine_if_made() || mm_of_pid(pid, &mm))
+	if (!machine || mm_of_pid(pid, &mm))
 		return;
 	charges->pinned = atomic_load(&mm->pinned_pages) * KIB_PER_PAGE;
-	charges->locked = atomic_load(&mm->vmlck_pages) * KIB_PER_PAGE;
+	charges->locked = machine_locked_pages(machine, mm) * KIB_PER_PAGE;
 	mm_put(mm);
 }
 

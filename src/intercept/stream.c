@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Hooks: standard streams. A stream on a node has one of our descriptors below it: fileno() and ioctl() work
- * on it. What the C library itself reads from it goes to the kernel, which has nothing there.
+ * on it. What the C library itself reads from it goes to the kernel, which has nothing there. What it writes
+ * lands in the descriptor's memory; fflush() and fclose() have it carried out where that is a file of sysfs.
  */
 #include "file/fdtable.h"
 #include "intercept/intercept.h"
 #include "intercept/section.h"
+#include "machine/machine.h"
 
 #include <string.h>
 
@@ -50,7 +52,7 @@ static bool would_make(const char *host, const char *mode)
 		errno = saved_errno;
 		return false;
 	}
-	errno = EACCES;
+	errno = make_errno(host);
 	return true;
 }
 
@@ -93,19 +95,65 @@ EXPORT FILE *fopen64(const char *path, const char *mode)
 	return open_stream(&REAL(fopen64), path, mode);
 }
 
-/* The stream's descriptor is about to be closed by the C library. */
-static void forget(FILE *stream)
+/* What the C library has written to the stream's descriptor is carried out. 0 or -errno. */
+static int flush_to_file(int fd)
 {
-	int saved_errno = errno, fd;
+	struct file *file = fdtable_get(fd);
+	int rc;
 
-	if (!session.on || !stream)
-		return;
-	fd = fileno(stream);
-	if (unlikely(fdtable_is_ours(fd)) && !intercept_foreign_process()) {
-		fflush(stream); /* what it has is the file's before the file goes */
-		close_in_table(fd);
-	}
+	if (!file)
+		return 0;
+	section_begin();
+	rc = machine_attribute_flush(file);
+	file_put(file);
+	section_end();
+	if (rc)
+		REAL(lseek64)(fd, 0, SEEK_SET); /* nothing is left of it */
+	return MIN(rc, 0);
+}
+
+static bool is_ours(FILE *stream, int *fd)
+{
+	int saved_errno = errno;
+
+	if (likely(!session.on || !stream))
+		return false;
+	*fd = fileno(stream);
 	errno = saved_errno; /* a stream in memory has no descriptor, and says so */
+	return unlikely(fdtable_is_ours(*fd)) && !intercept_foreign_process();
+}
+
+static int flush_ours(FILE *stream, int fd)
+{
+	int saved_errno = errno, r = REAL(fflush)(stream), rc = r ? 0 : flush_to_file(fd);
+
+	if (r)
+		return r;
+	if (rc)
+		stream->_flags |= _IO_ERR_SEEN; /* for ferror() */
+	errno = rc ? -rc : saved_errno;
+	return rc ? EOF : 0;
+}
+
+EXPORT int fflush(FILE *stream)
+{
+	int fd;
+
+	return is_ours(stream, &fd) ? flush_ours(stream, fd) : REAL(fflush)(stream);
+}
+
+/* The stream's descriptor is about to be closed by the C library. 0 or -errno: what it has is the file's
+ * before the file goes, and may be refused. */
+static int forget(FILE *stream)
+{
+	int saved_errno = errno, fd, rc;
+
+	if (!is_ours(stream, &fd))
+		return 0;
+	rc = flush_ours(stream, fd) ? -errno : 0;
+	close_in_table(fd);
+	errno = saved_errno;
+	return rc;
 }
 
 static FILE *reopen_stream(FILE *(*real)(const char *, const char *, FILE *), const char *path,
@@ -131,6 +179,7 @@ EXPORT FILE *freopen64(const char *path, const char *mode, FILE *stream)
 
 EXPORT int fclose(FILE *stream)
 {
-	forget(stream);
-	return REAL(fclose)(stream);
+	int rc = forget(stream), r = REAL(fclose)(stream);
+
+	return rc ? (int)ret_errno(rc) : r;
 }

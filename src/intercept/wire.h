@@ -45,7 +45,7 @@ struct wire_msg {
 	bool write;
 	bool new_file;  /* an answer: the descriptor is a new file's, with path, oflags, dev and ino */
 	uint64_t fd_at; /* and its number is to stand there in the peer's memory; 0: it is the result */
-	char path[128];
+	char path[256];
 };
 
 struct wire_packet {

@@ -4,8 +4,9 @@
  *
  * An access is cut into runs: stretches of IOVA whose targets are adjacent memory of one address space. A run
  * is copied by one call. Translations of single pages live in a direct-mapped cache, the last larger leaf
- * beside it; while the domain tracks dirty pages, writes go to the page table itself and mark their leaf
- * before anything is written.
+ * beside it. An access of several pages reads the entries behind its second page's from the table in one go.
+ * While the domain tracks dirty pages, writes go to the page table itself and mark their leaf before anything
+ * is written.
  */
 #include "iommu/dma_private.h"
 
@@ -109,20 +110,38 @@ static inline __attribute__((always_inline)) int translate(struct dma_user *user
 	return translate_walk(user, iova, write, run);
 }
 
-/* The same for a part of an access: notes the fault. 0 or -EFAULT. */
-static inline int translate_part(const struct access *acc, size_t done, struct run *run)
-{
-	int kind = translate(acc->user, acc->iova + done, acc->write, run);
-
-	if (unlikely(kind))
-		return fault_at(acc, (enum dma_fault_kind)kind, acc->iova + done, 0);
-	run->len = MIN(run->len, acc->len - done);
-	return 0;
-}
-
 static bool continues(const struct run *run, const struct run *piece)
 {
 	return piece->va == run->va + run->len && piece->flags == run->flags;
+}
+
+/* A run up to iova that may go on there: take in what follows it in the same table, for max bytes. */
+static __attribute__((noinline)) void lengthen(struct dma_user *user, uint64_t iova, size_t max, bool write,
+					       struct run *run)
+{
+	struct pt_leaf leaf;
+	struct run next;
+
+	if (!pgtable_walk(&user->domain->pt, iova, &leaf) || !(leaf.pte & (write ? PTE_WRITE : PTE_READ)))
+		return;
+	next = (struct run){ (leaf.pte & PTE_ADDR) + (iova - leaf.first), leaf.last - iova + 1,
+			     leaf.pte & RUN_FLAGS };
+	if (continues(run, &next))
+		run->len += next.len + pgtable_follow(&leaf, max);
+}
+
+/* The same as translate() for a part of an access: notes the fault. 0 or -EFAULT. */
+static inline int translate_part(const struct access *acc, size_t done, struct run *run)
+{
+	int kind = translate(acc->user, acc->iova + done, acc->write, run);
+	size_t left = acc->len - done;
+
+	if (unlikely(kind))
+		return fault_at(acc, (enum dma_fault_kind)kind, acc->iova + done, 0);
+	if (run->len < left && !(acc->write && acc->user->tracking))
+		lengthen(acc->user, acc->iova + done + run->len, left - run->len, acc->write, run);
+	run->len = MIN(run->len, left);
+	return 0;
 }
 
 /* The memory of this run refused the copy: find the page that did. */
@@ -131,6 +150,8 @@ static int run_lost(const struct access *acc, const struct run *run, uint64_t io
 	struct mm *mm = mm_by_index((uint16_t)(run->flags >> PTE_MM_SHIFT));
 	uint64_t step;
 
+	if (mm_is_gone(mm))
+		return fault_at(acc, DMA_EXITED, iova, run->va);
 	for (uint64_t done = 0; done < run->len; done += step) {
 		uint64_t va = run->va + done;
 

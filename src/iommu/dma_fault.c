@@ -74,6 +74,12 @@ static void explain(const struct dma_fault *fault, char *buf, size_t len)
 			 "use IOMMU_IOAS_UNMAP or VFIO_IOMMU_UNMAP_DMA before munmap",
 			 (unsigned long long)fault->va);
 		break;
+	case DMA_EXITED:
+		snprintf(buf, len,
+			 "the process whose memory this is, at %#llx, has exited; unmap it, or map other "
+			 "memory there",
+			 (unsigned long long)fault->va);
+		break;
 	}
 }
 

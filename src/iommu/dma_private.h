@@ -14,7 +14,8 @@ enum dma_fault_kind {
 	DMA_NO_MASTER,
 	DMA_NOT_MAPPED,
 	DMA_NO_PERMISSION,
-	DMA_LOST, /* the process has taken the memory away */
+	DMA_LOST,   /* the process has taken the memory away */
+	DMA_EXITED, /* it is gone itself */
 };
 
 struct dma_fault {
@@ -23,7 +24,7 @@ struct dma_fault {
 	uint64_t at;   /* the IOVA that failed */
 	uint64_t iova; /* the access */
 	size_t len;
-	uint64_t va;                 /* DMA_LOST */
+	uint64_t va;                 /* DMA_LOST, DMA_EXITED */
 	struct iommu_domain *domain; /* referenced; NULL: none */
 	char what[48];
 };

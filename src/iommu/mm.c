@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The table of address spaces, copies, and locked-memory accounting.
+ * The table of address spaces, and copies.
  *
  * Index 0 is never given out; index 1 is this process, which is static and always there. Another process is
- * held by a pidfd, so that its number cannot come to mean a new process while a mapping of it exists.
+ * held by a pidfd, so that its number cannot come to mean a new process while a mapping of it exists; a file
+ * by a mapping of it (mm_file.c).
  *
  * Locking: mm_lock protects the table's slots and the ids; a reader of a slot holds a reference by other
  * means. A count that has reached zero is never raised again. Nothing is locked inside mm_lock.
@@ -14,16 +15,16 @@
 #include "base/id.h"
 #include "base/private_fd.h"
 
+#include <assert.h>
 #include <fcntl.h>
-#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #define MM_MAX 65536
@@ -77,16 +78,19 @@ static bool mm_get_live(struct mm *mm)
 
 void mm_put_many(struct mm *mm, uint32_t n)
 {
-	struct other_mm *other = container_of(mm, struct other_mm, mm);
-
 	if (atomic_fetch_sub_explicit(&mm->refs, n, memory_order_acq_rel) != n || mm->self)
 		return;
+	assert(!atomic_load(&mm->locked_pages) && !atomic_load(&mm->pinned_pages));
 	pthread_mutex_lock(&mm_lock);
 	atomic_store(&table[mm->index], NULL);
 	id_free(&ids, mm->index);
 	pthread_mutex_unlock(&mm_lock);
-	private_fd_close(other->pidfd);
-	free(other);
+	if (mm->base) {
+		mm_file_free(mm);
+		return;
+	}
+	private_fd_close(container_of(mm, struct other_mm, mm)->pidfd);
+	free(container_of(mm, struct other_mm, mm));
 }
 
 void mm_put(struct mm *mm)
@@ -104,7 +108,7 @@ static bool is_gone(const struct mm *mm)
 
 bool mm_is_gone(struct mm *mm)
 {
-	return !mm->self && is_gone(mm);
+	return !mm->self && !mm->base && is_gone(mm);
 }
 
 /* Under mm_lock. */
@@ -120,38 +124,64 @@ static struct mm *find_by_pid(pid_t pid)
 }
 
 /* Under mm_lock. */
-static int new_by_pid(pid_t pid, struct mm **out)
+static int add_locked(struct mm *mm)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0), ret;
-	struct other_mm *other;
 	uint32_t index;
+	int ret;
 
-	if (pidfd < 0)
-		return errno == ESRCH || errno == EINVAL ? -ESRCH : -ENOMEM;
 	if (!ids.words) {
 		id_init(&ids, MM_MAX);
 		if (id_reserve(&ids, 0) || id_reserve(&ids, MM_SELF_INDEX))
 			ids.limit = 0;
 	}
-	pidfd = private_fd(pidfd);
 	ret = id_alloc(&ids, &index);
 	if (ret)
-		goto close_pidfd;
-	other = calloc(1, sizeof(*other));
+		return -ENOMEM;
+	mm->refs = 1;
+	mm->index = (uint16_t)index;
+	atomic_store(&table[index], mm);
+	return 0;
+}
+
+int mm_add(struct mm *mm)
+{
+	int ret;
+
+	pthread_mutex_lock(&mm_lock);
+	ret = add_locked(mm);
+	pthread_mutex_unlock(&mm_lock);
+	return ret;
+}
+
+/* Under mm_lock. Takes over pidfd, of the process pid. */
+static int new_by_pidfd(pid_t pid, int pidfd, struct mm **out)
+{
+	struct other_mm *other = calloc(1, sizeof(*other));
+
 	if (!other)
-		goto free_id;
-	other->mm.refs = 1;
-	other->mm.index = (uint16_t)index;
+		goto close_pidfd;
 	other->mm.pid = pid;
-	other->pidfd = pidfd;
-	atomic_store(&table[index], &other->mm);
+	other->pidfd = private_fd(pidfd);
+	if (add_locked(&other->mm))
+		goto free_other;
 	*out = &other->mm;
 	return 0;
-free_id:
-	id_free(&ids, index);
+free_other:
+	pidfd = other->pidfd;
+	free(other);
 close_pidfd:
 	private_fd_close(pidfd);
 	return -ENOMEM;
+}
+
+/* Under mm_lock. */
+static int new_by_pid(pid_t pid, struct mm **out)
+{
+	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+
+	if (pidfd < 0)
+		return errno == ESRCH || errno == EINVAL ? -ESRCH : -ENOMEM;
+	return new_by_pidfd(pid, pidfd, out);
 }
 
 int mm_of_pid(pid_t pid, struct mm **mm)
@@ -170,13 +200,100 @@ int mm_of_pid(pid_t pid, struct mm **mm)
 	return ret;
 }
 
+/* The process of a pidfd; 0 or less: it has been waited for, is in no namespace of ours, or this is none. */
+static pid_t pid_of(int pidfd)
+{
+	char path[40], buf[512];
+	const char *line;
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
+	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = syscall(SYS_read, fd, buf, sizeof(buf) - 1);
+	syscall(SYS_close, fd);
+	buf[MAX(n, (ssize_t)0)] = '\0';
+	line = strstr(buf, "\nPid:");
+	return line ? (pid_t)strtol(line + 5, NULL, 10) : 0;
+}
+
+/* Under mm_lock. The number was read while the process could still be ending: look at the pidfd again. */
+static int of_pidfd(pid_t pid, int pidfd, struct mm **mm)
+{
+	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
+	int own;
+
+	if (syscall(SYS_poll, &pfd, 1, 0))
+		return -ESRCH;
+	*mm = find_by_pid(pid);
+	if (*mm)
+		return 0;
+	own = (int)syscall(SYS_fcntl, pidfd, F_DUPFD_CLOEXEC, 0);
+	return own < 0 ? -ENOMEM : new_by_pidfd(pid, own, mm);
+}
+
+int mm_of_pidfd(int pidfd, struct mm **mm)
+{
+	pid_t pid = pid_of(pidfd);
+	int ret;
+
+	if (syscall(SYS_fcntl, pidfd, F_GETFD) < 0)
+		return -EBADF;
+	if (!pid)
+		return -EINVAL;
+	if (pid < 0)
+		return -ESRCH;
+	if (pid == getpid()) {
+		*mm = mm_self();
+		return 0;
+	}
+	pthread_mutex_lock(&mm_lock);
+	ret = of_pidfd(pid, pidfd, mm);
+	pthread_mutex_unlock(&mm_lock);
+	return ret;
+}
+
+void mm_describe(struct mm *mm, char *buf, size_t len)
+{
+	if (mm->base)
+		snprintf(buf, len, "a file of process %d", (int)getpid());
+	else
+		snprintf(buf, len, "process %d%s", (int)mm->pid, mm_is_gone(mm) ? " (exited)" : "");
+}
+
+/*
+ * Asking costs as much as a fifth of a short copy, so it is done once in this time. In so short a time no
+ * process ends, is waited for, and leaves its number to another; one that has only ended has no memory, as
+ * the copy finds out.
+ */
+#define ASK_AGAIN_NS 10000u
+
+static bool is_gone_before_copy(struct other_mm *other)
+{
+	struct timespec ts;
+	uint64_t now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+	if (now - atomic_load_explicit(&other->seen_at, memory_order_relaxed) < ASK_AGAIN_NS)
+		return false;
+	if (is_gone(&other->mm))
+		return true;
+	atomic_store_explicit(&other->seen_at, now, memory_order_relaxed);
+	return false;
+}
+
 static int copy_other(struct mm *mm, void *local, uint64_t va, size_t len, bool write)
 {
 	struct iovec here = { local, len }, there = { (void *)(uintptr_t)va, len };
 	struct other_mm *other = container_of(mm, struct other_mm, mm);
 	ssize_t n;
 
-	if (is_gone(mm))
+	if (mm->base)
+		return mm_file_copy(mm, local, va, len, write);
+	if (is_gone_before_copy(other))
 		return shared_copy(other, local, va, len, write);
 	if (write)
 		n = process_vm_writev(mm->pid, &here, 1, &there, 1, 0);
@@ -234,70 +351,4 @@ int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool wri
 	if (va >= MM_VA_END || len > MM_VA_END - va)
 		return -EFAULT;
 	return write ? copy_nofault(remote, local, len) : copy_nofault(local, remote, len);
-}
-
-/* Pages that the process has locked by mlock(): they count against the same limit. */
-static uint64_t mlocked_pages(const struct mm *mm)
-{
-	char path[40], buf[4096];
-	const char *line;
-	ssize_t n;
-	int fd;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)mm->pid);
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = syscall(SYS_read, fd, buf, sizeof(buf) - 1);
-	syscall(SYS_close, fd);
-	buf[MAX(n, (ssize_t)0)] = '\0';
-	line = strstr(buf, "\nVmLck:");
-	return line ? strtoull(line + 7, NULL, 10) / (UVFIO_PAGE_SIZE / 1024) : 0;
-}
-
-uint64_t mm_memlock_room(struct mm *mm, uint64_t limit_pages)
-{
-	uint64_t used;
-
-	if (limit_pages == UINT64_MAX)
-		return UINT64_MAX;
-	used = mlocked_pages(mm) + atomic_load(&mm->locked_pages);
-	return used < limit_pages ? limit_pages - used : 0;
-}
-
-int mm_charge(struct mm *mm, uint64_t pages, uint64_t limit_pages)
-{
-	uint64_t mlocked = limit_pages == UINT64_MAX ? 0 : mlocked_pages(mm);
-	uint64_t locked = atomic_load(&mm->locked_pages), total;
-
-	do {
-		if (add_overflows(locked, pages, &total) || add_overflows(total, mlocked, &total) ||
-		    total > limit_pages)
-			return -ENOMEM;
-	} while (!atomic_compare_exchange_weak(&mm->locked_pages, &locked, locked + pages));
-	return 0;
-}
-
-void mm_uncharge(struct mm *mm, uint64_t pages)
-{
-	atomic_fetch_sub_explicit(&mm->locked_pages, pages, memory_order_relaxed);
-}
-
-bool mm_may_lock_all(struct mm *mm)
-{
-	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, mm->self ? 0 : mm->pid };
-	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { 0 };
-
-	return !syscall(SYS_capget, &header, data) && data[0].effective & BIT32(CAP_IPC_LOCK);
-}
-
-uint64_t mm_memlock_limit(struct mm *mm)
-{
-	pid_t pid = mm->self ? 0 : mm->pid;
-	struct rlimit limit;
-
-	if (mm_may_lock_all(mm) || prlimit(pid, RLIMIT_MEMLOCK, NULL, &limit) ||
-	    limit.rlim_cur == RLIM_INFINITY)
-		return UINT64_MAX;
-	return limit.rlim_cur / UVFIO_PAGE_SIZE;
 }

@@ -3,8 +3,10 @@
  * Address spaces. A mapping is made from one and holds a reference to it: never "current", because the
  * process that mapped may be gone when the mapping is released.
  *
- * Kinds: this process (plain memory, reached by a copy that survives a fault), and another process (reached
- * by process_vm_readv/writev; every access fails with -EFAULT once it is gone).
+ * Kinds: this process (plain memory, reached by a copy that survives a fault); another process (reached by
+ * process_vm_readv/writev; once it is gone, an access fails with -EFAULT, but for memory that it shared with
+ * us); and a file, whose offsets are the addresses (mapped into this process, where the program does not know
+ * of it).
  */
 #ifndef UVFIO_IOMMU_MM_H
 #define UVFIO_IOMMU_MM_H
@@ -17,28 +19,35 @@ struct mm {
 	_Atomic uint32_t refs;
 	uint16_t index; /* in the table of all address spaces; what a page-table entry stores */
 	bool self;      /* this process */
-	pid_t pid;
+	pid_t pid;      /* 0: a file's */
+	char *base;     /* a file's: its first byte; else NULL */
 	_Atomic uint64_t locked_pages; /* charged to RLIMIT_MEMLOCK */
 	_Atomic uint64_t pinned_pages; /* by IOMMUFD: as VmPin of /proc/PID/status */
-	_Atomic uint64_t
-		vmlck_pages; /* of these, in VFIO's accounting mode: as VmLck, with what mlock() did */
+	_Atomic uint64_t vmlck_pages;  /* of these, in VFIO's accounting mode: in VmLck */
 };
 
 /* A page that is pinned: where it is in the memory of a process. */
 struct mm_page {
 	struct mm *mm; /* valid while pinned */
 	uint64_t va;
-	void *host; /* the page itself when it is this process's memory; NULL: use mm_read and mm_write */
+	void *host; /* the page itself when it is in this process; NULL: use mm_read and mm_write */
 };
 
 static inline struct mm_page mm_page_at(struct mm *mm, uint64_t va)
 {
-	return (struct mm_page){ mm, va, mm->self ? (void *)(uintptr_t)va : NULL };
+	return (struct mm_page){ mm, va, mm->self ? (void *)(uintptr_t)va : mm->base ? mm->base + va : NULL };
 }
 
 struct mm *mm_self(void); /* with a reference */
 /* 0; -ESRCH; -ENOMEM. The calling process's own id gives mm_self(). */
 int mm_of_pid(pid_t pid, struct mm **mm);
+/* The same by a descriptor, which stays the caller's. -EBADF; -EINVAL: no pidfd; -ESRCH; -ENOMEM. */
+int mm_of_pidfd(int pidfd, struct mm **mm);
+/*
+ * Memory that is a file: fd is one of a memfd, or on tmpfs or hugetlbfs, and stays the caller's. As much of
+ * it as there is now; writable when fd is. -EBADF; -EINVAL: another kind of file, or empty; -ENOMEM.
+ */
+int mm_of_file(int fd, struct mm **mm);
 struct mm *mm_get(struct mm *mm);
 void mm_put(struct mm *mm);
 /* Another process that has exited. */
@@ -64,6 +73,12 @@ int mm_copy_memory(struct mm *mm, uint64_t va, void *local, size_t len, bool wri
 int mm_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 /* The same; *io tells whether any of it is a BAR noted MM_IO. */
 int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io);
+/* The same; *bars: what of it are BARs, trapped ones (io) or ones of plain memory. */
+struct mm_bars {
+	bool io;
+	uint64_t pages; /* of either kind */
+};
+int mm_check_bars(struct mm *mm, uint64_t va, uint64_t len, bool write, struct mm_bars *bars);
 /* The same; *bar tells whether any of it is a BAR, a trapped one or one of plain memory. */
 int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar);
 /* The same for one page that is to be pinned alone: may touch it, as pinning does. */
@@ -85,6 +100,15 @@ void mm_trust_notes(bool on);
 
 /* DMA to one of our own BAR mappings, for an address noted MM_IO. Set by the trap engine. */
 extern int (*mm_io_access)(uint64_t va, void *data, size_t len, bool write);
+
+/* "process 12", "process 12 (exited)", "a file of process 12". */
+void mm_describe(struct mm *mm, char *buf, size_t len);
+
+/* Who is charged for memory of mm. */
+static inline struct mm *mm_payer(struct mm *mm)
+{
+	return mm->base ? mm_by_index(MM_SELF_INDEX) : mm;
+}
 
 /* RLIMIT_MEMLOCK accounting: charge pages to mm; limit in pages, UINT64_MAX none. 0 or -ENOMEM. */
 int mm_charge(struct mm *mm, uint64_t pages, uint64_t limit_pages);

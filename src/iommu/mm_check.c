@@ -320,6 +320,10 @@ static int check(struct mm *mm, uint64_t va, uint64_t len, bool write, uint64_t 
 	*seen = 0;
 	if (va >= MM_VA_END || len > MM_VA_END - va)
 		return -EFAULT;
+	if (unlikely(mm->base)) {
+		*seen = KNOWN_READ | KNOWN_WRITE;
+		return mm_file_check(mm, va, len, write);
+	}
 	end = align_up(va + len, UVFIO_PAGE_SIZE);
 	va = align_down(va, UVFIO_PAGE_SIZE);
 	if (mm->self && known_good(va, end, need, seen)) {
@@ -359,6 +363,41 @@ int mm_check_io(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *io)
 	return ret;
 }
 
+/* Pages of BARs in plain memory. */
+static uint64_t count_plain(struct mm *mm, uint64_t va, uint64_t end)
+{
+	uint64_t pages = 0;
+	struct vma vma;
+
+	for (; va < end && !maps_query(mm, va, &vma); va = vma.end)
+		pages += vma.bar ? (MIN(vma.end, end) - va) / UVFIO_PAGE_SIZE : 0;
+	return pages;
+}
+
+static uint64_t count_bars(struct mm *mm, uint64_t va, uint64_t end)
+{
+	uint64_t pages = 0, part;
+
+	for (; va < end; va += part) {
+		bool io = false;
+
+		part = mm->self ? mm_io_span(va, end - va, &io) : end - va;
+		pages += io ? part / UVFIO_PAGE_SIZE : count_plain(mm, va, va + part);
+	}
+	return pages;
+}
+
+int mm_check_bars(struct mm *mm, uint64_t va, uint64_t len, bool write, struct mm_bars *bars)
+{
+	uint64_t seen;
+	int ret = check(mm, va, len, write, &seen);
+
+	*bars = (struct mm_bars){ .io = seen & KNOWN_IO };
+	if (unlikely(!ret && seen & (KNOWN_IO | KNOWN_BAR)))
+		bars->pages = count_bars(mm, va, va + len);
+	return ret;
+}
+
 int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar)
 {
 	uint64_t seen;
@@ -368,21 +407,34 @@ int mm_check_bar(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar
 	return ret;
 }
 
-/* A look at the page itself, where that is cheap. */
-static bool touch(uint64_t va, uint64_t seen)
+static bool can_read(uint64_t va)
 {
 	uint8_t byte;
 
-	return seen & KNOWN_READ && !(seen & KNOWN_IO) &&
-	       !copy_nofault(&byte, (const void *)(uintptr_t)va, 1);
+	return !copy_nofault(&byte, (const void *)(uintptr_t)va, 1);
+}
+
+/* Without notes the page itself is all that tells. BARs are mapped only where there are notes. */
+static bool touch_unknown(uint64_t va, bool write)
+{
+	if (atomic_load_explicit(&cache.trusted, memory_order_relaxed) ||
+	    atomic_load_explicit(&cache.any_io, memory_order_relaxed))
+		return false;
+	return write ? !touch_nofault((void *)(uintptr_t)va) : can_read(va);
+}
+
+static bool touch_known(uint64_t va, bool write, uint64_t *seen)
+{
+	return known_good(va, va + UVFIO_PAGE_SIZE, write ? KNOWN_WRITE : KNOWN_READ, seen) &&
+	       *seen & KNOWN_READ && !(*seen & KNOWN_IO) && can_read(va);
 }
 
 int mm_check_page(struct mm *mm, uint64_t va, bool write, bool *bar)
 {
-	uint64_t need = write ? KNOWN_WRITE : KNOWN_READ, seen = 0;
+	uint64_t seen = 0;
 
 	if (!mm->self || !fault_handler_installed() || va >= MM_VA_END ||
-	    !known_good(va, va + UVFIO_PAGE_SIZE, need, &seen) || !touch(va, seen))
+	    !(touch_known(va, write, &seen) || touch_unknown(va, write)))
 		return mm_check_bar(mm, va, UVFIO_PAGE_SIZE, write, bar);
 	*bar = seen & KNOWN_BAR;
 	return 0;

@@ -45,8 +45,17 @@ struct shared_parts {
 struct other_mm {
 	struct mm mm;
 	int pidfd;
+	_Atomic uint64_t seen_at; /* when it last was there: ns */
 	struct shared_parts shared;
 };
+
+/* Give a new address space its place in the table, and its first reference. -ENOMEM. */
+int mm_add(struct mm *mm);
+
+/* Those that are files (mm_file.c). */
+void mm_file_free(struct mm *mm);
+int mm_file_copy(struct mm *mm, void *local, uint64_t va, size_t len, bool write);
+int mm_file_check(struct mm *mm, uint64_t va, uint64_t len, bool write);
 
 void shared_note(struct other_mm *mm, const struct vma *vma);
 /* Copy what is at va of a process that is gone. 0 or -EFAULT. */

@@ -146,6 +146,23 @@ static inline bool pgtable_walk(const struct pgtable *pt, uint64_t iova, struct 
 	return pgtable_walk_end(slot, pte_load(slot), 12, iova, leaf);
 }
 
+/*
+ * How many bytes after a leaf of one page continue it: the entries behind it in its table that hold leaves
+ * for the memory that follows, with the same flags (PTE_DIRTY apart). Looks no further than max bytes.
+ */
+static inline uint64_t pgtable_follow(const struct pt_leaf *leaf, uint64_t max)
+{
+	uint64_t left = TABLE_ENTRIES - 1 - ((leaf->first >> UVFIO_PAGE_SHIFT) & (TABLE_ENTRIES - 1));
+	uint64_t nr = 0, pages = MIN(left, (max + UVFIO_PAGE_SIZE - 1) >> UVFIO_PAGE_SHIFT);
+	uint64_t next = leaf->pte | PTE_DIRTY;
+
+	if (leaf->last - leaf->first >= UVFIO_PAGE_SIZE || !(leaf->pte & PTE_LEAF))
+		return 0;
+	while (nr < pages && (pte_load(leaf->word + nr + 1) | PTE_DIRTY) == (next += UVFIO_PAGE_SIZE))
+		nr++;
+	return nr << UVFIO_PAGE_SHIFT;
+}
+
 /* Have the entry that a change at iova is about brought near, while other things are done. */
 static inline void pgtable_prefetch(const struct pgtable *pt, uint64_t iova)
 {

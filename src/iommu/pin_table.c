@@ -1,52 +1,53 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Counts of pinned pages, in leaves of 32, by directories of 64 leaves. A bit of a leaf's word is set where
- * the count is not 0.
- *
- * A leaf without a bit is there only as table->empty, or while pin_table_get() is at work; a directory
- * without a leaf, never.
+ * Counts of pinned pages, in leaves of 64, by directories of at most 64 leaves. A directory without a pin is
+ * there only as table->empty. A leaf has counts only while a page of it is pinned more than once.
  */
 #include "iommu/pin_table.h"
 
+#include "base/failpoint.h"
+
 #include <stdlib.h>
 
-#define LEAF_PAGES 32u
+#define LEAF_PAGES 64u
 #define DIR_LEAVES 64u
 #define DIR_PAGES  (LEAF_PAGES * DIR_LEAVES)
+#define CACHED     512u
 
-struct pin_leaf {
-	uint64_t number; /* of its first page, by LEAF_PAGES */
-	uint32_t pinned;
+/* How often pages of a leaf are pinned besides the first time. */
+struct pin_counts {
+	uint64_t many; /* those with a count above 0 */
 	uint32_t counts[LEAF_PAGES];
 };
 
-struct pin_dir {
-	uint64_t number; /* of its first leaf, by DIR_LEAVES */
-	unsigned int used;
-	struct pin_leaf *leaves[DIR_LEAVES];
+struct pin_leaf {
+	uint64_t pinned;
+	struct pin_counts *more; /* NULL: each page once at most */
 };
 
-/* A part of a range of pages that is in one leaf. */
+struct pin_dir {
+	uint64_t number; /* of its first page, by DIR_PAGES */
+	uint32_t used;   /* leaves with a pin */
+	uint32_t nr_leaves;
+	struct pin_leaf leaves[];
+};
+
+/* A part of a range of pages that is in one leaf: its number, and the pages' bits. */
 struct part {
-	uint64_t number;
-	uint32_t first, n;
+	uint64_t number, mask;
+	uint32_t n;
 };
 
 static struct part part_at(uint64_t page, uint64_t n)
 {
-	uint32_t first = page % LEAF_PAGES;
+	uint32_t first = page % LEAF_PAGES, pages = (uint32_t)MIN(n, (uint64_t)(LEAF_PAGES - first));
 
-	return (struct part){ page / LEAF_PAGES, first, (uint32_t)MIN(n, (uint64_t)(LEAF_PAGES - first)) };
+	return (struct part){ page / LEAF_PAGES, UINT64_MAX >> (LEAF_PAGES - pages) << first, pages };
 }
 
-static uint32_t part_mask(const struct part *part)
+void pin_table_init(struct pin_table *table, uint64_t size)
 {
-	return (uint32_t)((BIT64(part->n) - 1) << part->first);
-}
-
-void pin_table_init(struct pin_table *table)
-{
-	*table = (struct pin_table){ 0 };
+	*table = (struct pin_table){ .size = size };
 	range_map_init(&table->dirs);
 }
 
@@ -55,8 +56,8 @@ static bool free_dir(void *arg, struct range *range)
 	struct pin_dir *dir = range->value;
 
 	(void)arg;
-	for (unsigned int i = 0; i < DIR_LEAVES; i++)
-		free(dir->leaves[i]);
+	for (unsigned int i = 0; i < dir->nr_leaves; i++)
+		free(dir->leaves[i].more);
 	free(dir);
 	return true;
 }
@@ -65,61 +66,77 @@ void pin_table_destroy(struct pin_table *table)
 {
 	range_map_each(&table->dirs, 0, UINT64_MAX, free_dir, NULL);
 	range_map_destroy(&table->dirs);
+	free(table->cache);
+	free(table->spare);
 }
 
-static struct pin_dir *find_dir(struct pin_table *table, uint64_t number)
+/* ---- directories */
+
+static inline void use_dir(struct pin_table *table, struct pin_dir *dir)
+{
+	table->dir = dir;
+	if (table->cache)
+		table->cache[dir->number % CACHED] = dir;
+}
+
+static inline struct pin_dir *find_dir(struct pin_table *table, uint64_t number)
 {
 	struct range range;
+	struct pin_dir *dir = table->dir;
 
-	if (table->dir && table->dir->number == number)
-		return table->dir;
-	if (!range_map_find(&table->dirs, number, &range))
-		return NULL;
-	table->dir = range.value;
-	return table->dir;
+	if (dir && dir->number == number)
+		return dir;
+	dir = table->cache ? table->cache[number % CACHED] : NULL;
+	if (!dir || dir->number != number) {
+		if (!range_map_find(&table->dirs, number, &range))
+			return NULL;
+		dir = range.value;
+	}
+	use_dir(table, dir);
+	return dir;
 }
 
-static struct pin_leaf *find_leaf(struct pin_table *table, uint64_t number)
+static inline struct pin_leaf *find_leaf(struct pin_table *table, uint64_t number)
 {
-	struct pin_leaf *leaf = NULL;
-	struct pin_dir *dir;
+	struct pin_dir *dir = find_dir(table, number / DIR_LEAVES);
 
-	if (likely(table->recent && table->recent->number == number))
-		return table->recent;
-	dir = find_dir(table, number / DIR_LEAVES);
-	if (dir)
-		leaf = dir->leaves[number % DIR_LEAVES];
-	if (leaf)
-		table->recent = leaf;
-	return leaf;
+	return dir ? &dir->leaves[number % DIR_LEAVES] : NULL;
 }
 
 void pin_table_prefetch(struct pin_table *table, uint64_t page)
 {
-	struct pin_dir *dir = find_dir(table, page / DIR_PAGES);
-	const struct pin_leaf *leaf = dir ? dir->leaves[page / LEAF_PAGES % DIR_LEAVES] : NULL;
+	const struct pin_leaf *leaf = find_leaf(table, page / LEAF_PAGES);
 
-	if (!leaf)
-		return;
-	__builtin_prefetch(leaf);
-	__builtin_prefetch(&leaf->counts[page % LEAF_PAGES]);
+	if (leaf)
+		__builtin_prefetch(leaf);
+}
+
+/* The last directory of a table of known size has no leaves beyond it. */
+static uint32_t leaves_of(const struct pin_table *table, uint64_t number)
+{
+	uint64_t pages = table->size - number * DIR_PAGES;
+
+	return (uint32_t)((MIN(pages, (uint64_t)DIR_PAGES) + (LEAF_PAGES - 1)) / LEAF_PAGES);
 }
 
 static struct pin_dir *make_dir(struct pin_table *table, uint64_t number)
 {
-	struct pin_dir *dir = find_dir(table, number);
+	uint32_t nr_leaves = leaves_of(table, number);
+	struct pin_dir *dir =
+		failpoint() ? NULL : calloc(1, sizeof(*dir) + nr_leaves * sizeof(dir->leaves[0]));
 
-	if (dir)
-		return dir;
-	dir = calloc(1, sizeof(*dir));
 	if (!dir)
 		return NULL;
 	dir->number = number;
+	dir->nr_leaves = nr_leaves;
 	if (range_map_insert(&table->dirs, number, number, dir)) {
 		free(dir);
 		return NULL;
 	}
-	table->dir = dir;
+	if (!table->cache && table->dirs.count > 2)
+		table->cache =
+			failpoint() ? NULL : calloc(CACHED, sizeof(table->cache[0])); /* it can do without */
+	use_dir(table, dir);
 	return dir;
 }
 
@@ -127,73 +144,90 @@ static void drop_dir(struct pin_table *table, struct pin_dir *dir)
 {
 	if (table->dir == dir)
 		table->dir = NULL;
+	if (table->cache && table->cache[dir->number % CACHED] == dir)
+		table->cache[dir->number % CACHED] = NULL;
 	range_map_remove(&table->dirs, dir->number);
 	free(dir);
 }
 
-static struct pin_leaf *make_leaf(struct pin_table *table, uint64_t number)
+static void note_empty(struct pin_table *table, struct pin_dir *dir)
 {
-	struct pin_leaf *leaf = find_leaf(table, number);
-	struct pin_dir *dir;
-
-	if (leaf)
-		return leaf;
-	dir = make_dir(table, number / DIR_LEAVES);
-	if (!dir)
-		return NULL;
-	leaf = calloc(1, sizeof(*leaf));
-	if (!leaf) {
-		if (!dir->used)
-			drop_dir(table, dir);
-		return NULL;
-	}
-	leaf->number = number;
-	dir->leaves[number % DIR_LEAVES] = leaf;
-	dir->used++;
-	table->recent = leaf;
-	return leaf;
+	if (table->empty && table->empty != dir)
+		drop_dir(table, table->empty);
+	table->empty = dir;
 }
 
-static void drop_leaf(struct pin_table *table, struct pin_leaf *leaf)
-{
-	struct pin_dir *dir = find_dir(table, leaf->number / DIR_LEAVES);
+/* ---- pages that are pinned more than once */
 
-	if (table->recent == leaf)
-		table->recent = NULL;
-	dir->leaves[leaf->number % DIR_LEAVES] = NULL;
-	if (!--dir->used)
-		drop_dir(table, dir);
-	free(leaf);
+static void drop_counts(struct pin_table *table, struct pin_leaf *leaf)
+{
+	free(table->spare);
+	table->spare = leaf->more;
+	leaf->more = NULL;
 }
 
-static void note_empty(struct pin_table *table, struct pin_leaf *leaf)
+static bool make_counts(struct pin_table *table, struct pin_leaf *leaf)
 {
-	if (table->empty && table->empty != leaf)
-		drop_leaf(table, table->empty);
-	table->empty = leaf;
+	if (leaf->more)
+		return true;
+	leaf->more = table->spare ? table->spare : failpoint() ? NULL : calloc(1, sizeof(*leaf->more));
+	table->spare = NULL;
+	return leaf->more;
 }
 
-/* False when a page of the part has been pinned as often as can be counted. */
-static bool can_count(const struct pin_leaf *leaf, const struct part *part)
+/* False when one of them has been pinned as often as can be counted, or there is no memory. */
+static bool count_again(struct pin_table *table, struct pin_leaf *leaf, uint64_t pages)
 {
-	for (uint32_t i = part->first; i < part->first + part->n; i++)
-		if (unlikely(leaf->counts[i] == UINT32_MAX))
+	struct pin_counts *more;
+
+	if (!make_counts(table, leaf))
+		return false;
+	more = leaf->more;
+	for (uint64_t left = pages & more->many; left; left &= left - 1)
+		if (unlikely(more->counts[__builtin_ctzll(left)] == UINT32_MAX - 1))
 			return false;
+	for (uint64_t left = pages; left; left &= left - 1)
+		more->counts[__builtin_ctzll(left)]++;
+	more->many |= pages;
 	return true;
 }
 
+/* Each of them is pinned more than once. */
+static void count_less(struct pin_table *table, struct pin_leaf *leaf, uint64_t pages)
+{
+	struct pin_counts *more = leaf->more;
+
+	for (uint64_t left = pages; left; left &= left - 1)
+		if (!--more->counts[__builtin_ctzll(left)])
+			more->many &= ~(left & -left);
+	if (!more->many)
+		drop_counts(table, leaf);
+}
+
+/* ---- */
+
 static bool get_part(struct pin_table *table, const struct part *part, uint64_t *fresh)
 {
-	struct pin_leaf *leaf = make_leaf(table, part->number);
-	uint32_t mask = part_mask(part);
+	struct pin_dir *dir = find_dir(table, part->number / DIR_LEAVES);
+	struct pin_leaf *leaf;
+	uint64_t again;
 
-	if (!leaf || !can_count(leaf, part))
-		return false;
-	for (uint32_t i = part->first; i < part->first + part->n; i++)
-		leaf->counts[i]++;
-	*fresh += (uint64_t)__builtin_popcount(mask & ~leaf->pinned);
-	leaf->pinned |= mask;
-	if (table->empty == leaf)
+	if (unlikely(!dir)) {
+		dir = make_dir(table, part->number / DIR_LEAVES);
+		if (!dir)
+			return false;
+	}
+	leaf = &dir->leaves[part->number % DIR_LEAVES];
+	again = part->mask & leaf->pinned;
+	if (unlikely(again)) {
+		if (!count_again(table, leaf, again))
+			return false;
+		*fresh -= (uint64_t)__builtin_popcountll(again);
+	}
+	dir->used += !leaf->pinned;
+	leaf->pinned |= part->mask;
+	*fresh += part->n;
+	if (table->empty == dir)
 		table->empty = NULL;
 	return true;
 }
@@ -206,7 +240,7 @@ int pin_table_get(struct pin_table *table, uint64_t page, uint64_t n, uint64_t *
 	while (done < n) {
 		struct part part = part_at(page + done, n - done);
 
-		if (!get_part(table, &part, fresh)) {
+		if (unlikely(!get_part(table, &part, fresh))) {
 			table->pins += done;
 			table->pages += *fresh;
 			pin_table_put(table, page, done);
@@ -221,15 +255,18 @@ int pin_table_get(struct pin_table *table, uint64_t page, uint64_t n, uint64_t *
 
 static uint64_t put_part(struct pin_table *table, const struct part *part)
 {
-	struct pin_leaf *leaf = find_leaf(table, part->number);
-	uint32_t before = leaf->pinned, left = 0;
+	struct pin_dir *dir = find_dir(table, part->number / DIR_LEAVES);
+	struct pin_leaf *leaf = &dir->leaves[part->number % DIR_LEAVES];
+	uint64_t again = leaf->more ? part->mask & leaf->more->many : 0, gone = part->n;
 
-	for (uint32_t i = part->first; i < part->first + part->n; i++)
-		left |= (uint32_t)(--leaf->counts[i] != 0) << i;
-	leaf->pinned = (before & ~part_mask(part)) | left;
-	if (!leaf->pinned)
-		note_empty(table, leaf);
-	return (uint64_t)__builtin_popcount(before ^ leaf->pinned);
+	if (unlikely(again)) {
+		count_less(table, leaf, again);
+		gone -= (uint64_t)__builtin_popcountll(again);
+	}
+	leaf->pinned &= again | ~part->mask;
+	if (!leaf->pinned && !--dir->used)
+		note_empty(table, dir);
+	return gone;
 }
 
 uint64_t pin_table_put(struct pin_table *table, uint64_t page, uint64_t n)
@@ -251,9 +288,9 @@ bool pin_table_has(struct pin_table *table, uint64_t page, uint64_t n)
 {
 	while (n) {
 		struct part part = part_at(page, n);
-		struct pin_leaf *leaf = find_leaf(table, part.number);
+		const struct pin_leaf *leaf = find_leaf(table, part.number);
 
-		if (!leaf || part_mask(&part) & ~leaf->pinned)
+		if (!leaf || part.mask & ~leaf->pinned)
 			return false;
 		page += part.n;
 		n -= part.n;
@@ -261,44 +298,52 @@ bool pin_table_has(struct pin_table *table, uint64_t page, uint64_t n)
 	return true;
 }
 
-/* The bits of those pages of a leaf that are pinned and lie in [first, last]. */
-static uint32_t pinned_between(const struct pin_leaf *leaf, uint64_t first, uint64_t last)
-{
-	uint64_t base = leaf->number * LEAF_PAGES;
-	uint32_t bits = leaf->pinned;
-
-	if (base > last || base + (LEAF_PAGES - 1) < first)
-		return 0;
-	if (first > base)
-		bits &= UINT32_MAX << (first - base);
-	if (last - base < LEAF_PAGES - 1)
-		bits &= (uint32_t)(BIT64(last - base + 1) - 1);
-	return bits;
-}
+/* ---- searches */
 
 struct search {
 	uint64_t first, last;
 	uint64_t count;
 	bool one; /* stop at the first one */
-	const struct pin_leaf *found;
+	uint64_t found;
+	const struct pin_leaf *leaf; /* of it */
+	void (*fn)(void *arg, uint64_t page, uint64_t bits);
+	void *arg;
 };
+
+/* The bits of those pages of leaf number that are pinned and lie in [first, last]. */
+static uint64_t pinned_between(const struct pin_leaf *leaf, uint64_t number, const struct search *search)
+{
+	uint64_t base = number * LEAF_PAGES, bits = leaf->pinned;
+
+	if (search->first > base)
+		bits &= UINT64_MAX << (search->first - base);
+	if (search->last - base < LEAF_PAGES - 1)
+		bits &= UINT64_MAX >> (LEAF_PAGES - 1 - (search->last - base));
+	return bits;
+}
 
 static bool search_dir(void *arg, struct range *range)
 {
 	const struct pin_dir *dir = range->value;
 	struct search *search = arg;
-	uint64_t first = MAX(search->first / LEAF_PAGES, dir->number * DIR_LEAVES);
-	uint64_t last = MIN(search->last / LEAF_PAGES, dir->number * DIR_LEAVES + DIR_LEAVES - 1);
+	uint64_t base = dir->number * DIR_LEAVES;
+	uint64_t first = MAX(search->first / LEAF_PAGES, base);
+	uint64_t last = MIN(search->last / LEAF_PAGES, base + dir->nr_leaves - 1);
 
-	for (uint64_t i = first; i <= last && !search->found; i++) {
-		const struct pin_leaf *leaf = dir->leaves[i % DIR_LEAVES];
-		uint32_t bits = leaf ? pinned_between(leaf, search->first, search->last) : 0;
+	for (uint64_t i = first; dir->used && i <= last; i++) {
+		const struct pin_leaf *leaf = &dir->leaves[i - base];
+		uint64_t bits = leaf->pinned ? pinned_between(leaf, i, search) : 0;
 
-		search->count += (uint64_t)__builtin_popcount(bits);
-		if (search->one && bits)
-			search->found = leaf;
+		search->count += (uint64_t)__builtin_popcountll(bits);
+		if (search->fn && bits)
+			search->fn(search->arg, i * LEAF_PAGES, bits);
+		if (search->one && bits) {
+			search->found = i * LEAF_PAGES + (unsigned int)__builtin_ctzll(bits);
+			search->leaf = leaf;
+			return false;
+		}
 	}
-	return !search->found;
+	return true;
 }
 
 uint64_t pin_table_count(struct pin_table *table, uint64_t first, uint64_t last)
@@ -310,17 +355,24 @@ uint64_t pin_table_count(struct pin_table *table, uint64_t first, uint64_t last)
 	return search.count;
 }
 
-bool pin_table_first(struct pin_table *table, uint64_t first, uint64_t last, uint64_t *page, uint32_t *count)
+void pin_table_each(struct pin_table *table, uint64_t first, uint64_t last,
+		    void (*fn)(void *arg, uint64_t page, uint64_t bits), void *arg)
 {
-	struct search search = { .first = first, .last = last, .one = true };
-	uint32_t i;
+	struct search search = { .first = first, .last = last, .fn = fn, .arg = arg };
 
 	if (table->pages)
 		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
-	if (!search.found)
+}
+
+bool pin_table_first(struct pin_table *table, uint64_t first, uint64_t last, uint64_t *page, uint32_t *count)
+{
+	struct search search = { .first = first, .last = last, .one = true };
+
+	if (table->pages)
+		range_map_each(&table->dirs, first / DIR_PAGES, last / DIR_PAGES, search_dir, &search);
+	if (!search.leaf)
 		return false;
-	i = (uint32_t)__builtin_ctz(pinned_between(search.found, first, last));
-	*page = search.found->number * LEAF_PAGES + i;
-	*count = search.found->counts[i];
+	*page = search.found;
+	*count = 1 + (search.leaf->more ? search.leaf->more->counts[search.found % LEAF_PAGES] : 0);
 	return true;
 }

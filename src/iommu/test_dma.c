@@ -32,6 +32,47 @@ static void test_copy(void **state)
 	free(got);
 }
 
+/*
+ * Pages that follow each other in memory for a while: runs that end in another place, in other permissions,
+ * in a hole, and across the end of a table.
+ */
+static void test_runs(void **state)
+{
+	static const struct {
+		uint64_t page, va, n;
+		unsigned int prot;
+	} runs[] = { { 0, 0, 6, RW },
+		     { 6, 20, 5, RW },
+		     { 11, 25, 3, IOMMU_READ },
+		     { 14, 28, 2, RW },
+		     { 17, 31, 4, RW } };
+	struct fixture *f = *state;
+	char got[21 * PG];
+
+	f->dev.faults_reported = 1000; /* quiet */
+	for (uint64_t i = 0; i < 64 * PG; i++)
+		f->memory[i] = (char)(i / PG);
+	for (size_t r = 0; r < ARRAY_SIZE(runs); r++)
+		for (uint64_t i = 0; i < runs[r].n; i++)
+			map(f, 505 + runs[r].page + i, runs[r].va + i, 1, runs[r].prot);
+	for (uint64_t first = 0; first < 21; first++)
+		for (uint64_t last = first; last < 21; last++) {
+			bool hole = first <= 16 && last >= 16;
+
+			memset(got, 0x55, sizeof(got));
+			assert_int_equal(dma_read(f->user, BASE + (505 + first) * PG + 8, got,
+						  (last - first) * PG + 8, "read"),
+					 hole ? -EFAULT : 0);
+			for (uint64_t i = first; i <= last && i < (hole ? 16 : 21); i++)
+				assert_int_equal(got[(i - first) * PG], i < 6 ? i : i + 14);
+		}
+	assert_int_equal(dma_write(f->user, BASE + 509 * PG, got, 7 * PG, "up to what is read only"), 0);
+	memset(got, 0x66, sizeof(got));
+	assert_int_equal(dma_write(f->user, BASE + 509 * PG, got, 8 * PG, "into what is read only"), -EFAULT);
+	assert_int_equal(f->memory[25 * PG - 1], 0x66);
+	assert_int_equal(f->memory[25 * PG], 25);
+}
+
 /* What went to standard error during fn. */
 static void say(struct fixture *f, int (*fn)(struct fixture *f), int want, char *said, size_t len)
 {
@@ -300,14 +341,9 @@ static void test_fill(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_copy),
-		T(test_memory_to_memory),
-		T(test_fill),
-		T(test_fault_reports),
-		T(test_bus_master_and_attachment),
-		T(test_edges),
-		T(test_map_iov),
-		T(test_dirty),
+		T(test_copy),  T(test_runs),          T(test_memory_to_memory),
+		T(test_fill),  T(test_fault_reports), T(test_bus_master_and_attachment),
+		T(test_edges), T(test_map_iov),       T(test_dirty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,8 @@
 /* Which memory may be mapped, with the permission cache trusted and without; other processes; accounting. */
 #include "iommu/mm.h"
 
+#include "base/fault.h"
+
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -362,6 +364,54 @@ static void test_charge(void **state)
 		assert_int_equal(mm_memlock_limit(mm), limit.rlim_cur / PG);
 }
 
+static int check_page(const char *p, bool write)
+{
+	bool is_bar = true;
+	int ret = mm_check_page(mm, (uintptr_t)p, write, &is_bar);
+
+	return ret ? ret : is_bar;
+}
+
+/* In a child. Returns which of these is not so. */
+static int check_pages(void)
+{
+	char *p = new_memory(4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	int fd = memfd_create("test", 0);
+	char *file;
+
+	mm_forked();
+	p[0] = 7;
+	if (fault_handler_install(NULL) || ftruncate(fd, PG) || check_page(p, true) || p[0] != 7)
+		return 1;
+	if (check_page(p + PG, false) || check_page(p + 2 * PG, true) || p[2 * PG])
+		return 2;
+	protect(p, 2, PROT_READ);
+	if (check_page(p, true) != -EFAULT || check_page(p, false))
+		return 3;
+	protect(p, 2, PROT_NONE);
+	if (check_page(p, true) != -EFAULT || check_page(p, false) != -EFAULT)
+		return 4;
+	no_memory(p, 1);
+	if (check_page(p, true) != -EFAULT || check_page(p, false) != -EFAULT)
+		return 5;
+	file = new_memory(2, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	if (check_page(file, true) || check_page(file + PG, true) != -EFAULT)
+		return 6;
+	return 0;
+}
+
+static void test_page(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (!pid)
+		_exit(check_pages());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static int trusting(void **state)
 {
 	(void)state;
@@ -394,10 +444,12 @@ static int done(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		BOTH(test_page), /* before there are BARs */
 		BOTH(test_anonymous), BOTH(test_protection),     BOTH(test_addresses),
 		BOTH(test_files),     BOTH(test_many_changes),   BOTH(test_unlike_neighbours),
 		BOTH(test_bar),       BOTH(test_copies),         BOTH(test_other_process),
 		BOTH(test_gone),      BOTH(test_no_descriptors), BOTH(test_charge),
+
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -394,7 +394,7 @@ static void test_vaddr_all(void **state)
 
 static int dirty_get(struct fixture *f, int64_t page, uint64_t n, uint64_t bytes, uint64_t want[2])
 {
-	struct type1_bitmap bitmap = { PG, bytes, NULL };
+	struct type1_bitmap bitmap = { PG, bytes, NULL, NULL };
 	uint64_t iova = BASE + (uint64_t)page * PG;
 	int ret = type1_dirty_get(f->iommu, iova, n * PG, &bitmap);
 
@@ -412,7 +412,7 @@ static void test_dirty(void **state)
 {
 	struct fixture *f = *state;
 	uint64_t got;
-	struct type1_bitmap bitmap = { PG, 8, NULL };
+	struct type1_bitmap bitmap = { PG, 8, NULL, NULL };
 
 	lay(f, "AABB.CCCC");
 	assert_int_equal(dirty_get(f, 0, 2, 8, (uint64_t[]){ 0, 0 }), -EINVAL);

@@ -81,13 +81,14 @@ static void run(struct fixture *f, const struct step *steps)
 	for (unsigned int i = 0; steps[i].op != END; i++) {
 		int ret = run_step(f, &steps[i]);
 		uint64_t charge = atomic_load(&f->mm->locked_pages);
-		struct type1_memory memory;
+		struct mm_usages usages = { 0 };
 
 		if (ret != steps[i].ret || charge != steps[i].charge)
 			fail_msg("step %u: returned %d, not %d; charged %llu, not %u", i, ret, steps[i].ret,
 				 (unsigned long long)charge, steps[i].charge);
-		type1_get_memory(f->iommu, &memory);
-		assert_int_equal(memory.charged, charge);
+		type1_get_usages(f->iommu, &usages);
+		assert_int_equal(usages.nr ? usages.usage[0].charged : 0, charge);
+		mm_usages_free(&usages);
 	}
 }
 

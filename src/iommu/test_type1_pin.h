@@ -14,13 +14,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#define PG          UVFIO_PAGE_SIZE
-#define BASE        ((uint64_t)0x1000000)
+#define PG UVFIO_PAGE_SIZE
+#ifndef BASE
+#define BASE ((uint64_t)0x1000000)
+#endif
 #define RW          (IOMMU_READ | IOMMU_WRITE)
 #define NR_PAGES    1024u
 #define NR_BACKED   2u

@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Random mapping, unmapping, pinning, unpinning, attaching, detaching, and ends of the process that mapped,
+ * Random mapping, unmapping, pinning, unpinning, attaching, detaching, and ends of processes that mapped,
  * against a model that knows a page's mapping and its pins, and from that each answer and each charge.
  *
- * Failures are part of it: locked memory that runs out in the middle of a call, holes, memory that has gone.
+ * Failures are part of it: locked memory that runs out in the middle of a call, holes, memory that has gone,
+ * and, in builds with failpoints, the first or nth allocation of every other call: then nothing has changed,
+ * or the call went on without.
  */
+#define BASE                                                                                                 \
+	((uint64_t)(0x1000000 - 40 * 4096)) /* in two directories of the tables of pins: they come and go */
+
 #include "iommu/test_type1_pin.h"
 
+#include "base/failpoint.h"
+
 #define PAGES    96u
-#define NR_MM    2u
+#define NR_MM    4u
 #define NR_STEPS 12u
 #define STEPS    1000000u
 #define LIMITED  60000u /* steps: what is locked is asked of the kernel then, for each charge */
@@ -20,14 +27,17 @@ struct mapping {
 
 struct model {
 	struct fixture *f;
-	struct mm *mm[NR_MM]; /* this process, and one that may exit */
+	struct mm *mm[NR_MM]; /* this process, a file, which it is charged for, and two that may exit */
 	bool gone[NR_MM];
-	pid_t child;
+	pid_t child[NR_MM];
+	int file;
 	struct mapping mappings[PAGES];
 	bool backed[NR_BACKED], mediated[NR_MEDIATED];
 	uint64_t limit;
 	uint64_t seed;
 	unsigned int done[NR_STEPS]; /* steps that succeeded, of each kind */
+	unsigned int nth;            /* the failure that is to come; 0: none */
+	unsigned int failures, exits;
 };
 
 static unsigned int rnd(struct model *m, unsigned int below)
@@ -38,7 +48,40 @@ static unsigned int rnd(struct model *m, unsigned int below)
 	return (unsigned int)(m->seed % below);
 }
 
+/* ---- failures */
+
+static void arm(struct model *m)
+{
+	m->nth = rnd(m, 2) ? 0 : 1 + (rnd(m, 3) ? 0 : rnd(m, 20));
+	failpoint_set(m->nth);
+}
+
+/* The call is over. True: it said what it had to; false: an allocation failed, and it did nothing. */
+static bool answered(struct model *m, int got, int expected)
+{
+	bool failed = m->nth && !failpoint_get();
+
+	failpoint_set(0);
+	m->nth = 0;
+	m->failures += failed;
+	if (failed && got == -ENOMEM && expected != -ENOMEM)
+		return false;
+	assert_int_equal(got, expected);
+	return true;
+}
+
 /* ---- what the model knows */
+
+/* Who pays for memory of mm. */
+static unsigned int payer(unsigned int mm)
+{
+	return mm == 1 ? 0 : mm;
+}
+
+static uint64_t va_of(const struct model *m, unsigned int mm, unsigned int page)
+{
+	return (mm == 1 ? 0 : m->f->va) + page * PG;
+}
 
 static bool any(const bool *flags, unsigned int nr)
 {
@@ -84,7 +127,7 @@ static uint64_t charge_of(const struct model *m, unsigned int mm)
 	uint64_t pages = 0;
 
 	for (unsigned int i = 0; i < PAGES; i++)
-		if (m->mappings[i].n && m->mappings[i].mm == mm)
+		if (m->mappings[i].n && payer(m->mappings[i].mm) == mm)
 			pages += mapping_charge(m, i, is_backed(m));
 	return pages;
 }
@@ -104,20 +147,23 @@ static int expect_map(struct model *m, unsigned int page, unsigned int n, unsign
 			return -EEXIST;
 	if (is_backed(m) && m->gone[mm])
 		return -EFAULT;
-	if (is_backed(m) && charge_of(m, mm) + n > m->limit)
+	if (is_backed(m) && charge_of(m, payer(mm)) + n > m->limit)
 		return -ENOMEM;
-	m->mappings[page] = (struct mapping){ n, mm };
 	return 0;
 }
 
 static int step_map(struct model *m)
 {
-	unsigned int page = rnd(m, PAGES), n = 1 + rnd(m, MIN(PAGES - page, 12u)), mm = !rnd(m, 8);
-	int expected = expect_map(m, page, n, mm);
+	unsigned int page = rnd(m, PAGES), n = 1 + rnd(m, MIN(PAGES - page, 12u));
+	unsigned int mm = rnd(m, 6) ? 0 : 1 + rnd(m, NR_MM - 1);
+	int expected = expect_map(m, page, n, mm), got;
 
-	assert_int_equal(
-		type1_map(m->f->iommu, m->mm[mm], BASE + page * PG, m->f->va + page * PG, n * PG, RW, false),
-		expected);
+	arm(m);
+	got = type1_map(m->f->iommu, m->mm[mm], BASE + page * PG, va_of(m, mm, page), n * PG, RW, false);
+	if (!answered(m, got, expected))
+		return got;
+	if (!expected)
+		m->mappings[page] = (struct mapping){ n, mm };
 	return expected;
 }
 
@@ -148,7 +194,8 @@ static int step_unmap(struct model *m)
 		n = m->mappings[start].n;
 	}
 	expected = expect_unmap(m, page, n);
-	assert_int_equal(unmap(m->f, page, n), expected);
+	arm(m); /* there is nothing in it that can fail */
+	assert_true(answered(m, unmap(m->f, page, n), expected));
 	for (unsigned int i = page; expected >= 0 && i < page + n; i++)
 		assert_false(is_pinned(m, i));
 	return MIN(expected, 0);
@@ -170,7 +217,7 @@ static int expect_pin(const struct model *m, unsigned int page, unsigned int n)
 			continue;
 		if (m->gone[mm])
 			return -ENODEV;
-		if (!is_backed(m) && ++charge[mm] > m->limit)
+		if (!is_backed(m) && ++charge[payer(mm)] > m->limit)
 			return -ENOMEM;
 	}
 	return 0;
@@ -179,13 +226,15 @@ static int expect_pin(const struct model *m, unsigned int page, unsigned int n)
 static int step_pin(struct model *m)
 {
 	unsigned int who = rnd(m, NR_MEDIATED), page = rnd(m, PAGES), n = 1 + rnd(m, MIN(PAGES - page, 8u));
-	int expected;
+	int expected, got;
 
 	if (!m->mediated[who])
 		return -1;
 	expected = expect_pin(m, page, n);
-	assert_int_equal(pin(m->f, who, page, n), expected);
-	return expected;
+	arm(m);
+	got = pin(m->f, who, page, n);
+	answered(m, got, expected);
+	return got;
 }
 
 static int step_unpin(struct model *m)
@@ -200,7 +249,8 @@ static int step_unpin(struct model *m)
 	for (unsigned int i = page; i < page + n; i++)
 		if (!m->f->mediated[who].pins[i])
 			expected = -EINVAL;
-	assert_int_equal(unpin(m->f, who, page, n), expected);
+	arm(m);
+	assert_true(answered(m, unpin(m->f, who, page, n), expected));
 	return expected;
 }
 
@@ -220,8 +270,8 @@ static int expect_attach(const struct model *m)
 			continue;
 		if (m->gone[mm])
 			return -EFAULT;
-		charge[mm] += m->mappings[i].n - mapping_charge(m, i, false);
-		if (charge[mm] > m->limit)
+		charge[payer(mm)] += m->mappings[i].n - mapping_charge(m, i, false);
+		if (charge[payer(mm)] > m->limit)
 			return -ENOMEM;
 	}
 	return 0;
@@ -230,7 +280,7 @@ static int expect_attach(const struct model *m)
 static int step_backed(struct model *m)
 {
 	unsigned int who = rnd(m, NR_BACKED);
-	int expected = 0;
+	int expected = 0, got;
 
 	if (m->backed[who]) {
 		type1_detach(m->f->iommu, &m->f->devs[who], 1);
@@ -239,9 +289,11 @@ static int step_backed(struct model *m)
 		return 0;
 	}
 	expected = expect_attach(m);
-	assert_int_equal(type1_attach(m->f->iommu, &m->f->devs[who], 1), expected);
-	m->backed[who] = !expected;
-	return expected;
+	arm(m);
+	got = type1_attach(m->f->iommu, &m->f->devs[who], 1);
+	answered(m, got, expected);
+	m->backed[who] = !got;
+	return got;
 }
 
 static int step_mediated(struct model *m)
@@ -259,36 +311,42 @@ static int step_mediated(struct model *m)
 	return 0;
 }
 
-static void start_child(struct model *m)
+static void start_child(struct model *m, unsigned int mm)
 {
-	m->child = fork();
-	if (!m->child)
+	m->child[mm] = fork();
+	if (!m->child[mm]) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
-	assert_int_equal(mm_of_pid(m->child, &m->mm[1]), 0);
-	m->gone[1] = false;
+	}
+	assert_int_equal(mm_of_pid(m->child[mm], &m->mm[mm]), 0);
+	m->gone[mm] = false;
 }
 
-static void kill_child(struct model *m)
+static void kill_child(struct model *m, unsigned int mm)
 {
-	kill(m->child, SIGKILL);
-	assert_int_equal(waitpid(m->child, NULL, 0), m->child);
-	m->gone[1] = true;
+	kill(m->child[mm], SIGKILL);
+	assert_int_equal(waitpid(m->child[mm], NULL, 0), m->child[mm]);
+	m->gone[mm] = true;
 }
 
 /* The process exits; when nothing of its is mapped any more, another one takes its place. */
 static int step_exit(struct model *m)
 {
-	if (!m->gone[1]) {
-		kill_child(m);
+	unsigned int mm = 2 + rnd(m, NR_MM - 2);
+
+	if (!m->gone[mm]) {
+		kill_child(m, mm);
 		return 0;
 	}
 	for (unsigned int i = 0; i < PAGES; i++)
-		if (m->mappings[i].n && m->mappings[i].mm == 1)
+		if (m->mappings[i].n && m->mappings[i].mm == mm)
 			return -1;
-	assert_int_equal(atomic_load(&m->mm[1]->locked_pages), 0);
-	mm_put(m->mm[1]);
-	start_child(m);
+	assert_int_equal(atomic_load(&m->mm[mm]->locked_pages), 0);
+	assert_int_equal(atomic_load(&m->mm[mm]->refs), 1);
+	mm_put(m->mm[mm]);
+	start_child(m, mm);
+	m->exits++;
 	return 0;
 }
 
@@ -309,29 +367,55 @@ static void step(struct model *m, unsigned int exits)
 		assert_int_equal(atomic_load(&m->mm[i]->locked_pages), charge_of(m, i));
 }
 
+static void start(struct model *m)
+{
+	m->file = memfd_create("memory", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(m->file, PAGES * PG), 0);
+	m->mm[0] = m->f->mm;
+	assert_int_equal(mm_of_file(m->file, &m->mm[1]), 0);
+	for (unsigned int i = 2; i < NR_MM; i++)
+		start_child(m, i);
+}
+
+static void stop(struct model *m)
+{
+	for (unsigned int i = 0; i < NR_BACKED; i++)
+		if (m->backed[i])
+			type1_detach(m->f->iommu, &m->f->devs[i], 1);
+	for (unsigned int i = 0; i < NR_MEDIATED; i++)
+		if (m->mediated[i])
+			detach_mediated(m->f, i);
+	for (unsigned int i = 0; i < NR_MM; i++)
+		assert_int_equal(atomic_load(&m->mm[i]->locked_pages), 0);
+	for (unsigned int i = 1; i < NR_MM; i++) {
+		if (i > 1 && !m->gone[i])
+			kill_child(m, i);
+		assert_int_equal(atomic_load(&m->mm[i]->refs), 1);
+		mm_put(m->mm[i]);
+	}
+	close(m->file);
+}
+
 static void run(struct fixture *f, unsigned int steps, uint64_t limit)
 {
+	const char *seed = getenv("UVFIO_PIN_SEED"); /* another sequence */
 	struct model *m = calloc(1, sizeof(*m));
 
 	m->f = f;
-	m->seed = 88172645463325252u;
-	m->mm[0] = f->mm;
+	m->seed = 88172645463325252u ^ strtoull(seed ? seed : "0", NULL, 0) * 11400714819323198485u;
 	m->limit = limit;
-	start_child(m);
+	start(m);
 	for (unsigned int i = 0; i < steps; i++)
 		step(m, 100);
 	for (unsigned int i = 0; i < NR_STEPS; i++)
-		assert_true(m->done[i]);
-	for (unsigned int i = 0; i < NR_BACKED; i++)
-		if (m->backed[i])
-			type1_detach(f->iommu, &f->devs[i], 1);
-	for (unsigned int i = 0; i < NR_MEDIATED; i++)
-		if (m->mediated[i])
-			detach_mediated(f, i);
-	assert_int_equal(atomic_load(&m->mm[1]->locked_pages), 0);
-	if (!m->gone[1])
-		kill_child(m);
-	mm_put(m->mm[1]);
+		assert_true(m->done[i] || limit < PAGES); /* then some hardly ever succeed */
+	stop(m);
+	print_message("# %u steps, %u of them with a failed allocation, %u exits\n", steps, m->failures,
+		      m->exits);
+	assert_true(m->exits);
+#ifdef UVFIO_IOMMUFD_TEST
+	assert_true(m->failures);
+#endif
 	free(m);
 }
 

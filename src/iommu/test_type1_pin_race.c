@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Threads: drivers that pin, unpin, read and write, against unmapping, and against devices of both kinds that
- * come and go. In the end nothing is pinned nor charged. Meant for the thread sanitizer, and of use without.
+ * come and go. In the end nothing is pinned nor charged. Two who unmap at a time tell a driver once each.
+ * Meant for the thread sanitizer, and of use without.
  */
 #include "iommu/test_type1_pin.h"
 
@@ -143,10 +144,57 @@ static void test_race(void **state)
 	assert_true(race.pinned && race.unmapped && race.attached && race.told);
 }
 
+/* ---- two threads that unmap at a time, and a driver that takes long to let go */
+
+struct slow {
+	struct type1_pinner *pinner;
+	_Atomic unsigned int told;
+};
+
+static void slow_unmap(void *owner, uint64_t iova, uint64_t size)
+{
+	struct slow *slow = owner;
+
+	/* A call that is one too many lasts no time, so that the test ends. */
+	if (++slow->told <= 20)
+		usleep(20000);
+	for (uint64_t i = 0; i < size / PG; i++)
+		(void)type1_unpin_pages(slow->pinner, iova + i * PG, 1);
+}
+
+static void *unmap_late(void *arg)
+{
+	usleep(10000);
+	assert_int_equal(unmap(arg, 4, 1), 1);
+	return NULL;
+}
+
+static void test_two_unmaps(void **state)
+{
+	struct fixture *f = *state;
+	struct slow slow = { 0 };
+	struct mm_page page;
+	pthread_t thread;
+
+	assert_int_equal(type1_attach_emulated(f->iommu), 0);
+	slow.pinner = type1_pinner_new(f->iommu, "slow", slow_unmap, &slow);
+	for (unsigned int i = 0; i <= 4; i += 4) {
+		assert_int_equal(type1_map(f->iommu, f->mm, BASE + i * PG, f->va, PG, RW, false), 0);
+		assert_int_equal(type1_pin_pages(slow.pinner, BASE + i * PG, 1, RW, &page), 0);
+	}
+	pthread_create(&thread, NULL, unmap_late, f);
+	assert_int_equal(unmap(f, 0, 1), 1);
+	pthread_join(thread, NULL);
+	assert_int_equal(slow.told, 2);
+	type1_pinner_free(slow.pinner);
+	type1_detach_emulated(f->iommu);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_two_unmaps, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,6 +34,8 @@ static void test_refused(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, IOMMU_READ, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EPERM);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, UINT64_MAX - PG + 1, 2, RW, f->pages),
+			 -EOVERFLOW);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 1, IOMMU_READ, f->pages), 0);
 	munmap(f->memory + PG, PG);
 	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, BASE, 3, IOMMU_READ, f->pages), -EFAULT);
@@ -49,7 +51,30 @@ static void test_refused(void **state)
 	assert_int_equal(type1_unmap(f->iommu, 0, 0, TYPE1_UNMAP_ALL | TYPE1_UNMAP_VADDR, NULL, &got),
 			 -EBUSY);
 	detach_mediated(f, 0);
-	mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	assert_ptr_equal(mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			 f->memory);
+}
+
+/* Mapping looks at no memory; where there can be none is found out later. */
+static void test_no_address(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t end = BIT64(47), byte = 0;
+
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va | end, PG, RW, false), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE + PG, end - PG, 2 * PG, RW, false), 0);
+	assert_int_equal(
+		type1_map(f->iommu, f->mm, BASE + 3 * PG, UINT64_MAX - 2 * PG + 1, 2 * PG, RW, false), 0);
+	for (unsigned int i = 0; i < 5; i++) {
+		assert_int_equal(pin(f, 0, i, 1), -EFAULT);
+		assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + i * PG, &byte, 1, false),
+				 -EFAULT);
+	}
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EFAULT);
+	assert_int_equal(unmap(f, 0, 5), 5);
+	detach_mediated(f, 0);
 }
 
 static void test_v1(void **state)
@@ -61,6 +86,8 @@ static void test_v1(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
 	assert_int_equal(pin(f, 0, 0, 1), -EACCES);
+	assert_int_equal(type1_pin_pages(f->mediated[0].pinner, UINT64_MAX - PG + 1, 2, RW, f->pages),
+			 -EACCES);
 	detach_mediated(f, 0);
 }
 
@@ -84,6 +111,37 @@ static void test_apertures(void **state)
 	assert_int_equal(info.nr_ranges, 2);
 	type1_detach(f->iommu, f->devs, 1);
 	detach_mediated(f, 0);
+}
+
+/* Without an IOMMU pages are the system's, whatever those of the IOMMU will be. */
+static void test_page_size(void **state)
+{
+	struct fixture *f = *state;
+	struct type1_bitmap bitmap = { .pgsize = PG, .size = 8 };
+	uint64_t got, huge = 0x200000;
+
+	f->params.pgsizes = huge;
+	type1_free(f->iommu);
+	f->iommu = type1_new(&f->params, true);
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
+	assert_int_equal(type1_dirty_start(f->iommu), 0);
+	assert_int_equal(pin(f, 0, 0, 1), 0);
+	assert_int_equal(type1_dirty_get(f->iommu, BASE, 4 * PG, &bitmap), 0);
+	assert_int_equal(bitmap.bits[0], 1);
+	free(bitmap.bits);
+	type1_dirty_stop(f->iommu);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EINVAL); /* it cannot map that */
+	assert_int_equal(unmap(f, 0, 1), 1);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), -EINVAL);
+	assert_int_equal(type1_unmap(f->iommu, BASE, PG, 0, NULL, &got), -EINVAL);
+	type1_detach(f->iommu, f->devs, 1);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
+	detach_mediated(f, 0);
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), -EINVAL);
+	type1_detach(f->iommu, f->devs, 1);
 }
 
 static void test_rw(void **state)
@@ -111,8 +169,47 @@ static void test_rw(void **state)
 	assert_int_equal(type1_dma_rw(pinner, BASE + 4 * PG, buf, 1, false), -EINVAL);
 	munmap(f->memory, PG);
 	assert_int_equal(type1_dma_rw(pinner, BASE + PG, buf, 1, false), -EFAULT);
-	mmap(f->memory, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	assert_ptr_equal(
+		mmap(f->memory, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+		f->memory);
 	detach_mediated(f, 0);
+}
+
+/* A BAR behind memory, in one mapping: its device may come back, to a lock that nobody holds then. */
+
+static struct type1 *container;
+
+static int access_bar(uint64_t va, void *data, size_t len, bool write)
+{
+	(void)va;
+	type1_is_backed(container);
+	if (!write)
+		memset(data, 'b', len);
+	return 0;
+}
+
+static void test_rw_of_bar(void **state)
+{
+	struct fixture *f = *state;
+	char buf[16] = "0123456789abcdef";
+
+	container = f->iommu;
+	mm_io_access = access_bar;
+	mm_note_map(f->va + PG, PG, PROT_READ | PROT_WRITE, MM_IO);
+	alarm(10); /* who waits for a lock that he holds */
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 3 * PG, RW, false), 0);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + PG - 8, buf, 16, true), 0);
+	assert_memory_equal(f->memory + PG - 8, "01234567", 8);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + PG - 8, buf, 16, false), 0);
+	assert_memory_equal(buf, "01234567bbbbbbbb", 16);
+	f->memory[2 * PG] = 'm';
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE + 2 * PG - 1, buf, 2, false), 0);
+	assert_memory_equal(buf, "bm", 2);
+	alarm(0);
+	detach_mediated(f, 0);
+	mm_note_change(f->va + PG, PG);
+	mm_io_access = NULL;
 }
 
 /* ---- drivers that do not let go at once */
@@ -209,7 +306,7 @@ static void test_exited(void **state)
 	assert_int_equal(pin(f, 0, 0, 1), -ENODEV);
 	assert_int_equal(pin(f, 0, 6, 1), 0); /* the rest goes on */
 	assert_int_equal(type1_attach(f->iommu, f->devs, 1), -EFAULT);
-	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE, &got, 8, false), -EFAULT);
+	assert_int_equal(type1_dma_rw(f->mediated[0].pinner, BASE, &got, 8, false), -EPERM);
 	assert_int_equal(unpin(f, 0, 2, 1), 0);
 	assert_int_equal(atomic_load(&mm->locked_pages), 1);
 	assert_int_equal(unmap(f, 0, 4), 4);
@@ -224,9 +321,12 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_page_size, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_rw, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_rw_of_bar, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_never_lets_go, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_lets_go_late, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_exited, setup, teardown),

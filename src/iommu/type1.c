@@ -24,6 +24,15 @@ static void init_locks(struct type1 *iommu)
 	pthread_condattr_destroy(&attr);
 }
 
+/* Under the lock. */
+static void set_backed(struct type1 *iommu, bool backed)
+{
+	uint64_t pgsizes = iommu->params->pgsizes;
+
+	iommu->backed = backed;
+	iommu->pgsize = backed ? MAX(pgsizes & -pgsizes, UVFIO_PAGE_SIZE) : UVFIO_PAGE_SIZE;
+}
+
 struct type1 *type1_new(const struct iommu_params *params, bool v2)
 {
 	struct type1 *iommu = calloc(1, sizeof(*iommu));
@@ -33,14 +42,15 @@ struct type1 *type1_new(const struct iommu_params *params, bool v2)
 	iommu->params = params;
 	iommu->v2 = v2;
 	iommu->limited = params->memlock_rlimit || params->memlock_pages != UINT64_MAX;
-	iommu->pgsize = MAX(params->pgsizes & -params->pgsizes, UVFIO_PAGE_SIZE);
 	iommu->nr_ranges = MIN(iommu_usable_ranges(params, iommu->ranges, ARRAY_SIZE(iommu->ranges)),
 			       (unsigned int)ARRAY_SIZE(iommu->ranges));
 	iommu->avail = params->dma_entries;
-	iommu->backed = true;
+	set_backed(iommu, true);
 	init_locks(iommu);
 	range_map_init(&iommu->mappings);
-	pin_table_init(&iommu->pins);
+	pin_table_init(&iommu->pins, UINT64_MAX);
+	dirty_set_init(&iommu->dirty);
+	range_map_init(&iommu->bars);
 	CDS_INIT_LIST_HEAD(&iommu->pinners);
 	return iommu;
 }
@@ -65,6 +75,8 @@ void type1_free(struct type1 *iommu)
 	drop_all(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	pin_table_destroy(&iommu->pins);
+	dirty_set_destroy(&iommu->dirty);
+	range_map_destroy(&iommu->bars);
 	pthread_cond_destroy(&iommu->let_go);
 	pthread_mutex_destroy(&iommu->lock);
 	free(iommu);
@@ -133,11 +145,15 @@ static int outside(const struct type1 *iommu, uint64_t iova, uint64_t last)
 		   (unsigned long long)iova, (unsigned long long)last, params->width);
 }
 
-static bool fits_ranges(void *arg, struct range *range)
+static bool fits(void *arg, struct range *range)
 {
 	struct replay *replay = arg;
+	uint64_t pgsizes = replay->iommu->params->pgsizes;
 
-	if (!in_ranges(replay->iommu, range->start, range->last))
+	if (!is_aligned(range->start | range_size(range), pgsizes & -pgsizes))
+		replay->ret = WHY(-EINVAL, "0x%llx-0x%llx is no whole page of the IOMMU",
+				  (unsigned long long)range->start, (unsigned long long)range->last);
+	else if (!in_ranges(replay->iommu, range->start, range->last))
 		replay->ret = outside(replay->iommu, range->start, range->last);
 	return !replay->ret;
 }
@@ -149,7 +165,7 @@ static int make_backed(struct type1 *iommu)
 	int ret;
 
 	if (!iommu->backed)
-		range_map_each(&iommu->mappings, 0, UINT64_MAX, fits_ranges, &replay);
+		range_map_each(&iommu->mappings, 0, UINT64_MAX, fits, &replay);
 	ret = replay.ret;
 	if (!ret && !iommu->backed)
 		ret = type1_charge_all(iommu);
@@ -157,7 +173,7 @@ static int make_backed(struct type1 *iommu)
 		return ret;
 	ret = make_domain(iommu);
 	if (!ret)
-		iommu->backed = true;
+		set_backed(iommu, true);
 	else if (!iommu->backed)
 		type1_uncharge_all(iommu);
 	return ret;
@@ -203,7 +219,8 @@ static void end_backed(struct type1 *iommu)
 		drop_all(iommu);
 	} else {
 		type1_uncharge_all(iommu);
-		iommu->backed = false;
+		type1_dirty_add_all(iommu);
+		set_backed(iommu, false);
 	}
 	iommu->domain = NULL;
 }
@@ -236,8 +253,9 @@ int type1_attach_emulated(struct type1 *iommu)
 	if (!ret) {
 		iommu->emulated++;
 		if (!iommu->domain && !iommu->mappings.count)
-			iommu->backed = false;
+			set_backed(iommu, false);
 	}
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	return ret;
 }
@@ -247,7 +265,7 @@ void type1_detach_emulated(struct type1 *iommu)
 	pthread_mutex_lock(&iommu->lock);
 	if (!--iommu->emulated && !iommu->domain) {
 		drop_all(iommu);
-		iommu->backed = true;
+		set_backed(iommu, true);
 	}
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
@@ -286,28 +304,31 @@ static void say_fault(struct mm *mm, uint64_t va, uint64_t size, bool write)
  * The kernel pins page by page and charges as it goes: with room for n pages, a bad one among the first n + 1
  * is -EFAULT, and a good page n is -ENOMEM.
  */
-static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write, bool *io)
+static int pin_limited(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, bool write,
+		       struct mm_bars *bars)
 {
 	uint64_t pages = size / UVFIO_PAGE_SIZE, room = type1_charge_room(iommu, mm);
-	int ret;
+	int ret = room < pages ? mm_check(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write) : 0;
 
-	if (room < pages) {
-		ret = mm_check_io(mm, va, (room + 1) * UVFIO_PAGE_SIZE, write, io);
-		return ret ? ret : type1_no_room(iommu, pages, room);
-	}
-	ret = mm_check_io(mm, va, size, write, io);
+	if (ret)
+		return ret;
+	ret = mm_check_bars(mm, va, size, write, bars);
+	pages -= bars->pages;
+	if (room < pages)
+		return type1_no_room(iommu, pages, room);
 	return ret ? ret : type1_charge(iommu, mm, pages);
 }
 
-int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot, bool *io)
+int type1_pin(struct type1 *iommu, struct mm *mm, uint64_t va, uint64_t size, unsigned int prot,
+	      struct mm_bars *bars)
 {
 	bool write = prot & IOMMU_WRITE;
 	int ret;
 
 	if (unlikely(iommu->limited))
-		ret = pin_limited(iommu, mm, va, size, write, io);
+		ret = pin_limited(iommu, mm, va, size, write, bars);
 	else
-		ret = mm_check_io(mm, va, size, write, io);
+		ret = mm_check_bars(mm, va, size, write, bars);
 	if (unlikely(ret == -EFAULT) && trace_on(TRACE_IOCTL))
 		say_fault(mm, va, size, write);
 	return ret;
@@ -330,10 +351,34 @@ static int too_large_to_track(const struct type1 *iommu, uint64_t size)
 	return WHY(-EINVAL, "too large while dirty pages are tracked");
 }
 
+static bool set_io(void *arg, struct range *range)
+{
+	(void)arg;
+	range->value = (void *)(uintptr_t)(mapping_word(range) | IOMMU_MMIO);
+	return false;
+}
+
+/* Memory that is charged is mapped. On failure its BARs are not noted. */
+static int map_pinned(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
+		      unsigned int prot, const struct mm_bars *bars)
+{
+	int ret = type1_note_bars(iommu, iova, iova + (size - 1), bars->pages);
+
+	if (ret)
+		return ret;
+	if (iommu->domain)
+		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (bars->io ? IOMMU_MMIO : 0));
+	if (ret)
+		type1_forget_bars(iommu, iova);
+	else if (unlikely(bars->io))
+		range_map_each(&iommu->mappings, iova, iova, set_io, NULL);
+	return ret;
+}
+
 static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		      unsigned int prot)
 {
-	bool io;
+	struct mm_bars bars;
 	int ret;
 
 	if (!iommu->avail)
@@ -343,14 +388,14 @@ static int map_memory(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_
 		return too_large_to_track(iommu, size);
 	if (!in_ranges(iommu, iova, iova + (size - 1)))
 		return outside(iommu, iova, iova + (size - 1));
-	ret = type1_pin(iommu, mm, va, size, prot, &io);
+	ret = type1_pin(iommu, mm, va, size, prot, &bars);
 	if (ret)
 		return ret;
 	ret = too_large_to_track(iommu, size);
-	if (!ret && iommu->domain)
-		ret = iommu_domain_map(iommu->domain, iova, size, mm, va, prot | (io ? IOMMU_MMIO : 0));
+	if (!ret)
+		ret = map_pinned(iommu, mm, iova, va, size, prot, &bars);
 	if (ret)
-		type1_uncharge(iommu, mm, size / UVFIO_PAGE_SIZE);
+		type1_uncharge(iommu, mm, size / UVFIO_PAGE_SIZE - bars.pages);
 	return ret;
 }
 
@@ -369,7 +414,8 @@ static int in_the_way(struct type1 *iommu, uint64_t iova, uint64_t last)
 static int map_new(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 		   unsigned int prot)
 {
-	uint64_t word = (va & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
+	/* No process has memory at the highest address that an entry holds, nor above it. */
+	uint64_t word = (MIN(va, PTE_ADDR) & PTE_ADDR) | prot | (uint64_t)mm->index << PTE_MM_SHIFT;
 	int ret = range_map_insert(&iommu->mappings, iova, iova + (size - 1), (void *)(uintptr_t)word);
 
 	if (ret)
@@ -405,18 +451,20 @@ static bool set_mapping_vaddr(void *arg, struct range *range)
 	struct new_vaddr *set = arg;
 	uint64_t word = mapping_word(range), size = range_size(range);
 	unsigned int prot = word & (IOMMU_READ | IOMMU_WRITE);
+	uint64_t pages = size / UVFIO_PAGE_SIZE - type1_bars_at(set->iommu, range->start);
 	struct mm *old = mapping_mm(word);
 	bool io, present = !mm_check_io(set->mm, set->va, size, prot & IOMMU_WRITE, &io);
 
-	if (present && old != set->mm) {
-		set->ret = type1_charge(set->iommu, set->mm, size / UVFIO_PAGE_SIZE);
+	if (present && mm_payer(old) != mm_payer(set->mm)) {
+		set->ret = type1_charge(set->iommu, set->mm, pages);
 		if (set->ret)
 			return false;
-		type1_uncharge(set->iommu, old, size / UVFIO_PAGE_SIZE);
+		type1_uncharge(set->iommu, old, pages);
 	}
 	word &= ~MAPPING_VADDR_INVALID;
 	if (present) {
-		word = set->va | prot | (uint64_t)set->mm->index << PTE_MM_SHIFT;
+		word = set->va | prot | (word & MAPPING_DIRTY) | (io ? IOMMU_MMIO : 0) |
+		       (uint64_t)set->mm->index << PTE_MM_SHIFT;
 		if (set->iommu->domain)
 			iommu_domain_remap(set->iommu->domain, range->start, size, set->mm, set->va,
 					   prot | (io ? IOMMU_MMIO : 0));
@@ -453,8 +501,7 @@ int type1_misaligned(const struct type1 *iommu, const char *what, uint64_t value
 }
 
 /* In the kernel's order. */
-static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint64_t size, unsigned int prot,
-		     bool set_vaddr)
+static int check_map(uint64_t iova, uint64_t va, uint64_t size, unsigned int prot, bool set_vaddr)
 {
 	uint64_t end;
 
@@ -467,6 +514,12 @@ static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint
 	if (set_vaddr == (prot != 0))
 		return WHY(-EINVAL, "%s",
 			   prot ? "VADDR goes with neither READ nor WRITE" : "neither READ nor WRITE");
+	return 0;
+}
+
+/* Under the lock. */
+static int check_alignment(const struct type1 *iommu, uint64_t iova, uint64_t va, uint64_t size)
+{
 	if (likely(is_aligned(iova | va | size, iommu->pgsize)))
 		return 0;
 	if (!is_aligned(iova, iommu->pgsize))
@@ -478,16 +531,18 @@ static int check_map(const struct type1 *iommu, uint64_t iova, uint64_t va, uint
 int type1_map(struct type1 *iommu, struct mm *mm, uint64_t iova, uint64_t va, uint64_t size,
 	      unsigned int prot, bool set_vaddr)
 {
-	int ret = check_map(iommu, iova, va, size, prot, set_vaddr);
+	int ret = check_map(iova, va, size, prot, set_vaddr);
 
 	if (ret)
 		return ret;
 	pthread_mutex_lock(&iommu->lock);
 	iommu_domain_prefetch(iommu->domain, iova);
-	if (set_vaddr)
+	ret = check_alignment(iommu, iova, va, size);
+	if (!ret && set_vaddr)
 		ret = map_vaddr(iommu, mm, iova, va, size);
-	else
+	else if (!ret)
 		ret = map_new(iommu, mm, iova, va, size, prot);
+	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (!ret && trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx-0x%llx vaddr=0x%llx%s%s%s",

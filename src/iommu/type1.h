@@ -12,6 +12,7 @@
 
 #include "iommu/dma.h"
 #include "iommu/domain.h"
+#include "iommu/mm_usage.h"
 
 struct type1;
 
@@ -52,24 +53,22 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 uint64_t type1_pinner_free(struct type1_pinner *pinner);
 
 /*
- * Pin npage pages from iova, which is a page's: see vfio_pin_pages(). 0; -EACCES; -EBUSY; -EINVAL: a hole, or
- * no memory; -EPERM; -EFAULT; -ENODEV: whose memory it was has exited; -ENOMEM. On failure nothing is pinned.
+ * Pin npage pages, some, from iova on: see vfio_pin_pages(). 0; -EACCES; -EOVERFLOW; -EBUSY; -EINVAL: a hole,
+ * or no memory; -EPERM; -EFAULT; -ENODEV: whose memory it was has exited; -ENOMEM. On failure nothing is
+ * pinned.
  */
 int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, unsigned int prot,
 		    struct mm_page *pages);
 /* -EINVAL: this pinner has not pinned all of them; nothing is done then. */
 int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage);
-/* 0, or -EBUSY, -EINVAL a hole, -EPERM, -EFAULT. */
+/* Has it pinned the page at va of this process? In a signal handler. */
+bool type1_pinner_holds(struct type1_pinner *pinner, uint64_t va);
+/* 0, or -EBUSY, -EINVAL a hole, -EPERM: also whose memory it was has exited, -EFAULT. */
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write);
 
-/* Pages, for those who look from outside. */
-struct type1_memory {
-	uint64_t mapped;
-	uint64_t pinned_by_domains; /* all that is mapped, or 0 */
-	uint64_t pinned_by_drivers; /* each page once */
-	uint64_t charged;
-};
-void type1_get_memory(struct type1 *iommu, struct type1_memory *memory);
+/* What is mapped, pinned and charged, by address space: added to usages. Also what nobody limits is charged.
+ */
+void type1_get_usages(struct type1 *iommu, struct mm_usages *usages);
 
 /*
  * VFIO_IOMMU_MAP_DMA after the size and flag checks: prot IOMMU_READ|IOMMU_WRITE. Errors in the kernel's
@@ -93,6 +92,12 @@ struct type1_bitmap {
 	 * layer copies to the caller (type1_bitmap_bytes() of it) and frees.
 	 */
 	uint64_t *bits;
+	uint8_t *words; /* behind it: what is done with each of the caller's words */
+};
+enum type1_bitmap_word {
+	TYPE1_WORD_KEPT,  /* no mapping has a bit there */
+	TYPE1_WORD_ADDED, /* none begins before it: bits are added to the caller's */
+	TYPE1_WORD_WRITTEN,
 };
 /* The bytes of a bitmap for size bytes of IOVA, in whole words. */
 static inline uint64_t type1_bitmap_bytes(uint64_t pgsize, uint64_t size)
@@ -104,11 +109,16 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 
 /*
  * VFIO_IOMMU_DIRTY_PAGES. With devices behind an IOMMU every page that is mapped counts as dirty, always, as
- * in the kernel: devices are not asked which pages they wrote.
+ * in the kernel: devices are not asked which pages they wrote. Else those do that drivers have written with
+ * type1_dma_rw(), or had pinned at some time since they were asked about last.
  */
 int type1_dirty_start(struct type1 *iommu);
 void type1_dirty_stop(struct type1 *iommu);
+/* What is told of is not dirty any more, but for what is pinned. */
 int type1_dirty_get(struct type1 *iommu, uint64_t iova, uint64_t size, struct type1_bitmap *out);
+/* The caller has not got it: it is dirty again. */
+void type1_dirty_put_back(struct type1 *iommu, uint64_t iova, uint64_t size,
+			  const struct type1_bitmap *bitmap);
 
 struct type1_mapping {
 	uint64_t iova, va, size;

@@ -11,7 +11,9 @@
 #include "iommu/mm_private.h"
 #include "iommu/type1_private.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "base/why.h"
 
 #include <stdlib.h>
@@ -28,17 +30,17 @@ struct type1_pinner {
 	/* under iommu->lock */
 	struct cds_list_head node;
 	struct pin_table pins;
-	unsigned int round; /* the last one in which it was called */
-	unsigned int busy;  /* calls under way */
-	uint64_t serial;    /* so that each is reported once */
+	unsigned int busy; /* calls under way */
+	uint64_t serial;   /* ascending in the list; also, so that each is reported once */
 	bool leaving;
 };
+
+static _Atomic uint64_t serials;
 
 struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, type1_pinner_unmap_fn *unmap,
 				      void *owner)
 {
-	static _Atomic uint64_t serials;
-	struct type1_pinner *pinner = calloc(1, sizeof(*pinner));
+	struct type1_pinner *pinner = failpoint() ? NULL : calloc(1, sizeof(*pinner));
 
 	if (!pinner)
 		return NULL;
@@ -46,10 +48,9 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 	pinner->name = name;
 	pinner->unmap = unmap;
 	pinner->owner = owner;
-	pinner->serial = ++serials;
-	pin_table_init(&pinner->pins);
+	pin_table_init(&pinner->pins, UINT64_MAX);
 	pthread_mutex_lock(&iommu->lock);
-	pinner->round = iommu->rounds;
+	pinner->serial = ++serials;
 	cds_list_add_tail(&pinner->node, &iommu->pinners);
 	pthread_mutex_unlock(&iommu->lock);
 	return pinner;
@@ -73,6 +74,7 @@ static void unpin_part(struct type1_pinner *pinner, struct mm *mm, uint64_t page
 
 	pin_table_put(&pinner->pins, page, n);
 	gone = pin_table_put(&iommu->pins, page, n);
+	type1_note_dirty(iommu, page, page + n - 1);
 	if (!iommu->backed)
 		type1_uncharge(iommu, mm, gone);
 }
@@ -109,6 +111,34 @@ int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage
 	if (!ret)
 		pthread_cond_broadcast(&iommu->let_go);
 	return ret;
+}
+
+struct holding {
+	struct type1_pinner *pinner;
+	uint64_t va;
+	bool holds;
+};
+
+static bool mapping_holds(void *arg, struct range *range)
+{
+	uint64_t word = mapping_word(range), va = word & PTE_ADDR;
+	struct holding *h = arg;
+
+	if (mapping_mm(word)->self && h->va >= va && h->va - va < range_size(range))
+		h->holds =
+			pin_table_has(&h->pinner->pins, (range->start + (h->va - va)) / UVFIO_PAGE_SIZE, 1);
+	return !h->holds;
+}
+
+bool type1_pinner_holds(struct type1_pinner *pinner, uint64_t va)
+{
+	struct holding h = { .pinner = pinner, .va = va };
+
+	if (!thread_lock_patiently(&pinner->iommu->lock))
+		return false;
+	range_map_each(&pinner->iommu->mappings, 0, UINT64_MAX, mapping_holds, &h);
+	pthread_mutex_unlock(&pinner->iommu->lock);
+	return h.holds;
 }
 
 static uint64_t unpin_all(struct type1_pinner *pinner)
@@ -256,11 +286,13 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 		    struct mm_page *pages)
 {
 	struct type1 *iommu = pinner->iommu;
-	uint64_t page = iova / UVFIO_PAGE_SIZE, done = 0;
+	uint64_t page = iova / UVFIO_PAGE_SIZE, done = 0, last;
 	int ret;
 
 	if (!iommu->v2)
 		return WHY(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
+	if (unlikely(add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last)))
+		return -EOVERFLOW;
 	pthread_mutex_lock(&iommu->lock);
 	pin_table_prefetch(&pinner->pins, page);
 	pin_table_prefetch(&iommu->pins, page);
@@ -276,24 +308,30 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 
 /* ---- asking for pages to be unpinned */
 
-/* Call every pinner once. The lock is dropped meanwhile. */
-static void tell_pinners(struct type1 *iommu, uint64_t iova, uint64_t size)
+static struct type1_pinner *next_pinner(struct type1 *iommu, uint64_t serial)
 {
-	unsigned int round = ++iommu->rounds;
 	struct type1_pinner *pinner;
 
-again:
-	cds_list_for_each_entry (pinner, &iommu->pinners, node) {
-		if (pinner->round == round || pinner->leaving || !pinner->unmap)
-			continue;
-		pinner->round = round;
+	cds_list_for_each_entry (pinner, &iommu->pinners, node)
+		if (pinner->serial > serial && !pinner->leaving && pinner->unmap)
+			return pinner;
+	return NULL;
+}
+
+/* Call every pinner that there is now once. The lock is dropped meanwhile: others may do the same. */
+static void tell_pinners(struct type1 *iommu, uint64_t iova, uint64_t size)
+{
+	uint64_t newest = serials, serial = 0;
+	struct type1_pinner *pinner;
+
+	while ((pinner = next_pinner(iommu, serial)) && pinner->serial <= newest) {
+		serial = pinner->serial;
 		pinner->busy++;
 		pthread_mutex_unlock(&iommu->lock);
 		pinner->unmap(pinner->owner, iova, size);
 		pthread_mutex_lock(&iommu->lock);
 		pinner->busy--;
 		pthread_cond_broadcast(&iommu->let_go);
-		goto again;
 	}
 }
 
@@ -367,19 +405,20 @@ int type1_ask_pinners(struct type1 *iommu, uint64_t iova, uint64_t last, struct 
 
 /* ---- reading and writing */
 
-static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data, size_t len, bool write)
+/* *len: of it only what is memory, or a BAR, as a whole. */
+static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data, size_t *len, bool write)
 {
 	bool io = false;
 	int ret;
 
 	if (mm->self)
-		mm_io_span(va, len, &io);
+		*len = mm_io_span(va, *len, &io);
 	if (likely(!io))
-		return write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+		return mm_copy_memory(mm, va, data, *len, write);
 	/* A BAR, whose device may come back here. */
 	mm_get(mm);
 	pthread_mutex_unlock(&iommu->lock);
-	ret = write ? mm_write(mm, va, data, len) : mm_read(mm, data, va, len);
+	ret = write ? mm_write(mm, va, data, *len) : mm_read(mm, data, va, *len);
 	mm_put(mm);
 	pthread_mutex_lock(&iommu->lock);
 	return ret;
@@ -388,7 +427,9 @@ static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data
 static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, bool write, size_t *done)
 {
 	struct range mapping;
+	struct mm *mm;
 	uint64_t word;
+	int ret;
 
 	if (!range_map_find(&iommu->mappings, iova, &mapping))
 		return WHY(-EINVAL, "nothing is mapped at 0x%llx", (unsigned long long)iova);
@@ -397,8 +438,13 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
 			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
 	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
-	return copy_part(iommu, mapping_mm(word), (word & PTE_ADDR) + (iova - mapping.start), data, *done,
-			 write);
+	mm = mapping_mm(word);
+	ret = copy_part(iommu, mm, (word & PTE_ADDR) + (iova - mapping.start), data, done, write);
+	if (unlikely(ret) && mm_is_gone(mm))
+		return WHY(-EPERM, "the process that mapped it has exited");
+	if (!ret && write)
+		type1_note_dirty(iommu, iova / UVFIO_PAGE_SIZE, (iova + (*done - 1)) / UVFIO_PAGE_SIZE);
+	return ret;
 }
 
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write)

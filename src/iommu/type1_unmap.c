@@ -16,7 +16,7 @@ struct removal {
 	uint64_t start, next; /* adjacent mappings, to be cleared from the page table in one go */
 	struct mm *mm;        /* of the mappings since the last release */
 	uint32_t nr;
-	uint64_t pages;
+	uint64_t pages, bars;
 };
 
 static void clear_run(struct removal *rem)
@@ -35,10 +35,10 @@ static void release(struct removal *rem)
 		iommu_domain_unmap_end(rem->iommu->domain);
 	if (!rem->nr)
 		return;
-	type1_note_gone(rem->iommu, rem->mm, rem->pages);
+	type1_note_gone(rem->iommu, rem->mm, rem->pages, rem->bars);
 	mm_put_many(rem->mm, rem->nr);
 	rem->nr = 0;
-	rem->pages = 0;
+	rem->pages = rem->bars = 0;
 }
 
 static void remove_mapping(void *arg, const struct range *range)
@@ -62,7 +62,9 @@ static void remove_mapping(void *arg, const struct range *range)
 	rem->nr++;
 	rem->bytes += size;
 	rem->pages += size / UVFIO_PAGE_SIZE;
+	rem->bars += type1_forget_bars(rem->iommu, range->start);
 	rem->iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
+	type1_forget_dirty(rem->iommu, range->start, range->last);
 }
 
 static void count_unmapped(struct type1 *iommu, uint64_t n, uint64_t bytes)
@@ -207,7 +209,7 @@ static int unmap_range(struct type1 *iommu, uint64_t iova, uint64_t last, unsign
 static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 {
 	void *value;
-	uint64_t word;
+	uint64_t word, bars;
 	struct mm *mm;
 
 	if (unlikely(iommu->pins.pages) || !range_map_take(&iommu->mappings, iova, iova + (size - 1), &value))
@@ -216,10 +218,12 @@ static bool take_one(struct type1 *iommu, uint64_t iova, uint64_t size)
 	mm = mapping_mm(word);
 	if (iommu->domain)
 		iommu_domain_unmap(iommu->domain, iova, size);
+	bars = type1_forget_bars(iommu, iova);
 	if (unlikely(iommu->limited))
-		type1_note_gone(iommu, mm, size / UVFIO_PAGE_SIZE);
+		type1_note_gone(iommu, mm, size / UVFIO_PAGE_SIZE, bars);
 	mm_put(mm);
 	iommu->vaddr_invalid -= (word & MAPPING_VADDR_INVALID) != 0;
+	type1_forget_dirty(iommu, iova, iova + (size - 1));
 	count_unmapped(iommu, 1, size);
 	type1_note_unmapped(iommu, iova, iova + (size - 1));
 	return true;
@@ -249,6 +253,7 @@ int type1_unmap(struct type1 *iommu, uint64_t iova, uint64_t size, unsigned int 
 	pthread_mutex_lock(&iommu->lock);
 	iommu_domain_prefetch(iommu->domain, iova);
 	if (!flags && !dirty && take_one(iommu, iova, size)) {
+		type1_check_charge(iommu);
 		pthread_mutex_unlock(&iommu->lock);
 		*unmapped = size;
 		if (trace_on(TRACE_DMA))

@@ -209,8 +209,13 @@ static int check_range(uint64_t iova, uint64_t length)
 	return 0;
 }
 
-int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
-			     struct mm_page *pages, unsigned int flags)
+pthread_mutex_t *iommufd_access_lock(struct iommufd_access *access)
+{
+	return &access->ioas_lock;
+}
+
+int iommufd_access_pin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length,
+			      struct mm_page *pages, unsigned int flags)
 {
 	int rc;
 
@@ -219,22 +224,38 @@ int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint6
 	rc = check_range(iova, length);
 	if (rc)
 		return rc;
+	if (!access->ioas)
+		return WHY(-ENOENT, "the access is not attached");
+	return iopt_access_pin(&access->ioas->iopt, iova, length, pages, flags, is_internal(access));
+}
+
+void iommufd_access_unpin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length)
+{
+	if (!check_range(iova, length) && access->ioas_unpin)
+		iopt_access_unpin(&access->ioas_unpin->iopt, iova, length, is_internal(access));
+}
+
+bool iommufd_access_find_locked(struct iommufd_access *access, uint64_t va,
+				bool (*fn)(void *arg, uint64_t iova), void *arg)
+{
+	return access->ioas_unpin && iopt_access_find(&access->ioas_unpin->iopt, va, fn, arg);
+}
+
+int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
+			     struct mm_page *pages, unsigned int flags)
+{
+	int rc;
+
 	pthread_mutex_lock(&access->ioas_lock);
-	if (access->ioas)
-		rc = iopt_access_pin(&access->ioas->iopt, iova, length, pages, flags, is_internal(access));
-	else
-		rc = WHY(-ENOENT, "the access is not attached");
+	rc = iommufd_access_pin_locked(access, iova, length, pages, flags);
 	pthread_mutex_unlock(&access->ioas_lock);
 	return rc;
 }
 
 void iommufd_access_unpin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length)
 {
-	if (check_range(iova, length))
-		return;
 	pthread_mutex_lock(&access->ioas_lock);
-	if (access->ioas_unpin)
-		iopt_access_unpin(&access->ioas_unpin->iopt, iova, length, is_internal(access));
+	iommufd_access_unpin_locked(access, iova, length);
 	pthread_mutex_unlock(&access->ioas_lock);
 }
 

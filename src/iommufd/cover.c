@@ -3,6 +3,9 @@
  * A stretch that is not the whole leaves two points in a map: where it begins, and behind where it ends. Each
  * point knows by how many stretches the pages from it to the next point are covered, and how many stretches
  * begin or end at it. A point stays until none does, so that taking a stretch back never needs a new one.
+ *
+ * Pins are counted by page. Where there are points as well, which is where several areas show parts of the
+ * memory, or some do that were cut, each page that gets its first pin is looked up in the map.
  */
 #include "iommufd/cover.h"
 
@@ -63,18 +66,24 @@ static void put_point(struct cover *cover, uint64_t at)
 }
 
 struct bump {
+	struct pin_table *pins;
 	bool up;
-	uint64_t at; /* of the point before */
-	bool turned; /* the pages from there on have become covered, or are not covered any more */
-	uint64_t pages;
+	uint64_t at;    /* of the point before */
+	bool turned;    /* the pages from there on have become covered, or are not covered any more */
+	uint64_t pages; /* these, but for those that are pinned */
 };
+
+static void bump_to(struct bump *bump, uint64_t end)
+{
+	if (bump->turned)
+		bump->pages += end - bump->at - pin_table_count(bump->pins, bump->at, end - 1);
+}
 
 static bool bump_point(void *arg, struct range *point)
 {
 	struct bump *bump = arg;
 
-	if (bump->turned)
-		bump->pages += point->start - bump->at;
+	bump_to(bump, point->start);
 	bump->at = point->start;
 	point->value = (char *)point->value + (bump->up ? 1 : -1);
 	bump->turned = (uint32_t)point_value(point) == bump->up;
@@ -84,17 +93,28 @@ static bool bump_point(void *arg, struct range *point)
 /* Count the stretch in or out. Returns how many pages that makes a difference to, but for whole stretches. */
 static uint64_t bump(struct cover *cover, uint64_t first, uint64_t last, bool up)
 {
-	struct bump bump = { .up = up };
+	struct bump bump = { .pins = &cover->points->pins, .up = up };
 
 	range_map_each(&cover->points->map, first, last, bump_point, &bump);
-	if (bump.turned)
-		bump.pages += last + 1 - bump.at;
+	bump_to(&bump, last + 1);
 	return bump.pages;
 }
 
 static bool is_whole(const struct cover *cover, uint64_t first, uint64_t last)
 {
 	return !first && last == cover->size - 1;
+}
+
+static int make_points(struct cover *cover)
+{
+	if (cover->points)
+		return 0;
+	cover->points = iommufd_zalloc(sizeof(*cover->points));
+	if (!cover->points)
+		return -ENOMEM;
+	range_map_init(&cover->points->map);
+	pin_table_init(&cover->points->pins, cover->size);
+	return 0;
 }
 
 int cover_add(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fresh)
@@ -107,12 +127,9 @@ int cover_add(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fres
 		cover->whole++;
 		return 0;
 	}
-	if (!cover->points) {
-		cover->points = iommufd_zalloc(sizeof(*cover->points));
-		if (!cover->points)
-			return -ENOMEM;
-		range_map_init(&cover->points->map);
-	}
+	ret = make_points(cover);
+	if (ret)
+		return ret;
 	ret = get_point(cover, first);
 	if (ret)
 		return ret;
@@ -142,9 +159,88 @@ uint64_t cover_remove(struct cover *cover, uint64_t first, uint64_t last)
 	return cover->whole ? 0 : pages;
 }
 
+/* ---- pins */
+
+static int pin_one(struct cover *cover, uint64_t *fresh)
+{
+	if (cover->pins == UINT32_MAX)
+		return -ENOMEM;
+	*fresh = !cover->whole && !cover->pins;
+	cover->pins++;
+	return 0;
+}
+
+static uint64_t unpin_one(struct cover *cover)
+{
+	return !--cover->pins && !cover->whole;
+}
+
+/* The pages of [first, last] that are not pinned, nor in a stretch of the map. */
+static uint64_t count_bare(struct cover *cover, uint64_t first, uint64_t last)
+{
+	uint64_t bare = 0;
+
+	for (uint64_t i = first; i <= last; i++)
+		bare += !pin_table_has(&cover->points->pins, i, 1) && !count_at(cover, i);
+	return bare;
+}
+
+int cover_pin(struct cover *cover, uint64_t first, uint64_t last, uint64_t *fresh)
+{
+	uint64_t bare = 0, pages;
+	struct cover_points *points;
+	int ret;
+
+	if (cover->size == 1)
+		return pin_one(cover, fresh);
+	ret = make_points(cover);
+	if (ret)
+		return ret;
+	points = cover->points;
+	if (unlikely(points->map.count))
+		bare = count_bare(cover, first, last);
+	ret = pin_table_get(&points->pins, first, last - first + 1, &pages);
+	if (ret)
+		return ret;
+	if (unlikely(points->map.count))
+		pages = bare;
+	points->covered += pages;
+	*fresh = cover->whole ? 0 : pages;
+	return 0;
+}
+
+uint64_t cover_unpin(struct cover *cover, uint64_t first, uint64_t last)
+{
+	struct cover_points *points = cover->points;
+	uint64_t pages;
+
+	if (cover->size == 1)
+		return unpin_one(cover);
+	if (likely(!points->map.count)) {
+		pages = pin_table_put(&points->pins, first, last - first + 1);
+	} else {
+		pages = 0;
+		for (uint64_t i = first; i <= last; i++)
+			pages += pin_table_put(&points->pins, i, 1) && !count_at(cover, i);
+	}
+	points->covered -= pages;
+	return cover->whole ? 0 : pages;
+}
+
+uint64_t cover_pinned(const struct cover *cover, uint64_t first, uint64_t last)
+{
+	if (cover->size == 1)
+		return cover->pins != 0;
+	return cover->points ? pin_table_count(&cover->points->pins, first, last) : 0;
+}
+
+/* ---- */
+
 bool cover_has(const struct cover *cover, uint64_t index)
 {
-	return cover->whole || (cover->points && count_at(cover, index));
+	if (cover->whole || cover->pins)
+		return true;
+	return cover->points && (count_at(cover, index) || pin_table_has(&cover->points->pins, index, 1));
 }
 
 void cover_destroy(struct cover *cover)
@@ -152,5 +248,6 @@ void cover_destroy(struct cover *cover)
 	if (!cover->points)
 		return;
 	range_map_destroy(&cover->points->map);
+	pin_table_destroy(&cover->points->pins);
 	free(cover->points);
 }

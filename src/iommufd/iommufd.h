@@ -10,8 +10,10 @@
 #define UVFIO_IOMMUFD_IOMMUFD_H
 
 #include "file/file.h"
-#include "iommu/mm.h"
+#include "iommu/mm_usage.h"
 #include "iommufd/hw.h"
+
+#include <pthread.h>
 
 struct iommufd_ctx;
 struct iommufd_device;
@@ -55,6 +57,7 @@ struct iommufd_access_ops {
 	bool needs_pin_pages; /* IOVAs must be page aligned */
 	/* [iova, iova+length) is to be unmapped: unpin everything there. No lock is held. */
 	void (*unmap)(void *data, uint64_t iova, uint64_t length);
+	unsigned int (*group)(void *data); /* the device's, for who looks from outside; NULL: none */
 };
 #define IOMMUFD_ACCESS_RW_READ      0u
 #define IOMMUFD_ACCESS_RW_WRITE     1u
@@ -70,8 +73,19 @@ void iommufd_access_detach(struct iommufd_access *access);
 int iommufd_access_pin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length,
 			     struct mm_page *pages, unsigned int flags);
 void iommufd_access_unpin_pages(struct iommufd_access *access, uint64_t iova, uint64_t length);
+/* What these two take, outside of all other locks here: for who keeps account of pins under the same lock. */
+pthread_mutex_t *iommufd_access_lock(struct iommufd_access *access);
+/* The same with it held. */
+int iommufd_access_pin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length,
+			      struct mm_page *pages, unsigned int flags);
+void iommufd_access_unpin_locked(struct iommufd_access *access, uint64_t iova, uint64_t length);
+/* With it held: call fn, until it says true, for each IOVA that shows the page at va of this process. */
+bool iommufd_access_find_locked(struct iommufd_access *access, uint64_t va,
+				bool (*fn)(void *arg, uint64_t iova), void *arg);
 int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, size_t len,
 		      unsigned int flags);
+/* What is mapped near iova, for reports: "" while it is not attached. */
+void iommufd_access_describe(struct iommufd_access *access, uint64_t iova, char *buf, size_t len);
 
 /* ---- what there is, for those who look from outside (list.c) */
 
@@ -98,6 +112,14 @@ typedef void iommufd_ioas_fn(void *arg, const struct iommufd_ioas_info *info);
  * then. 0 or -ENOMEM.
  */
 int iommufd_each_ioas(const struct iommu_params *params, unsigned int max, iommufd_ioas_fn *fn, void *arg);
+
+typedef void iommufd_usage_fn(void *arg, unsigned int ctx, uint32_t id, const struct mm_usages *usages);
+/*
+ * The same with what is mapped, pinned and charged of each address space. What several IOASes share is
+ * charged once: to the first of them, and a page of it that drivers have pinned by one counts in each that
+ * has pins of that mapping.
+ */
+int iommufd_each_usage(const struct iommu_params *params, iommufd_usage_fn *fn, void *arg);
 
 /* ---- for VFIO's containers on IOMMUFD */
 

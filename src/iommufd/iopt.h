@@ -91,6 +91,10 @@ void iopt_remove_access(struct io_pagetable *iopt, uint32_t list_id);
 int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct mm_page *pages,
 		    unsigned int flags, bool lock_area);
 void iopt_access_unpin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, bool unlock_area);
+/* Call fn, until it says true, for each IOVA that shows the page at va of this process. In a signal handler.
+ */
+bool iopt_access_find(struct io_pagetable *iopt, uint64_t va, bool (*fn)(void *arg, uint64_t iova),
+		      void *arg);
 int iopt_access_rw(struct io_pagetable *iopt, uint64_t iova, void *data, size_t len, unsigned int flags);
 /* access.c: tell every access that wants to know that [iova, +len) is going. */
 void iommufd_access_notify_unmap(struct io_pagetable *iopt, uint64_t iova, uint64_t len);
@@ -98,5 +102,8 @@ void iommufd_access_notify_unmap(struct io_pagetable *iopt, uint64_t iova, uint6
 /* IOAS_CHANGE_PROCESS: the charges of all file-backed memory of these tables go to mm. -EINVAL: other memory
  * is mapped. */
 int iopt_change_process(struct io_pagetable *const *iopts, unsigned int nr, struct mm *mm);
+
+/* What these tables, all of one context, have of each address space: added to usages[i] for iopts[i]. */
+int iopt_get_usages(struct io_pagetable *const *iopts, unsigned int nr, struct mm_usages *usages);
 
 #endif

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Accesses to the areas of an IO page table: pinning pages one by one, and copying.
+ * Accesses to the areas of an IO page table: pinning pages, and copying.
  *
  * The lock is held for reading, also while bytes are copied, so that memory is not unmapped under a copy.
  */
 #include "iommufd/iopt_private.h"
 
+#include "base/thread.h"
 #include "base/why.h"
 
 #include <stdlib.h>
@@ -100,17 +101,24 @@ static struct part part_of(const struct iopt_walk *walk)
 			      area_byte(walk->area, iopt_walk_last(walk)) / UVFIO_PAGE_SIZE };
 }
 
+static uint64_t part_pages(struct part part)
+{
+	return part.last - part.first + 1;
+}
+
 static int pin_part(struct io_pagetable *iopt, struct iopt_area *area, struct part part, bool lock_area)
 {
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 	int ret;
 
+	if (area->pages->mm->self) /* it will be looked at, and may be far */
+		__builtin_prefetch((void *)(uintptr_t)(area->pages->va + part.first * UVFIO_PAGE_SIZE));
 	pthread_mutex_lock(lock);
-	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_cover(area->pages, part.first, part.last);
+	ret = iommufd_should_fail() ? -ENOMEM : iopt_pages_pin(area->pages, part.first, part.last);
 	if (!ret) {
-		area->num_accesses++;
+		area->num_accesses += part_pages(part);
 		area->num_locks += lock_area;
-		atomic_fetch_add_explicit(&iopt->num_accesses, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&iopt->num_accesses, part_pages(part), memory_order_relaxed);
 	}
 	pthread_mutex_unlock(lock);
 	return ret;
@@ -121,10 +129,10 @@ static void unpin_part(struct io_pagetable *iopt, struct iopt_area *area, struct
 	pthread_mutex_t *lock = iopt_pages_lock(area->pages);
 
 	pthread_mutex_lock(lock);
-	iopt_pages_uncover(area->pages, part.first, part.last);
-	area->num_accesses--;
+	iopt_pages_unpin(area->pages, part.first, part.last);
+	area->num_accesses -= part_pages(part);
 	area->num_locks -= unlock_area;
-	atomic_fetch_sub_explicit(&iopt->num_accesses, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&iopt->num_accesses, part_pages(part), memory_order_relaxed);
 	pthread_mutex_unlock(lock);
 }
 
@@ -182,6 +190,36 @@ void iopt_access_unpin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, b
 	pthread_rwlock_rdlock(&iopt->lock);
 	unpin_range(iopt, iova, iova + (len - 1), unlock_area);
 	pthread_rwlock_unlock(&iopt->lock);
+}
+
+struct finding {
+	uint64_t va;
+	bool (*fn)(void *arg, uint64_t iova);
+	void *arg;
+	bool found;
+};
+
+static bool find_in_area(void *arg, struct range *range)
+{
+	const struct iopt_area *area = range->value;
+	struct finding *find = arg;
+	uint64_t va = area_va(area);
+
+	if (area->pages->type == IOPT_PAGES_USER && area->pages->mm->self && find->va >= va &&
+	    find->va - va < area_size(area))
+		find->found = find->fn(find->arg, area->iova + (find->va - va));
+	return !find->found;
+}
+
+bool iopt_access_find(struct io_pagetable *iopt, uint64_t va, bool (*fn)(void *arg, uint64_t iova), void *arg)
+{
+	struct finding find = { .va = va, .fn = fn, .arg = arg };
+
+	if (!thread_rdlock_patiently(&iopt->lock))
+		return false;
+	range_map_each(&iopt->areas, 0, UINT64_MAX, find_in_area, &find);
+	pthread_rwlock_unlock(&iopt->lock);
+	return find.found;
 }
 
 /* What is not in the file, or is no memory file at all, has no page. */

@@ -37,7 +37,7 @@ static bool count_pages(void *arg, struct range *range)
 	struct iopt_pages *pages = ((struct iopt_area *)range->value)->pages;
 	struct change *change = arg;
 
-	if (pages->ext->charged == change->mm || pages->moving)
+	if (mm_payer(pages->ext->charged) == mm_payer(change->mm) || pages->moving)
 		return true;
 	pages->moving = true;
 	change->params = pages->params;

@@ -25,9 +25,9 @@ struct iopt_area {
 	struct iopt_pages *pages;
 	uint64_t iova, last;
 	uint64_t start_byte;
+	uint64_t num_accesses; /* pins of its pages; under the pages' lock, and iopt->lock held for reading */
+	uint32_t num_locks;    /* calls that have pinned some of them; the same */
 	uint32_t prot;         /* IOMMU_READ, IOMMU_WRITE */
-	uint32_t num_accesses; /* and num_locks: under the pages' lock, and iopt->lock held for reading */
-	uint32_t num_locks;
 	bool prevent_access;
 	bool revoked; /* is in no domain, though there are: its device has taken the memory back */
 };
@@ -65,7 +65,10 @@ struct iopt_pages {
 	struct mm *mm;
 	uint64_t va;                       /* of page 0 in mm */
 	const struct iommu_params *params; /* NULL: memory is not limited */
-	struct cover cover;                /* under the lock */
+#ifdef UVFIO_CHECK_SUMS
+	uint64_t sum; /* charged for these pages; under the lock */
+#endif
+	struct cover cover; /* under the lock */
 	struct iopt_area first;
 	struct iopt_pages_ext ext[]; /* FILE, DMABUF: one; else none */
 };
@@ -107,6 +110,9 @@ static inline bool iopt_pages_exclusive(const struct iopt_pages *pages)
 /* One more cover of [first, last]. Under the lock. -EFAULT, -EINVAL (a file's end), -ENOMEM. */
 int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last);
 void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last);
+/* The same for accesses: what is unpinned need not be what was pinned in one call. */
+int iopt_pages_pin(struct iopt_pages *pages, uint64_t first, uint64_t last);
+void iopt_pages_unpin(struct iopt_pages *pages, uint64_t first, uint64_t last);
 int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n);
 void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n);
 

@@ -23,7 +23,7 @@ struct io_pagetable {
 	 * twice, because who wants to change something goes first. */
 	pthread_rwlock_t lock;
 	struct range_map areas;        /* of struct iopt_area, by IOVA */
-	_Atomic uint64_t num_accesses; /* the sum of the areas'; changed under lock held for reading */
+	_Atomic uint64_t num_accesses; /* pins, of all areas; changed under lock held for reading */
 	uint64_t iova_alignment;       /* of IOVAs, lengths, and the page offsets of memory */
 	bool disable_large_pages;
 	uint32_t ioas_id; /* for traces */

@@ -13,9 +13,12 @@
 #include "base/why.h"
 #include "iommufd/dmabuf.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
+#ifndef UVFIO_CHECK_SUMS
 _Static_assert(sizeof(struct iopt_pages) <= 120, "two lines of cache with what malloc() adds");
+#endif
 
 #define NR_LOCKS 64
 
@@ -104,6 +107,7 @@ int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t accoun
 		return WHY(-ENOMEM, "%llu KiB of locked memory are more than what is left of %s",
 			   (unsigned long long)n * 4,
 			   params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+	mm = mm_payer(mm);
 	atomic_fetch_add_explicit(&mm->pinned_pages, n, memory_order_relaxed);
 	if (account_mode == IOPT_ACCOUNT_MM)
 		atomic_fetch_add_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
@@ -112,11 +116,29 @@ int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t accoun
 
 void iopt_uncharge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n)
 {
+	uint64_t was;
+
 	if (params)
 		mm_uncharge(mm, n);
-	atomic_fetch_sub_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	mm = mm_payer(mm);
+	was = atomic_fetch_sub_explicit(&mm->pinned_pages, n, memory_order_relaxed);
+	assert(was >= n);
+	(void)was;
 	if (account_mode == IOPT_ACCOUNT_MM)
 		atomic_fetch_sub_explicit(&mm->vmlck_pages, n, memory_order_relaxed);
+}
+
+/* What is charged for the pages is what is covered of them: checked after each operation on them. */
+static void check_sum(struct iopt_pages *pages, uint64_t more, uint64_t less)
+{
+#ifdef UVFIO_CHECK_SUMS
+	pages->sum += more - less;
+	assert(pages->sum == cover_count(&pages->cover));
+#else
+	(void)pages;
+	(void)more;
+	(void)less;
+#endif
 }
 
 static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, int rc)
@@ -126,6 +148,12 @@ static int say_fault(const struct iopt_pages *pages, uint64_t va, uint64_t len, 
 		   pages->writable && !mm_check(pages->mm, va, len, false)
 			   ? "there, but not all of it is writable"
 			   : "not all there, or not readable");
+}
+
+static int check_range(struct mm *mm, uint64_t va, uint64_t len, bool write, bool *bar)
+{
+	return len == UVFIO_PAGE_SIZE ? mm_check_page(mm, va, write, bar)
+				      : mm_check_bar(mm, va, len, write, bar);
 }
 
 /* What pinning would find out. */
@@ -139,9 +167,9 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 		return -EFAULT;
 	if (pages->type == IOPT_PAGES_FILE)
 		return iopt_file_check(pages, first, last);
-	ret = mm_check_bar(pages->mm, va, len, pages->writable, &bar);
+	ret = check_range(pages->mm, va, len, pages->writable, &bar);
 	if (ret && !pages->writable) /* what may be written only can be read all the same */
-		ret = mm_check_bar(pages->mm, va, len, true, &bar);
+		ret = check_range(pages->mm, va, len, true, &bar);
 	if (ret)
 		return say_fault(pages, va, len, ret);
 	if (bar)
@@ -150,20 +178,29 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	return 0;
 }
 
+/* fresh of them are covered for the first time. */
+static int check_and_charge(struct iopt_pages *pages, uint64_t first, uint64_t last, uint64_t fresh)
+{
+	int ret = check_memory(pages, first, last);
+
+	if (!ret && iommufd_should_fail())
+		ret = -ENOMEM;
+	if (!ret && pages->type != IOPT_PAGES_DMABUF)
+		ret = iopt_charge(iopt_pages_charged(pages), pages->params, pages->account_mode, fresh);
+	return ret;
+}
+
 int iopt_pages_cover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t fresh;
 	int ret = cover_add(&pages->cover, first, last, &fresh);
 
-	if (ret || !fresh)
-		return ret;
-	ret = check_memory(pages, first, last);
-	if (!ret && iommufd_should_fail())
-		ret = -ENOMEM;
-	if (!ret && pages->type != IOPT_PAGES_DMABUF)
-		ret = iopt_charge(iopt_pages_charged(pages), pages->params, pages->account_mode, fresh);
-	if (ret)
-		cover_remove(&pages->cover, first, last);
+	if (!ret && fresh) {
+		ret = check_and_charge(pages, first, last, fresh);
+		if (ret)
+			cover_remove(&pages->cover, first, last);
+	}
+	check_sum(pages, ret ? 0 : fresh, 0);
 	return ret;
 }
 
@@ -171,6 +208,46 @@ void iopt_pages_uncover(struct iopt_pages *pages, uint64_t first, uint64_t last)
 {
 	uint64_t gone = cover_remove(&pages->cover, first, last);
 
+	check_sum(pages, 0, gone);
+	if (gone && pages->type != IOPT_PAGES_DMABUF)
+		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
+}
+
+static int pin_at_once(struct iopt_pages *pages, uint64_t first, uint64_t last, uint64_t *fresh)
+{
+	int ret = cover_pin(&pages->cover, first, last, fresh);
+
+	if (!ret && *fresh) {
+		ret = check_and_charge(pages, first, last, *fresh);
+		if (ret)
+			cover_unpin(&pages->cover, first, last);
+	}
+	check_sum(pages, ret ? 0 : *fresh, 0);
+	return ret;
+}
+
+int iopt_pages_pin(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t fresh = 0;
+	int ret = pin_at_once(pages, first, last, &fresh);
+
+	if (likely(!ret) || !fresh || fresh == last - first + 1)
+		return ret;
+	/* Those that are covered already need no memory any more. */
+	ret = 0;
+	for (uint64_t i = first; !ret && i <= last; i++) {
+		ret = pin_at_once(pages, i, i, &fresh);
+		if (ret && i > first)
+			iopt_pages_unpin(pages, first, i - 1);
+	}
+	return ret;
+}
+
+void iopt_pages_unpin(struct iopt_pages *pages, uint64_t first, uint64_t last)
+{
+	uint64_t gone = cover_unpin(&pages->cover, first, last);
+
+	check_sum(pages, 0, gone);
 	if (gone && pages->type != IOPT_PAGES_DMABUF)
 		iopt_uncharge(iopt_pages_charged(pages), pages->params, pages->account_mode, gone);
 }
@@ -194,6 +271,7 @@ static void release_own_pages(struct iopt_release *release, struct iopt_pages *p
 	release->params = pages->params;
 	release->account_mode = pages->account_mode;
 	release->refs++;
+	check_sum(pages, 0, 0);
 	release->npinned += cover_count(&pages->cover);
 	cover_destroy(&pages->cover);
 	free(pages);

@@ -221,6 +221,39 @@ static void attach_again(void *data, uint64_t iova, uint64_t length)
 	again.rc = iommufd_access_attach(again.user->access, again.ioas);
 }
 
+static unsigned int group_of_user(void *data)
+{
+	return ((struct user *)data)->id ? 77 : 0;
+}
+
+static void note_groups(void *arg, const struct iommufd_ioas_info *info)
+{
+	unsigned int *groups = arg;
+
+	*groups = *groups * 100 + info->nr_groups;
+	for (unsigned int i = 0; i < info->nr_groups; i++)
+		*groups = *groups * 100 + info->groups[i];
+}
+
+/* Who looks from outside sees the groups of those who have a group. */
+static void test_groups(void **state)
+{
+	static const struct iommufd_access_ops ops = { .unmap = user_unmap, .group = group_of_user };
+	struct bench *b = *state;
+	struct user with, without;
+	unsigned int groups = 0;
+
+	ioas_new(b);
+	user_new(b, &with, &ops);
+	user_new(b, &without, &reading_ops);
+	assert_int_equal(iommufd_each_ioas(&b->params, 0, note_groups, &groups), 0);
+	assert_int_equal(groups, 177);
+	iommufd_access_destroy(with.access);
+	assert_int_equal(iommufd_each_ioas(&b->params, 0, note_groups, &groups), 0);
+	assert_int_equal(groups, 17700);
+	iommufd_access_destroy(without.access);
+}
+
 static void test_busy(void **state)
 {
 	static const struct iommufd_access_ops ops = { .needs_pin_pages = true, .unmap = attach_again };
@@ -368,8 +401,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(test_attach),     T(test_attach_alignment), T(test_keeps_context), T(test_pin),
-		T(test_unmap),      T(test_replace_pinned),   T(test_busy),          T(test_rw),
-		T(test_internal),
+		T(test_unmap),      T(test_replace_pinned),   T(test_busy),          T(test_groups),
+		T(test_rw),         T(test_internal),
 #ifdef UVFIO_IOMMUFD_TEST
 		T(test_failpoints),
 #endif

@@ -14,7 +14,7 @@
 #define PAGES 500
 #define HELD  80
 
-static unsigned int model[PAGES];
+static unsigned int model[PAGES], pinned[PAGES]; /* covered, and of these by pins */
 static struct {
 	uint64_t first, last;
 } held[HELD];
@@ -67,6 +67,52 @@ static void take_back(struct cover *cover)
 	assert_int_equal(cover_remove(cover, first, last), want);
 }
 
+static void pin(struct cover *cover)
+{
+	uint64_t first = rnd(PAGES), last = first + rnd(PAGES - first), fresh, want = 0;
+	uint64_t before = cover_count(cover);
+
+	if (rnd(4))
+		last = first;
+	for (uint64_t i = first; i <= last; i++) {
+		want += !model[i]++;
+		pinned[i]++;
+	}
+	assert_int_equal(cover_pin(cover, first, last, &fresh), 0);
+	assert_int_equal(fresh, want);
+	assert_int_equal(cover_count(cover), before + want);
+}
+
+/* Not what a call has pinned, but whatever is. */
+static void unpin(struct cover *cover, uint64_t first)
+{
+	uint64_t last = first, want = 0;
+
+	while (last + 1 < PAGES && pinned[last + 1] && rnd(50))
+		last++;
+	for (uint64_t i = first; i <= last; i++) {
+		want += !--model[i];
+		pinned[i]--;
+	}
+	assert_int_equal(cover_unpin(cover, first, last), want);
+}
+
+static void unpin_all(struct cover *cover)
+{
+	for (uint64_t i = 0; i < PAGES; i++)
+		while (pinned[i])
+			unpin(cover, i);
+}
+
+static void compare_pins(struct cover *cover)
+{
+	uint64_t first = rnd(PAGES), last = first + rnd(PAGES - first), want = 0;
+
+	for (uint64_t i = first; i <= last; i++)
+		want += pinned[i] != 0;
+	assert_int_equal(cover_pinned(cover, first, last), want);
+}
+
 static void test_random(void **state)
 {
 	struct cover cover;
@@ -76,12 +122,22 @@ static void test_random(void **state)
 	for (int i = 0; i < 20000; i++) {
 		uint64_t at = rnd(PAGES);
 
+		if (i % 4000 < 2500 && rnd(2)) {
+			if (pinned[at])
+				unpin(&cover, at);
+			else
+				pin(&cover);
+			compare_pins(&cover);
+		}
+		if (i % 4000 == 3000)
+			unpin_all(&cover);
 		if (nr_held < HELD && (!nr_held || rnd(2)))
 			add(&cover);
 		else
 			take_back(&cover);
 		assert_int_equal(cover_has(&cover, at), model[at] != 0);
 	}
+	unpin_all(&cover);
 	while (nr_held)
 		take_back(&cover);
 	assert_int_equal(cover_count(&cover), 0);
@@ -104,7 +160,20 @@ static void test_whole(void **state)
 	assert_null(cover.points);
 	assert_int_equal(cover_remove(&cover, 0, 0), 0);
 	assert_true(cover_has(&cover, 0));
+	assert_int_equal(cover_pin(&cover, 0, 0, &fresh), 0);
+	assert_int_equal(fresh, 0);
+	assert_int_equal(cover_remove(&cover, 0, 0), 0);
+	assert_int_equal(cover_add(&cover, 0, 0, &fresh), 0);
+	assert_int_equal(fresh, 0);
+	assert_int_equal(cover_unpin(&cover, 0, 0), 0);
+	assert_int_equal(cover_pinned(&cover, 0, 0), 0);
 	assert_int_equal(cover_remove(&cover, 0, 0), 1);
+	assert_int_equal(cover_pin(&cover, 0, 0, &fresh), 0);
+	assert_int_equal(fresh, 1);
+	assert_int_equal(cover_pinned(&cover, 0, 0), 1);
+	assert_true(cover_has(&cover, 0));
+	assert_int_equal(cover_unpin(&cover, 0, 0), 1);
+	assert_null(cover.points);
 	cover_destroy(&cover);
 }
 

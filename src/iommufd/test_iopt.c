@@ -239,7 +239,7 @@ static void test_pinning_and_copying(void **state)
 	assert_int_equal(iopt_access_pin(&table, 3 * PG, 3 * PG, NULL, 0, false), -ENOENT);
 	assert_int_equal(iopt_access_pin(&table, 3 * PG + 8, PG, NULL, 0, false), -EINVAL);
 	assert_int_equal(mm->pinned_pages, 3);
-	assert_int_equal(table.num_accesses, 2);
+	assert_int_equal(table.num_accesses, 6);
 	assert_int_equal(iopt_access_rw(&table, 3 * PG - 4, &word, 8, IOMMUFD_ACCESS_RW_WRITE), 0);
 	assert_memory_equal(memory + 3 * PG - 4, &word, 8);
 	assert_int_equal(iopt_access_rw(&table, 4 * PG - 4, &word, 8, IOMMUFD_ACCESS_RW_WRITE), -EPERM);
@@ -250,6 +250,44 @@ static void test_pinning_and_copying(void **state)
 	assert_int_equal(map(8 * PG, 15 * PG, PG), 0);
 	assert_int_equal(iopt_access_pin(&table, 8 * PG, PG, NULL, 0, false), -EFAULT);
 	assert_int_equal(iopt_access_rw(&table, 8 * PG, &word, 8, IOMMUFD_ACCESS_RW_READ), -EFAULT);
+}
+
+static int pin(uint64_t page, uint64_t n)
+{
+	return iopt_access_pin(&table, page * PG, n * PG, NULL, IOMMUFD_ACCESS_RW_WRITE, false);
+}
+
+static void unpin(uint64_t page, uint64_t n)
+{
+	iopt_access_unpin(&table, page * PG, n * PG, false);
+}
+
+/* Pins are counted by page: who unpins need not do it as it has pinned. */
+static void test_pins_by_page(void **state)
+{
+	(void)state;
+	assert_int_equal(map(0, 0, 4 * PG), 0);
+	assert_int_equal(map(4 * PG, 8 * PG, PG), 0);
+	assert_int_equal(pin(0, 5), 0);
+	assert_int_equal(pin(2, 1), 0);
+	assert_int_equal(table.num_accesses, 6);
+	unpin(1, 1);
+	unpin(2, 3);
+	assert_int_equal(mm->pinned_pages, 2);
+	assert_int_equal(unmap(4 * PG, PG), 1);
+	/* what is pinned needs no memory any more, but what is not does */
+	assert_int_equal(munmap(memory + 2 * PG, PG), 0);
+	assert_int_equal(pin(0, 4), 0);
+	assert_int_equal(mm->pinned_pages, 4);
+	unpin(3, 1);
+	assert_int_equal(munmap(memory + 3 * PG, PG), 0);
+	assert_int_equal(pin(0, 4), -EFAULT);
+	assert_int_equal(mm->pinned_pages, 3);
+	unpin(0, 3);
+	assert_int_equal(mm->pinned_pages, 2);
+	unpin(2, 1);
+	unpin(0, 1);
+	assert_int_equal(table.num_accesses, 0);
 }
 
 static bool bar_called;
@@ -461,6 +499,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_copies_are_pinned_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_copy_cannot_write_more, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pinning_and_copying, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pins_by_page, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_bar_is_no_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_locked_areas_stay, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stubborn_pins, setup, teardown),

@@ -4,6 +4,7 @@
 
 struct m_table m_tables[TABLES];
 struct m_pages m_pages[TABLES * AREAS_MAX];
+bool m_gone[NR_MM];
 
 static uint64_t area_last_of(const struct m_area *a)
 {
@@ -45,6 +46,15 @@ uint64_t m_alignment(const struct m_table *t)
 
 /* ---- what is pinned */
 
+/* Does a pin, by way of this area, reach that page of its memory? */
+static bool reaches(const struct m_range *pin, const struct m_area *a, uint64_t index)
+{
+	uint64_t from = MAX(pin->start, a->iova), to = MIN(pin->last, area_last_of(a));
+
+	return from <= to && index >= (a->start + (from - a->iova)) / PG &&
+	       index <= (a->start + (to - a->iova)) / PG;
+}
+
 static bool is_covered(unsigned int pages, uint64_t index)
 {
 	for (const struct m_table *t = m_tables; t < m_tables + TABLES; t++) {
@@ -56,32 +66,71 @@ static bool is_covered(unsigned int pages, uint64_t index)
 				continue;
 			if (t->nr_domains)
 				return true;
-			for (unsigned int p = 0; p < t->nr_pins; p++) {
-				uint64_t from = MAX(t->pins[p].start, a->iova);
-				uint64_t to = MIN(t->pins[p].last, area_last_of(a));
-
-				if (from <= to && index >= (a->start + (from - a->iova)) / PG &&
-				    index <= (a->start + (to - a->iova)) / PG)
+			for (unsigned int p = 0; p < t->nr_pins; p++)
+				if (reaches(&t->pins[p], a, index))
 					return true;
-			}
 		}
 	}
 	return false;
 }
 
-uint64_t m_npinned(void)
+static bool is_of(const struct m_pages *pages, unsigned int mm)
+{
+	return pages->refs && pages->mm == mm;
+}
+
+uint64_t m_npinned(unsigned int mm)
 {
 	uint64_t n = 0;
 
 	for (unsigned int p = 0; p < ARRAY_SIZE(m_pages); p++)
-		for (uint64_t i = 0; m_pages[p].refs && i < m_pages[p].npages; i++)
+		for (uint64_t i = 0; is_of(&m_pages[p], mm) && i < m_pages[p].npages; i++)
 			n += is_covered(p, i);
 	return n;
 }
 
-static bool is_bad(uint64_t page, bool write)
+bool m_has_pages(unsigned int mm)
 {
-	return page >= (write ? READ_ONLY : NO_ACCESS);
+	for (unsigned int p = 0; p < ARRAY_SIZE(m_pages); p++)
+		if (is_of(&m_pages[p], mm))
+			return true;
+	return false;
+}
+
+static bool is_driver_pinned(unsigned int pages, uint64_t index)
+{
+	for (const struct m_table *t = m_tables; t < m_tables + TABLES; t++)
+		for (unsigned int i = 0; i < t->nr; i++)
+			for (unsigned int p = 0; t->areas[i].pages == pages && p < t->nr_pins; p++)
+				if (reaches(&t->pins[p], &t->areas[i], index))
+					return true;
+	return false;
+}
+
+static bool has_pins(const struct m_table *t, const struct m_area *a)
+{
+	for (unsigned int p = 0; p < t->nr_pins; p++)
+		if (t->pins[p].start <= area_last_of(a) && t->pins[p].last >= a->iova)
+			return true;
+	return false;
+}
+
+uint64_t m_pinned_by_drivers(const struct m_table *t)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; i < t->nr; i++) {
+		const struct m_area *a = &t->areas[i];
+
+		for (uint64_t k = a->start / PG; has_pins(t, a) && k <= (a->start + a->len - 1) / PG; k++)
+			n += is_driver_pinned(a->pages, k);
+	}
+	return n;
+}
+
+static bool is_bad(const struct m_pages *pages, uint64_t page, bool write)
+{
+	return m_gone[pages->mm] || page >= (write ? READ_ONLY : NO_ACCESS);
 }
 
 /* Can the bytes [start, +len) of the pages be pinned? */
@@ -91,7 +140,7 @@ static int check_pages(unsigned int pages, uint64_t start, uint64_t len)
 
 	for (uint64_t i = start / PG; i <= (start + len - 1) / PG; i++) {
 		fresh |= !is_covered(pages, i);
-		bad |= is_bad(m_pages[pages].va / PG + i, m_pages[pages].writable);
+		bad |= is_bad(&m_pages[pages], m_pages[pages].va / PG + i, m_pages[pages].writable);
 	}
 	return fresh && bad ? -EFAULT : 0;
 }
@@ -213,7 +262,8 @@ static int place(const struct m_table *t, uint64_t *iova, uint64_t va, uint64_t 
 
 extern uint64_t m_memory; /* where memory really is: the choice depends on it */
 
-int m_map(struct m_table *t, uint64_t *iova, uint64_t va, uint64_t len, unsigned int prot, bool choose)
+int m_map(struct m_table *t, uint64_t *iova, unsigned int mm, uint64_t va, uint64_t len, unsigned int prot,
+	  bool choose)
 {
 	struct m_area area = { .len = len, .start = va % PG, .prot = prot };
 	int ret;
@@ -227,8 +277,8 @@ int m_map(struct m_table *t, uint64_t *iova, uint64_t va, uint64_t len, unsigned
 		return ret;
 	while (m_pages[area.pages].refs)
 		area.pages++;
-	m_pages[area.pages] =
-		(struct m_pages){ 0, va - area.start, (area.start + len + PG - 1) / PG, prot & IOMMU_WRITE };
+	m_pages[area.pages] = (struct m_pages){ 0, va - area.start, (area.start + len + PG - 1) / PG,
+						prot & IOMMU_WRITE, mm };
 	area.iova = *iova;
 	ret = fill_domains(t, &area);
 	if (!ret)
@@ -419,7 +469,7 @@ int m_rw(const struct m_table *t, uint64_t iova, uint64_t len, bool write)
 			return -EPERM;
 		byte = m_pages[a->pages].va + a->start + (at - a->iova);
 		for (uint64_t page = byte / PG; page <= (byte + (last - at)) / PG; page++)
-			if (is_bad(page, write))
+			if (is_bad(&m_pages[a->pages], page, write))
 				return -EFAULT;
 	}
 	return 0;

@@ -20,12 +20,14 @@
 #define NO_ACCESS  56u /* nor be read */
 #define RANGES_MAX 4
 #define PINS_MAX   6
+#define NR_MM      2 /* this process, and one that may exit */
 
 struct m_pages {
 	unsigned int refs;
 	uint64_t va; /* of page 0, an offset in memory */
 	uint64_t npages;
 	bool writable;
+	unsigned int mm;
 };
 
 struct m_area {
@@ -57,9 +59,11 @@ struct m_table {
 
 extern struct m_table m_tables[TABLES];
 extern struct m_pages m_pages[TABLES * AREAS_MAX];
+extern bool m_gone[NR_MM];
 
 uint64_t m_alignment(const struct m_table *t);
-int m_map(struct m_table *t, uint64_t *iova, uint64_t va, uint64_t len, unsigned int prot, bool choose);
+int m_map(struct m_table *t, uint64_t *iova, unsigned int mm, uint64_t va, uint64_t len, unsigned int prot,
+	  bool choose);
 int m_copy(struct m_table *dst, uint64_t *iova, struct m_table *src, uint64_t src_iova, uint64_t len,
 	   unsigned int prot, bool choose);
 int m_unmap(struct m_table *t, uint64_t start, uint64_t last, uint64_t *unmapped);
@@ -72,6 +76,8 @@ int m_pin(struct m_table *t, uint64_t iova, uint64_t len, bool write);
 int m_rw(const struct m_table *t, uint64_t iova, uint64_t len, bool write);
 int m_disable_large(struct m_table *t);
 int m_cut(struct m_table *t, uint64_t iova);
-uint64_t m_npinned(void);
+uint64_t m_npinned(unsigned int mm);
+bool m_has_pages(unsigned int mm);
+uint64_t m_pinned_by_drivers(const struct m_table *t); /* as iommufd_each_usage() counts them */
 
 #endif

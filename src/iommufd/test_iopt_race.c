@@ -160,10 +160,30 @@ static int ask(struct worker *w)
 	return 0;
 }
 
+/* No page is pinned that is not charged, however the tables share it. */
+static int sum_up(struct worker *w)
+{
+	struct io_pagetable *iopts[TABLES];
+	struct mm_usages usages[TABLES] = { 0 };
+	uint64_t charged = 0, mapped = 0;
+
+	(void)w;
+	for (unsigned int i = 0; i < TABLES; i++)
+		iopts[i] = &ioas[i]->iopt;
+	assert_int_equal(iopt_get_usages(iopts, TABLES, usages), 0);
+	for (unsigned int i = 0; i < TABLES; i++) {
+		charged += usages[i].nr ? usages[i].usage->charged : 0;
+		mapped += usages[i].nr ? usages[i].usage->mapped / PG : 0;
+		mm_usages_free(&usages[i]);
+	}
+	assert_true(charged <= mapped);
+	return 0;
+}
+
 static void *work(void *arg)
 {
 	static int (*const steps[])(struct worker * w) = { map,    map, map, copy, copy, unmap, unmap,
-							   attach, pin, pin, rw,   ask,  move };
+							   attach, pin, pin, rw,   ask,  move,  sum_up };
 	struct worker *w = arg;
 
 	for (int i = 0; i < STEPS; i++)

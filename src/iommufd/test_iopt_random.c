@@ -4,14 +4,21 @@
  * stands in the domains, and how many pages are pinned. In every other call the nth thing that can fail does
  * (where the build has failpoints): then either nothing has changed, or the call went on without.
  *
+ * Some of the memory is another process's, which exits at times.
+ *
  * UVFIO_IOMMUFD_OPERATIONS: how many; UVFIO_IOMMUFD_SEED: another sequence.
  */
 #include "iommufd/test_iopt_model.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #define DOMAINS 2
+#define EXITS   1000 /* calls, between exits */
 
 struct subject {
 	struct iommufd_ioas *ioas;
@@ -24,11 +31,12 @@ uint64_t m_memory;
 static struct iommu_params params;
 static struct file *file;
 static struct iommufd_ctx *ctx;
-static struct mm *mm;
+static struct mm *mms[NR_MM]; /* this process, and child */
+static pid_t child;
 static struct subject subjects[TABLES];
 static uint64_t seed = 88172645463325252u;
 static unsigned int nth; /* the failure to come in this call; 0: none */
-static unsigned int failures;
+static unsigned int failures, exits;
 
 static uint64_t rnd(uint64_t below)
 {
@@ -93,12 +101,41 @@ static void compare_table(unsigned int n)
 	}
 }
 
+static void compare_usages(void)
+{
+	struct io_pagetable *iopts[TABLES];
+	struct mm_usages usages[TABLES] = { 0 };
+	uint64_t charged[NR_MM] = { 0 };
+
+	for (unsigned int n = 0; n < TABLES; n++)
+		iopts[n] = &subjects[n].ioas->iopt;
+	assert_int_equal(iopt_get_usages(iopts, TABLES, usages), 0);
+	for (unsigned int n = 0; n < TABLES; n++) {
+		uint64_t bytes = 0, mapped = 0, by_drivers = 0;
+
+		for (unsigned int i = 0; i < m_tables[n].nr; i++)
+			bytes += m_tables[n].areas[i].len;
+		for (unsigned int i = 0; i < usages[n].nr; i++) {
+			mapped += usages[n].usage[i].mapped;
+			by_drivers += usages[n].usage[i].pinned_by_drivers;
+			charged[usages[n].usage[i].mm != mms[0]] += usages[n].usage[i].charged;
+		}
+		assert_int_equal(mapped, bytes);
+		assert_int_equal(by_drivers, m_pinned_by_drivers(&m_tables[n]));
+		mm_usages_free(&usages[n]);
+	}
+	for (unsigned int i = 0; i < NR_MM; i++)
+		assert_int_equal(charged[i], mms[i]->pinned_pages);
+}
+
 static void compare(void)
 {
 	for (unsigned int n = 0; n < TABLES; n++)
 		compare_table(n);
-	assert_int_equal(mm->pinned_pages, m_npinned());
-	assert_int_equal(mm->locked_pages, mm->pinned_pages);
+	for (unsigned int i = 0; i < NR_MM; i++) {
+		assert_int_equal(mms[i]->pinned_pages, m_npinned(i));
+		assert_int_equal(mms[i]->locked_pages, mms[i]->pinned_pages);
+	}
 }
 
 /*
@@ -148,18 +185,18 @@ static void do_map(unsigned int n)
 	uint64_t len = random_len(),
 		 va = rnd(4) ? rnd(MEMORY - 12) * PG : rnd((MEMORY - 12) * PG / UNIT) * UNIT;
 	uint64_t iova = random_iova(&m_tables[n]), want_iova = iova;
-	unsigned int prot = random_prot();
+	unsigned int prot = random_prot(), whose = !rnd(m_gone[1] ? 200 : 6);
 	bool choose = rnd(2);
 	int got;
 
 	if (m_tables[n].nr == AREAS_MAX)
 		return;
 	arm();
-	got = iopt_map_user_pages(ctx, &subjects[n].ioas->iopt, mm, &iova, m_memory + va, len, prot,
+	got = iopt_map_user_pages(ctx, &subjects[n].ioas->iopt, mms[whose], &iova, m_memory + va, len, prot,
 				  choose ? IOPT_ALLOC_IOVA : 0);
 	if (!counts(got))
 		return;
-	assert_int_equal(got, m_map(&m_tables[n], &want_iova, va, len, prot, choose));
+	assert_int_equal(got, m_map(&m_tables[n], &want_iova, whose, va, len, prot, choose));
 	if (!got)
 		assert_int_equal(iova, want_iova);
 }
@@ -337,11 +374,46 @@ static void do_cut(unsigned int n)
 	}
 }
 
+static void start_child(void)
+{
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(mm_of_pid(child, &mms[1]), 0);
+	m_gone[1] = false;
+}
+
+static void kill_child(void)
+{
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	m_gone[1] = true;
+}
+
+/* The other process exits; when nothing is mapped of it any more, another one takes its place. */
+static void do_exit(void)
+{
+	if (!m_gone[1]) {
+		kill_child();
+	} else if (!m_has_pages(1)) {
+		assert_int_equal(mms[1]->pinned_pages, 0);
+		assert_int_equal(mms[1]->refs, 1);
+		mm_put(mms[1]);
+		start_child();
+		exits++;
+	}
+}
+
 static void step(void)
 {
 	unsigned int n = (unsigned int)rnd(TABLES);
 	uint64_t what = rnd(100);
 
+	if (!rnd(EXITS))
+		do_exit();
 	if (what < 30)
 		do_map(n);
 	else if (what < 45)
@@ -403,7 +475,7 @@ static uint64_t number(const char *name, uint64_t otherwise)
 
 static void test_random(void **state)
 {
-	uint64_t operations = number("UVFIO_IOMMUFD_OPERATIONS", 20000);
+	uint64_t operations = number("UVFIO_IOMMUFD_OPERATIONS", 1000000);
 
 	(void)state;
 	seed ^= number("UVFIO_IOMMUFD_SEED", 0) * 11400714819323198485u;
@@ -411,24 +483,33 @@ static void test_random(void **state)
 	params.memlock_pages = BIT64(40); /* never reached, but counted */
 	assert_int_equal(iommufd_open(&params, false, O_RDWR, &file), 0);
 	ctx = file->priv;
-	mm = mm_self();
+	mms[0] = mm_self();
 	m_memory = (uint64_t)(uintptr_t)test_memory(MEMORY);
 	mprotect((char *)m_memory + READ_ONLY * PG, (NO_ACCESS - READ_ONLY) * PG, PROT_READ);
 	mprotect((char *)m_memory + NO_ACCESS * PG, (MEMORY - NO_ACCESS) * PG, PROT_NONE);
+	start_child(); /* with the same memory at the same place */
 	for (unsigned int n = 0; n < TABLES; n++)
 		start_table(n);
 	for (uint64_t i = 0; i < operations; i++) {
 		step();
 		compare();
+		if (!(i % 8))
+			compare_usages();
 	}
 	for (unsigned int n = 0; n < TABLES; n++)
 		stop_table(n);
 	file_put(file);
-	assert_int_equal(mm->pinned_pages, 0);
-	assert_int_equal(mm->locked_pages, 0);
-	print_message("# %llu operations, %u of them with a failure\n", (unsigned long long)operations,
-		      failures);
-	mm_put(mm);
+	if (!m_gone[1])
+		kill_child();
+	for (unsigned int i = 0; i < NR_MM; i++) {
+		assert_int_equal(mms[i]->pinned_pages, 0);
+		assert_int_equal(mms[i]->locked_pages, 0);
+	}
+	assert_int_equal(mms[1]->refs, 1);
+	print_message("# %llu operations, %u of them with a failure, %u exits\n",
+		      (unsigned long long)operations, failures, exits);
+	for (unsigned int i = 0; i < NR_MM; i++)
+		mm_put(mms[i]);
 }
 
 int main(void)

@@ -56,81 +56,6 @@ const struct uvfio_option *model_options(const struct uvfio_pci_model *model)
 	return model->options ? model->options : none;
 }
 
-static void nearest_option(const struct uvfio_option *table, const char *key, const char **nearest,
-			   unsigned int *distance)
-{
-	for (; table->key; table++) {
-		unsigned int d = edit_distance(table->key, key);
-
-		if (d < *distance) {
-			*distance = d;
-			*nearest = table->key;
-		}
-	}
-}
-
-static int unknown_option(const struct uvfio_pci_model *model, const char *key, char *err, size_t err_len)
-{
-	const struct uvfio_option *tables[] = { model_options(model), common_options };
-	const char *nearest = NULL;
-	unsigned int distance = 3;
-	size_t n;
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(tables); i++)
-		nearest_option(tables[i], key, &nearest, &distance);
-	n = (size_t)snprintf(err, err_len, "%s: there is no option %s: ", model->name, key);
-	if (nearest && n < err_len) {
-		snprintf(err + n, err_len - n, "did you mean %s?", nearest);
-		return -EINVAL;
-	}
-	if (n < err_len)
-		n += (size_t)snprintf(err + n, err_len - n, "known are");
-	for (unsigned int i = 0; i < ARRAY_SIZE(tables); i++)
-		for (const struct uvfio_option *opt = tables[i]; opt->key && n < err_len; opt++)
-			n += (size_t)snprintf(err + n, err_len - n, " %s%s", opt->key,
-					      i && !opt[1].key ? "" : ",");
-	return -EINVAL;
-}
-
-/* Append an item to a comma-separated text that is large enough. */
-static void append_item(char *text, const char *item, size_t len)
-{
-	size_t n = strlen(text);
-
-	if (n)
-		text[n++] = ',';
-	memcpy(text + n, item, len);
-	text[n + len] = 0;
-}
-
-/* Sort the items of text into common options and the model's own. */
-static int split_options(const struct uvfio_pci_model *model, const char *text, char *common, char *own,
-			 bool *has_group, char *err, size_t err_len)
-{
-	const char *item;
-	size_t len;
-
-	*has_group = false;
-	while (option_item(&text, &item, &len)) {
-		const char *eq = memchr(item, '=', len);
-		size_t key_len = eq ? (size_t)(eq - item) : len;
-		const struct uvfio_option *opt = option_find(common_options, item, key_len);
-
-		if (opt) {
-			*has_group |= !strcmp(opt->key, "group");
-			append_item(common, item, len);
-		} else if (!eq || option_find(model_options(model), item, key_len)) {
-			append_item(own, item, len);
-		} else {
-			char key[64];
-
-			snprintf(key, sizeof(key), "%.*s", (int)MIN(key_len, sizeof(key)), item);
-			return unknown_option(model, key, err, err_len);
-		}
-	}
-	return 0;
-}
-
 static int parse_common(struct device_config *dev, const char *text, char *err, size_t err_len)
 {
 	struct common_options opts;
@@ -139,6 +64,7 @@ static int parse_common(struct device_config *dev, const char *text, char *err, 
 	if (rc)
 		return rc;
 	dev->has_addr = opts.addr;
+	dev->has_group = option_given(text, "group");
 	dev->group = (unsigned int)opts.group;
 	dev->noiommu = opts.noiommu;
 	if (opts.addr && pci_parse_bdf(opts.addr, &dev->slot)) {
@@ -197,7 +123,9 @@ static int parse_device(const char *text, struct device_config *dev, char *err, 
 	rc = find_model(dev, text, err, err_len);
 	if (rc)
 		goto out;
-	rc = split_options(dev->model, rest, common, dev->options, &dev->has_group, err, err_len);
+	rc = options_split(
+		&(struct option_tables){ dev->model->name, model_options(dev->model), common_options }, rest,
+		common, dev->options, err, err_len);
 	if (!rc)
 		rc = parse_common(dev, common, err, err_len);
 out:
@@ -262,7 +190,7 @@ static int parse_line(struct machine_config *config, char *line, const struct ot
 		return mdev_driver_of(rest) ? machine_config_add_parent(config, rest, err, err_len)
 					    : add_device(config, line + 6, rest, err, err_len);
 	if (!strcmp(line, "iommu") || !strcmp(line, "vfio")) {
-		append_item(*line == 'i' ? others->iommu : others->vfio, rest, strlen(rest));
+		option_append(*line == 'i' ? others->iommu : others->vfio, rest, strlen(rest));
 		return 0;
 	}
 	snprintf(err, err_len,
@@ -282,9 +210,9 @@ int machine_config_add(struct machine_config *config, const char *line, char *er
 		rc = -EINVAL;
 	else if (mdev_driver_of(text + strcspn(text, " ") + (strchr(text, ' ') != NULL)))
 		snprintf(err, err_len,
-			 "\"%s\" is a parent of mediated devices: those are there from the start, uvfio run "
-			 "--device",
-			 text),
+			 "%s is a parent of mediated devices: parents are there from the start, uvfio run "
+			 "--device %s; uvfio mdev create makes instances",
+			 text + strcspn(text, " ") + 1, text + strcspn(text, " ") + 1),
 			rc = -EINVAL;
 	else
 		rc = parse_line(config, text, NULL, err, err_len);

@@ -33,11 +33,20 @@ struct device_config {
 	unsigned int instance, minor, index;
 };
 
-/* A parent of mediated devices: "device DRIVER,key=value". There is one at most of each driver. */
+/*
+ * Mediated devices: "device DRIVER,key=value,type=T,uuid=U". There is one parent at most of each driver: the
+ * first line makes it, with its options; each line gives an instance of it, unless it says type=none.
+ */
 struct mdev_parent_config {
 	const struct uvfio_mdev_driver *driver;
-	char *name; /* as written: a plug-in's path, doubled commas */
-	char *options;
+	char *name;    /* as written: a plug-in's path, doubled commas */
+	char *options; /* the parent's own */
+};
+
+struct mdev_instance_config {
+	unsigned int parent; /* in parents */
+	const struct uvfio_mdev_type *type;
+	char uuid[40];
 };
 
 /* Which nodes there are, and what is behind /dev/vfio/vfio: of "vfio" lines. */
@@ -56,6 +65,8 @@ struct machine_config {
 	unsigned int next_instance; /* above all that there have been */
 	unsigned int nr_parents;    /* fixed once it has been parsed */
 	struct mdev_parent_config *parents;
+	unsigned int nr_instances; /* that there are at the start */
+	struct mdev_instance_config *instances;
 };
 
 /* 0, -EINVAL or -ENOMEM; on error one line in err and nothing to free. */
@@ -94,6 +105,20 @@ char *option_text(const char *start, size_t len);
 
 /* The entry of table whose key is [key, key + len), or NULL. */
 const struct uvfio_option *option_find(const struct uvfio_option *table, const char *key, size_t len);
+
+/* config_split.c. Options of two kinds in one text. */
+struct option_tables {
+	const char *who; /* for complaints */
+	const struct uvfio_option *own, *common;
+};
+
+/* Sort the items of text into common options and own ones; both have room for all. -EINVAL with a line. */
+int options_split(const struct option_tables *tables, const char *text, char *common, char *own, char *err,
+		  size_t err_len);
+/* Append an item to an option text that is large enough. */
+void option_append(char *text, const char *item, size_t len);
+/* Is there an item "KEY" or "KEY=..." in text? */
+bool option_given(const char *text, const char *key);
 
 /* A model's own options; an empty table when it has none. */
 const struct uvfio_option *model_options(const struct uvfio_pci_model *model);

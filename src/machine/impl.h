@@ -107,6 +107,9 @@ int machine_attribute_mode(const char *path, mode_t *mode);
 /* Where a function lives: "sys/devices/pci0000:00/0000:00:01.0". */
 void pci_function_path(const struct pci_slot *slot, char *buf, size_t len);
 
+/* listing_memory.c: for machine_list(). */
+int machine_list_memory(struct uvfio_machine *machine, FILE *out);
+
 /* images.c: -EINVAL and one line in err when an image that is written to is behind two devices. */
 int machine_check_images(const struct machine_config *config, char *err, size_t err_len);
 

@@ -210,6 +210,7 @@ static const struct {
 	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
 	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
 	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
+	{ "memory", "CONTAINER    MAPPED       BY-DOMAINS   BY-DRIVERS   CHARGED      MEMORY-OF" },
 };
 
 const char *machine_list_heading(const char *what)
@@ -228,12 +229,29 @@ int machine_list(struct uvfio_machine *machine, const char *what, FILE *out)
 		return list_containers(machine, out);
 	if (!strcmp(what, "mappings"))
 		return list_all_mappings(machine, out);
+	if (!strcmp(what, "memory"))
+		return machine_list_memory(machine, out);
 	list_functions(machine, !strcmp(what, "groups"), out);
 	list_mdevs(machine, !strcmp(what, "groups"), out);
 	return 0;
 }
 
 /* ---- the description */
+
+/* Instances stand in lines of their own. */
+static void describe_mdevs(const struct machine_config *config, FILE *out)
+{
+	for (unsigned int i = 0; i < config->nr_parents; i++)
+		fprintf(out, "device %s%s%s,type=none\n", config->parents[i].name,
+			*config->parents[i].options ? "," : "", config->parents[i].options);
+	for (unsigned int i = 0; i < config->nr_instances; i++) {
+		const struct mdev_instance_config *instance = &config->instances[i];
+		const struct mdev_parent_config *parent = &config->parents[instance->parent];
+
+		fprintf(out, "device %s,type=%s-%s,uuid=%s\n", parent->name, parent->driver->name,
+			instance->type->name, instance->uuid);
+	}
+}
 
 char *machine_describe(struct uvfio_machine *machine)
 {
@@ -243,11 +261,7 @@ char *machine_describe(struct uvfio_machine *machine)
 
 	if (!out)
 		return NULL;
-	for (unsigned int i = 0; i < machine->config.nr_parents; i++) {
-		const struct mdev_parent_config *parent = &machine->config.parents[i];
-
-		fprintf(out, "device %s%s%s\n", parent->name, *parent->options ? "," : "", parent->options);
-	}
+	describe_mdevs(&machine->config, out);
 	pthread_mutex_lock(&machine->lock);
 	for (unsigned int i = 0; i < machine->config.nr_devices; i++) {
 		line = machine_config_line(&machine->config.devices[i]);

@@ -117,6 +117,8 @@ struct uvfio_machine *machine_new(const char *description, const char *state_dir
 	}
 	if (make_functions(machine, err, err_len) || machine_make_parents(machine, err, err_len))
 		goto fail;
+	if (!state_dir && machine_make_mdevs(machine, true, err, err_len))
+		goto fail;
 	return machine;
 fail:
 	machine_free(machine);

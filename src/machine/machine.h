@@ -59,6 +59,12 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 /* Is that such a name? */
 bool machine_inherits(const char *name);
 
+/* A stream on a file has been flushed: what it wrote to one of sysfs is carried out. 1: something was; 0:
+ * there was nothing, or it is another file; -errno: it was refused. */
+int machine_attribute_flush(struct file *file);
+/* The process ends: carry out what was written to files of sysfs that are still open. */
+void machine_attributes_end(void);
+
 /* Device numbers of a node, for stat(): 0 and *rdev, or -ENOENT. mode: permission bits. */
 int machine_node_rdev(struct uvfio_machine *machine, const char *path, dev_t *rdev, mode_t *mode);
 
@@ -100,11 +106,14 @@ int machine_tree_add(struct uvfio_machine *machine, const char *dir, const char 
 int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const char *bdf);
 
 /*
- * Write one row of text for each of what there is: "devices", "groups", "containers" or "mappings". -EINVAL:
- * something else; -ENOMEM.
+ * Write one row of text for each of what there is: "devices", "groups", "containers", "mappings" or "memory".
+ * -EINVAL: something else; -ENOMEM.
  */
 int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
 const char *machine_list_heading(const char *what); /* NULL: something else */
+/* Pages that VmLck of mm's process has for devices: all that containers charge, and IOMMUFDs in VFIO's mode.
+ */
+uint64_t machine_locked_pages(struct uvfio_machine *machine, struct mm *mm);
 
 /*
  * One command as text (control.c): "list WHAT", "add LINE", "remove BDF", "pull BDF" (by surprise), "reset
@@ -124,15 +133,27 @@ int machine_control(struct uvfio_machine *machine, const char *command,
  */
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
 /*
- * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already.
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already;
+ * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
+/* After how many ms of waiting for another process a line says so. */
+extern unsigned int machine_mdev_patience;
+/*
+ * Make those that the description has. A machine without a session has them from machine_new() on; in a
+ * session one process makes them, when the tree is there, and publishes them: they are in the list and in the
+ * tree. Unpublished ones are there to see whether they can be. 0, or -errno with a line in err.
+ */
+int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len);
+/* Why machine_mdev_create() failed, in words. */
+const char *machine_mdev_why(int rc);
 /* Rows for `uvfio mdev`: types, or instances. */
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);
 
 /* For `uvfio devices`. */
 const struct uvfio_option *machine_iommu_options(void);
 const struct uvfio_option *
-machine_common_device_options(void); /* addr, group, noiommu: every device has them */
+machine_common_device_options(void);                       /* addr, group, noiommu: every device has them */
+const struct uvfio_option *machine_instance_options(void); /* type, uuid: of mediated devices */
 
 #endif

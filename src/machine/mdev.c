@@ -3,6 +3,8 @@
 #include "machine/mdev.h"
 
 #include "base/log.h"
+#include "base/trace.h"
+#include "machine/plugin.h"
 #include "machine/tree.h"
 
 #include <fcntl.h>
@@ -10,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 /* ---- parents */
@@ -26,6 +29,8 @@ int machine_make_parents(struct uvfio_machine *machine, char *err, size_t err_le
 	}
 	for (unsigned int i = 0; i < config->nr_parents && !rc; i++)
 		rc = mdev_parent_create(config->parents[i].driver, config->parents[i].options,
+					plugin_named(config->parents[i].name) ? config->parents[i].name
+									      : NULL,
 					&machine->parents[i], err, err_len);
 	return rc;
 }
@@ -122,14 +127,15 @@ void machine_mdev_take(struct uvfio_machine *machine, const struct machine_mdev 
 
 void machine_mdev_set_leaving(struct machine_mdev *m)
 {
-	if (m->dev)
+	if (m->dev && !m->unregistered)
 		mdev_device_set_leaving(m->dev, true);
 }
 
 void machine_mdev_unregister(struct machine_mdev *m)
 {
-	if (m->dev)
+	if (m->dev && !m->unregistered)
 		mdev_device_unregister(m->dev);
+	m->unregistered = true;
 }
 
 void machine_mdev_drop(struct uvfio_machine *machine, struct machine_mdev *m)
@@ -155,6 +161,15 @@ static bool number_taken(struct uvfio_machine *machine, unsigned int number)
 			 machine->config.devices[i].minor == number;
 	pthread_mutex_unlock(&machine->lock);
 	return taken;
+}
+
+/* Whose instance may be gone: its file stays open as long as its process likes. */
+static bool group_is_open(const struct uvfio_machine *machine, unsigned int group)
+{
+	int claim = mdevs_try_claim_group(machine, group);
+
+	mdevs_unlock_session(claim);
+	return claim == -EAGAIN;
 }
 
 /* ---- the tree. Without one (the library) nothing happens. */
@@ -197,7 +212,7 @@ static void end_abandoned(struct uvfio_machine *machine, struct machine_mdev *m)
 	bool leaving;
 	int claim;
 
-	if (!m->listed || !m->remover || !kill(m->remover, 0) || errno != ESRCH)
+	if (!m->listed || !m->remover || m->ours || !kill(m->remover, 0) || errno != ESRCH)
 		return;
 	vfio_device_state(machine->vfio, m->uuid, &files, &leaving);
 	claim = files ? -EAGAIN : mdevs_try_claim_group(machine, m->group);
@@ -220,9 +235,9 @@ static void follow(struct uvfio_machine *machine)
 
 /* ---- making */
 
-static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid)
+static int create_locked(struct uvfio_machine *machine, const char *type, const char *uuid, bool publish)
 {
-	struct machine_mdev as = { .listed = true };
+	struct machine_mdev as = { .listed = true }, *m;
 	struct tree tree;
 	int rc;
 
@@ -232,18 +247,40 @@ static int create_locked(struct uvfio_machine *machine, const char *type, const 
 	if (machine_mdev_find(machine, uuid))
 		return -EEXIST;
 	snprintf(as.uuid, sizeof(as.uuid), "%s", uuid);
-	for (as.group = MDEV_FIRST; number_taken(machine, as.group);)
+	for (as.group = MDEV_FIRST; number_taken(machine, as.group) || group_is_open(machine, as.group);)
 		as.group++;
 	as.index = as.group;
 	rc = machine_mdev_make(machine, &as);
-	if (!rc)
-		rc = mdevs_write(machine);
-	if (rc || !open_tree(machine, &tree))
+	if (rc || !publish)
 		return rc;
-	write_mdev(machine, machine_mdev_find(machine, uuid), &tree);
+	m = machine_mdev_find(machine, uuid);
+	rc = mdevs_write(machine);
+	if (rc) {
+		machine_mdev_unregister(m);
+		machine_mdev_drop(machine, m);
+		return rc;
+	}
+	if (!open_tree(machine, &tree))
+		return 0;
+	write_mdev(machine, m, &tree);
 	update_mdev_available(as.parent, &tree);
 	close_tree(&tree);
 	return 0;
+}
+
+const char *machine_mdev_why(int rc)
+{
+	switch (rc) {
+	case -ENOENT:
+		return "there is no such type: uvfio mdev types lists them";
+	case -EEXIST:
+		return "there is one of that UUID";
+	case -ENOSPC:
+	case -EUSERS:
+		return "there can be no more of this type";
+	default:
+		return strerror(-rc);
+	}
 }
 
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len)
@@ -256,33 +293,66 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	follow(machine);
-	rc = create_locked(machine, type, name);
+	rc = create_locked(machine, type, name, true);
 	mdevs_unlock_session(lock);
+	pthread_mutex_unlock(&machine->mdevs_lock);
+	return rc;
+}
+
+int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len)
+{
+	const struct machine_config *config = &machine->config;
+	int rc = 0;
+
+	pthread_mutex_lock(&machine->mdevs_lock);
+	for (unsigned int i = 0; i < config->nr_instances && !rc; i++) {
+		const struct mdev_instance_config *instance = &config->instances[i];
+		char type[64];
+
+		mdev_type_name(machine->parents[instance->parent], instance->type, type, sizeof(type));
+		rc = create_locked(machine, type, instance->uuid, publish);
+		if (rc)
+			snprintf(err, err_len, "%s: an instance of %s cannot be made: %s",
+				 config->parents[instance->parent].driver->name, type, machine_mdev_why(rc));
+	}
 	pthread_mutex_unlock(&machine->mdevs_lock);
 	return rc;
 }
 
 /* ---- removing */
 
+/* The session is locked. */
+static int set_remover(struct uvfio_machine *machine, struct machine_mdev *m)
+{
+	struct tree tree;
+	int rc;
+
+	m->remover = getpid();
+	rc = mdevs_write(machine);
+	if (rc) {
+		m->remover = 0;
+		return rc;
+	}
+	m->ours = true;
+	machine_mdev_set_leaving(m);
+	if (open_tree(machine, &tree)) {
+		erase_mdev_leaving(m, &tree);
+		close_tree(&tree);
+	}
+	return 0;
+}
+
 /* Nobody opens it any more. *m: the instance, which only we take away. */
 static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct machine_mdev **m)
 {
-	struct tree tree;
 	int lock, rc = -ENODEV;
 
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	mdevs_read(machine);
 	*m = machine_mdev_find(machine, uuid);
-	if (*m && !(*m)->remover) {
-		(*m)->remover = getpid();
-		machine_mdev_set_leaving(*m);
-		rc = mdevs_write(machine);
-		if (open_tree(machine, &tree)) {
-			erase_mdev_leaving(*m, &tree);
-			close_tree(&tree);
-		}
-	}
+	if (*m && !(*m)->remover)
+		rc = set_remover(machine, *m);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
 	return rc;
@@ -300,15 +370,47 @@ static void end_removal(struct uvfio_machine *machine, struct machine_mdev *m)
 	pthread_mutex_unlock(&machine->mdevs_lock);
 }
 
+/* Then no other process has it, and nobody here but who has the group's file, which is left with nothing. */
+static bool group_is_ours(const struct uvfio_machine *machine, const struct machine_mdev *m)
+{
+	struct vfio_group_info info;
+
+	return vfio_group_state(machine->vfio, m->group, &info) && info.opened;
+}
+
+unsigned int machine_mdev_patience = 10000;
+
+/* Wait until no process has it open. The user may want to know why, as the kernel thinks, too. */
+static int claim_group(const struct uvfio_machine *machine, const struct machine_mdev *m)
+{
+	uint64_t end = trace_now() + machine_mdev_patience * (uint64_t)1000000;
+	struct timespec pause = { .tv_nsec = 100000 };
+	int claim = mdevs_try_claim_group(machine, m->group);
+	char who[64];
+
+	while (claim == -EAGAIN && trace_now() < end) {
+		nanosleep(&pause, NULL);
+		pause.tv_nsec = MIN(2 * pause.tv_nsec, 20000000L);
+		claim = mdevs_try_claim_group(machine, m->group);
+	}
+	if (claim != -EAGAIN)
+		return claim;
+	mdevs_group_holder(machine, m->group, who, sizeof(who));
+	uvfio_err("%s: to be removed; %s has it open, waiting until it is closed", m->uuid, who);
+	return mdevs_claim_group(machine, m->group);
+}
+
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid)
 {
 	struct machine_mdev *m;
 	int rc = begin_removal(machine, uuid, &m), claim;
+	bool ours;
 
 	if (rc)
 		return rc;
+	ours = group_is_ours(machine, m);
 	machine_mdev_unregister(m);
-	claim = mdevs_claim_group(machine, m->group);
+	claim = ours ? -EBUSY : claim_group(machine, m);
 	end_removal(machine, m);
 	mdevs_unlock_session(claim);
 	return 0;
@@ -358,9 +460,11 @@ void machine_mdevs_forked(struct uvfio_machine *machine)
 	struct machine_mdev *m;
 
 	pthread_mutex_init(&machine->mdevs_lock, NULL);
-	cds_list_for_each_entry (m, &machine->mdevs, node)
+	cds_list_for_each_entry (m, &machine->mdevs, node) {
+		m->ours = false;
 		if (m->dev)
 			mdev_device_forked(m->dev);
+	}
 	for (unsigned int i = 0; i < machine->config.nr_parents; i++)
 		mdev_parent_forked(machine->parents[i]);
 }
@@ -370,7 +474,7 @@ void machine_mdevs_take_over(struct uvfio_machine *machine)
 	struct machine_mdev *m;
 
 	cds_list_for_each_entry (m, &machine->mdevs, node)
-		if (m->dev)
+		if (m->dev && !m->unregistered)
 			mdev_device_take_over(m->dev);
 }
 

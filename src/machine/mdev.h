@@ -8,8 +8,8 @@
  * machine without a directory (the library) has its instances in memory only.
  *
  * An instance that is being removed has a remover, a process: nobody opens it any more. It goes when the lock
- * of its group can be had, that is when no process has it open. When its remover has been killed meanwhile,
- * who reads the list next and finds that lock free takes it away.
+ * of its group can be had, that is when no other process has its group open. When its remover has been killed
+ * meanwhile, who reads the list next and finds that lock free takes it away.
  *
  * Numbers of groups and nodes begin above those that devices are given (MDEV_FIRST).
  */
@@ -29,6 +29,8 @@ struct machine_mdev {
 	unsigned int group, index; /* the group's node has the same minor as it has number */
 	pid_t remover;             /* 0: it stays */
 	bool listed;               /* it is in the list; otherwise it goes when nobody has it open */
+	bool ours;                 /* a thread of this process removes it: nobody else here frees it */
+	bool unregistered;         /* dev is of no use any more; for who frees it */
 	struct mdev_device *dev;   /* NULL: it could not be made in this process, which is tried again */
 };
 
@@ -61,6 +63,8 @@ int mdevs_write(const struct uvfio_machine *machine);
 int mdevs_claim_group(const struct uvfio_machine *machine, unsigned int group);
 /* The same without waiting: -EAGAIN. */
 int mdevs_try_claim_group(const struct uvfio_machine *machine, unsigned int group);
+/* Who has the group open, for a message: "process 12 (name)". */
+void mdevs_group_holder(const struct uvfio_machine *machine, unsigned int group, char *text, size_t len);
 
 /* sysfs_mdev.c */
 struct tree;

@@ -4,8 +4,9 @@
  * carried out, one call one command. In the tree they are sockets, like nodes.
  *
  * Standard output of some programs (bash's) reaches a descriptor by no call that could be interposed: what is
- * found in the descriptor's memory when the last one is closed is carried out then. Such a program does not
- * hear of an error; a line on standard error tells of it.
+ * found in the descriptor's memory is carried out when the program flushes the stream, which hears of an
+ * error then; or else when the last descriptor is closed, or the process ends, and a line on standard error
+ * tells.
  *
  * A shell opens such a file in a child that another program, cat, takes the place of: the descriptor's memory
  * is named after the file, so that the other program knows what it has.
@@ -25,6 +26,7 @@
 
 #define ATTRIBUTE_MODE 0200
 #define MAX_TEXT       128 /* no command is longer */
+#define MAX_UNSEEN     4095
 #define MEMORY         "uvfio:"
 #define SHOWN          "/memfd:" MEMORY /* how a link to it in /proc begins */
 
@@ -60,18 +62,26 @@ int machine_attribute_mode(const char *path, mode_t *mode)
 	return parse_path(path, name, sizeof(name)) ? 0 : -ENOENT;
 }
 
+/* As the kernel reads numbers from such a file: no blank, no minus, no overflow. */
+static int parse_number(const char *text, unsigned long *value)
+{
+	const char *digits = text + (*text == '+');
+	char *end;
+
+	if (!isdigit((unsigned char)*digits))
+		return -EINVAL;
+	errno = 0;
+	*value = strtoul(digits, &end, 0);
+	return errno || (*end && strcmp(end, "\n")) ? -EINVAL : 0;
+}
+
+/* -ENODEV: the file had gone by then, with its instance or ahead of it. */
 static int store_remove(struct attribute_file *attr, const char *text)
 {
-	char *end;
-	unsigned long value = strtoul(text, &end, 0);
-	int rc;
+	unsigned long value;
+	int rc = parse_number(text, &value);
 
-	if (end == text || (*end && strcmp(end, "\n")))
-		return -EINVAL;
-	if (!value)
-		return 0;
-	rc = machine_mdev_remove(attr->machine, attr->name);
-	return rc == -ENODEV ? 0 : rc; /* who comes second finds the file gone, and has nothing to do */
+	return rc || !value ? rc : machine_mdev_remove(attr->machine, attr->name);
 }
 
 static int store(struct attribute_file *attr, const char *text, size_t len)
@@ -97,35 +107,72 @@ static ssize_t attribute_write(struct file *file, const struct caller *caller, u
 	return rc ? rc : (ssize_t)len;
 }
 
-/*
- * The line that came by a road that we do not see; 0: none. (What else is in a descriptor's memory is ours:
- * its owner's address.) It is taken away: another process may have a descriptor of the same memory.
- */
-static size_t take_unseen_line(const struct attribute_file *attr, char text[MAX_TEXT + 1])
+/* What came by a road that we do not see. It is taken away: another process may have a descriptor of the same
+ * memory. */
+static size_t take_unseen(const struct attribute_file *attr, char text[MAX_UNSEEN + 1])
 {
-	ssize_t max = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_TEXT, 0), len = 0;
+	ssize_t len = attr->memory < 0 ? 0 : pread(attr->memory, text, MAX_UNSEEN, 0);
 
-	if (max <= 0 || !isxdigit((unsigned char)*text))
+	if (len <= 0 || ftruncate(attr->memory, 0))
 		return 0;
-	while (len < max && isprint((unsigned char)text[len]))
-		len++;
-	len += len < max && text[len] == '\n';
 	text[len] = 0;
-	return ftruncate(attr->memory, 0) ? 0 : (size_t)len;
+	return (size_t)len;
+}
+
+static int store_line(struct attribute_file *attr, const char *line, size_t len)
+{
+	char text[MAX_TEXT + 1];
+
+	if (len > MAX_TEXT)
+		return -EINVAL;
+	memcpy(text, line, len);
+	text[len] = 0;
+	return store(attr, text, len);
+}
+
+/* Line by line, as such programs write; up to one that is refused. In front of a line there is nothing where
+ * another program of the same descriptor has written by calls that we see. 1: there was something. */
+static int carry_out_unseen(const struct file *file)
+{
+	struct attribute_file *attr = file->priv;
+	char text[MAX_UNSEEN + 1], *line = text;
+	const char *end = text + take_unseen(attr, text);
+	int rc = 0;
+
+	for (size_t len; line < end && !rc; line += MAX(len, (size_t)1)) {
+		len = strcspn(line, "\n");
+		len += line[len] == '\n';
+		rc = len ? store_line(attr, line, len) : 0;
+	}
+	return rc ? rc : line > text;
+}
+
+static void carry_out_last(const struct file *file)
+{
+	int rc = carry_out_unseen(file);
+
+	if (rc < 0)
+		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));
 }
 
 static void attribute_release(struct file *file)
 {
 	struct attribute_file *attr = file->priv;
-	char text[MAX_TEXT + 1] = "";
-	size_t len = take_unseen_line(attr, text);
-	int rc = len ? store(attr, text, len) : 0;
 
-	if (rc)
-		uvfio_err("%s: what was written is refused: %s", file->path, strerror(-rc));
+	carry_out_last(file);
 	if (attr->memory >= 0)
 		private_fd_close(attr->memory);
 	free(attr);
+}
+
+/* The memory behind fd once more, by a description of its own: fd's ends with the last descriptor of the
+ * program's. */
+static int private_memory(int fd)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return private_fd(open(path, O_RDWR | O_CLOEXEC));
 }
 
 static int attribute_descriptor(struct file *file, int oflags)
@@ -138,7 +185,7 @@ static int attribute_descriptor(struct file *file, int oflags)
 	fd = memfd_create(name, oflags & O_CLOEXEC ? MFD_CLOEXEC : 0);
 	if (fd < 0)
 		return -errno;
-	attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+	attr->memory = private_memory(fd);
 	return fd;
 }
 
@@ -171,6 +218,37 @@ int machine_attribute_open(struct uvfio_machine *machine, const char *path, int 
 	return -ENOMEM;
 }
 
+int machine_attribute_flush(struct file *file)
+{
+	return file->ops == &attribute_ops ? carry_out_unseen(file) : 0;
+}
+
+/* ---- the process's end: files that are still open */
+
+struct open_attributes {
+	struct file *files[16];
+	unsigned int nr;
+};
+
+static void note_open(struct file *file, void *arg)
+{
+	struct open_attributes *open = arg;
+
+	if (file->ops == &attribute_ops && open->nr < ARRAY_SIZE(open->files) && file_get_if_live(file))
+		open->files[open->nr++] = file;
+}
+
+void machine_attributes_end(void)
+{
+	struct open_attributes open = { .nr = 0 };
+
+	file_for_each(note_open, &open);
+	if (open.nr)
+		fflush(NULL); /* the C library would do it later */
+	for (unsigned int i = 0; i < open.nr; i++)
+		carry_out_last(open.files[i]); /* the reference stays: nothing is released any more */
+}
+
 bool machine_inherits(const char *name)
 {
 	return !strncmp(name, SHOWN "/sys/", sizeof(SHOWN "/sys/") - 1);
@@ -192,6 +270,6 @@ int machine_inherit(struct uvfio_machine *machine, int fd, const char *name, str
 		return rc;
 	attr = (*file)->priv;
 	if (!fstat(fd, &st) && !st.st_size) /* otherwise it is not this program's alone to carry out */
-		attr->memory = private_fd(fcntl(fd, F_DUPFD_CLOEXEC, 0));
+		attr->memory = private_memory(fd);
 	return 0;
 }

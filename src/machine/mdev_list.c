@@ -58,6 +58,29 @@ int mdevs_try_claim_group(const struct uvfio_machine *machine, unsigned int grou
 	return lock_group(machine, group, LOCK_EX | LOCK_NB);
 }
 
+void mdevs_group_holder(const struct uvfio_machine *machine, unsigned int group, char *text, size_t len)
+{
+	char path[PATH_MAX], comm[32] = "";
+	int pid = 0;
+	FILE *in;
+
+	snprintf(text, len, "another process");
+	snprintf(path, sizeof(path), "%s/group-%u.lock", machine->state_dir, group);
+	in = fopen(path, "re");
+	if (!in || fscanf(in, "%d", &pid) != 1)
+		pid = 0;
+	if (in)
+		fclose(in);
+	snprintf(path, sizeof(path), "/proc/%d/comm", pid);
+	in = pid > 0 ? fopen(path, "re") : NULL;
+	if (!in)
+		return; /* it has gone, and a child of it has the file */
+	if (fgets(comm, sizeof(comm), in))
+		comm[strcspn(comm, "\n")] = 0;
+	fclose(in);
+	snprintf(text, len, "process %d (%s)", pid, comm);
+}
+
 void mdevs_unlock_session(int fd)
 {
 	if (fd < 0)
@@ -97,7 +120,7 @@ static void drop_unlisted(struct uvfio_machine *machine)
 	bool leaving;
 
 	cds_list_for_each_entry_safe (m, next, &machine->mdevs, node) {
-		if (m->listed)
+		if (m->listed || m->ours)
 			continue;
 		machine_mdev_set_leaving(m);
 		if (vfio_device_state(machine->vfio, m->uuid, &files, &leaving) && files)

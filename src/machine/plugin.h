@@ -21,7 +21,13 @@ int mdev_driver_find(const char *name, const struct uvfio_mdev_driver **driver, 
  * err that does not say whose model it is. */
 int model_check(const struct uvfio_pci_model *model, char *err, size_t err_len);
 
+/* plugin_check_mdev.c */
 int mdev_driver_check(const struct uvfio_mdev_driver *driver, char *err, size_t err_len);
+
+/* For both. whose: "its model"; common: options that it cannot have, for every device has them. */
+int plugin_check_text(const char *whose, const char *text, const char *field, char *err, size_t err_len);
+int plugin_check_options(const struct uvfio_option *options, size_t size, const struct uvfio_option *common,
+			 char *err, size_t err_len);
 
 /* plugin_file.c: is the file at path a whole shared object? 0, or -EINVAL with one line in err. */
 int plugin_check_file(const char *path, char *err, size_t err_len);

@@ -7,9 +7,12 @@
  */
 #include "uvfio/machine.h"
 
+#include "base/fault.h"
 #include "file/fdtable.h"
 #include "iommu/client.h"
 #include "machine/machine.h"
+#include "uapi/iommufd.h"
+#include "uapi/vfio.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -52,6 +55,55 @@ long uvfio_ioctl(int fd, unsigned long request, void *arg)
 	if (!file)
 		return -EBADF;
 	ret = file_ioctl(file, &self_caller, request, (uint64_t)(uintptr_t)arg);
+	file_put(file);
+	return ret;
+}
+
+/* A struct uvfio_memory is an address space. */
+static struct mm *to_mm(struct uvfio_memory *memory)
+{
+	return (struct mm *)memory;
+}
+
+int uvfio_memory_of_process(int pidfd, struct uvfio_memory **memory)
+{
+	struct mm *mm;
+	int rc = mm_of_pidfd(pidfd, &mm);
+
+	if (!rc)
+		*memory = (struct uvfio_memory *)mm;
+	return rc;
+}
+
+int uvfio_memory_of_file(int fd, struct uvfio_memory **memory)
+{
+	struct mm *mm;
+	int rc = mm_of_file(fd, &mm);
+
+	if (!rc)
+		*memory = (struct uvfio_memory *)mm;
+	return rc;
+}
+
+void uvfio_memory_put(struct uvfio_memory *memory)
+{
+	if (memory)
+		mm_put(to_mm(memory));
+}
+
+long uvfio_map(struct uvfio_memory *memory, int fd, unsigned long request, void *arg)
+{
+	struct caller caller = { .ops = self_caller.ops, .mm = to_mm(memory), .pid = self_caller.pid };
+	struct file *file;
+	long ret;
+
+	if (request != VFIO_IOMMU_MAP_DMA && request != IOMMU_IOAS_MAP && request != IOMMU_IOAS_MAP_FILE &&
+	    request != IOMMU_IOAS_CHANGE_PROCESS)
+		return -EINVAL;
+	file = fdtable_get(fd);
+	if (!file)
+		return -EBADF;
+	ret = file_ioctl(file, &caller, request, (uint64_t)(uintptr_t)arg);
 	file_put(file);
 	return ret;
 }
@@ -113,6 +165,11 @@ int uvfio_close(int fd)
 		return -EBADF;
 	fdtable_close(fd);
 	return close(fd) ? -errno : 0;
+}
+
+int uvfio_catch_faults(void)
+{
+	return fault_handler_install(NULL);
 }
 
 const char *uvfio_version(void)

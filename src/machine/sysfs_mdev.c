@@ -21,7 +21,7 @@ static void parent_path(const struct mdev_parent *parent, char *buf, size_t len)
 static void type_path(const struct mdev_parent *parent, const struct uvfio_mdev_type *type, char *buf,
 		      size_t len)
 {
-	char dir[128], name[64];
+	char dir[160], name[64];
 
 	parent_path(parent, dir, sizeof(dir));
 	mdev_type_name(parent, type, name, sizeof(name));
@@ -50,12 +50,12 @@ __printf(4, 5) static void attribute(struct tree *tree, const char *dir, const c
 	tree_text(tree, path, 0444, "%s", text);
 }
 
-static void link_in(struct tree *tree, const char *dir, const char *name, const char *target)
+static void link_in(struct tree *tree, const char *below, const char *name, const char *to)
 {
-	char path[400];
+	char link[400];
 
-	snprintf(path, sizeof(path), "%s/%s", dir, name);
-	tree_link(tree, path, target);
+	snprintf(link, sizeof(link), "%s/%s", below, name);
+	tree_link(tree, link, to);
 }
 
 static void command(struct tree *tree, const char *dir, const char *name)
@@ -108,7 +108,7 @@ static void write_driver(const char *name, struct tree *tree)
 static void write_parent(struct mdev_parent *parent, struct tree *tree)
 {
 	const struct uvfio_mdev_driver *driver = mdev_parent_driver(parent);
-	char dir[128], path[160];
+	char dir[160], path[200];
 
 	parent_path(parent, dir, sizeof(dir));
 	snprintf(path, sizeof(path), "%s/uevent", dir);

@@ -110,12 +110,10 @@ static void test_common_options(void **state)
 static void test_wrong_devices(void **state)
 {
 	(void)state;
-	assert_wrong(
-		"device nvm",
-		"there is no device model nvm: known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so");
-	assert_wrong(
-		"device ",
-		"there is no device model \"\": known are nvme, ioat, mtty, and plug-ins by their path, ./NAME.so");
+	assert_wrong("device nvm", "there is no device model nvm: known are nvme, ioat, mtty, and plug-ins "
+				   "by their path, ./NAME.so");
+	assert_wrong("device ", "there is no device model \"\": known are nvme, ioat, mtty, and plug-ins by "
+				"their path, ./NAME.so");
 	assert_wrong("device nvme,siz=1M", "nvme: there is no option siz: did you mean size?");
 	assert_wrong("device nvme,adr=00:01.0", "nvme: there is no option adr: did you mean addr?");
 	assert_wrong("device nvme,addr=1", "nvme: addr=1 is not possible: use a PCI address like "

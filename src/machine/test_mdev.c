@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Mediated devices of a machine without a session: what a description may say, making and removing. */
+#include "devices/models.h"
 #include "file/fdtable.h"
 #include "machine/impl.h"
 #include "machine/plugin.h"
@@ -53,22 +54,72 @@ static char *list(struct uvfio_machine *machine, bool types)
 	return text;
 }
 
+static void expect_description(const char *description, const char *complete)
+{
+	struct uvfio_machine *machine = machine_of(description);
+	char *text = machine_describe(machine);
+
+	assert_string_equal(text, complete);
+	free(text);
+	machine_free(machine);
+}
+
 static void test_descriptions(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
-	char err[512] = "", *text = machine_describe(machine);
+	struct uvfio_machine *machine = machine_of("device mtty,type=none\n");
+	char err[512] = "";
 
 	(void)state;
-	assert_string_equal(text, "device mtty,ports=3\n");
-	free(text);
 	assert_int_equal(machine_add_device(machine, "device mtty", NULL, err, sizeof(err)), -EINVAL);
 	assert_string_equal(
-		err, "\"device mtty\" is a parent of mediated devices: those are there from the start, "
-		     "uvfio run --device");
+		err, "mtty is a parent of mediated devices: parents are there from the start, uvfio run "
+		     "--device mtty; uvfio mdev create makes instances");
 	machine_free(machine);
-	expect_wrong("device mtty\ndevice mtty\n",
-		     "mtty: there can be one parent of a kind: make more instances of it");
+	expect_description("device mtty,ports=3,type=none\n", "device mtty,ports=3,type=none\n");
+	expect_description("device mtty,ports=5,type=mtty-2\ndevice mtty\ndevice mtty,uuid=" ONE "\n",
+			   "device mtty,ports=5,type=none\n"
+			   "device mtty,type=mtty-2,uuid=75766669-6f00-4000-8000-000000000001\n"
+			   "device mtty,type=mtty-1,uuid=75766669-6f00-4000-8000-000000000002\n"
+			   "device mtty,type=mtty-1,uuid=" ONE "\n");
 	expect_wrong("device mtty,ports=0\n", "mtty: ports=0 is not possible: use a number from 1 to 1024");
+	expect_wrong(
+		"device mtty\ndevice mtty,ports=2\n",
+		"mtty: ports=2: options of the parent go with the first --device mtty: there is one parent");
+	expect_wrong("device mtty,type=mtty-3\n",
+		     "mtty: type=mtty-3 is not possible: use mtty-1, mtty-2, or none");
+	expect_wrong("device mtty,type=1\n", "mtty: type=1 is not possible: use mtty-1, mtty-2, or none");
+	expect_wrong("device mtty,uuid=" ONE "0\n", "mtty: uuid=" ONE "0 is not possible: use a UUID like "
+						    "75766669-6f00-4000-8000-000000000001");
+	expect_wrong("device mtty,uuid=" ONE "\ndevice mtty,uuid=83B8F4F2-509F-382F-3C1E-E6BFE0FA1001\n",
+		     "mtty: two instances with uuid=" ONE ": give one another");
+	expect_wrong("device mtty,type=none,uuid=" ONE "\n",
+		     "mtty: uuid=" ONE " with type=none: there is no instance to have it");
+	expect_wrong("device mtty,ports=1,type=mtty-2\n",
+		     "mtty: an instance of mtty-2 cannot be made: there can be no more of this type");
+	expect_wrong("device mtty,typ=mtty-2\n", "mtty: there is no option typ: did you mean type?");
+	expect_wrong("device mtty,addr=0000:00:01.0\n",
+		     "mtty: there is no option addr: known are ports, type, uuid");
+}
+
+/* The instances of a description can be opened and removed like others. */
+static void test_instances_at_the_start(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-2,uuid=" TWO "\ndevice mtty\n");
+	char *text = list(machine, false);
+	struct file *file;
+
+	(void)state;
+	assert_string_equal(text,
+			    TWO " mtty-2       256    vfio256   \n"
+				"75766669-6f00-4000-8000-000000000001 mtty-1       257    vfio257   \n");
+	free(text);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio257", O_RDWR, &file), 0);
+	file_put(file);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio258", O_RDWR, &file), -ENOENT);
+	assert_int_equal(create(machine, "mtty-1", TWO), -EEXIST);
+	assert_int_equal(machine_mdev_remove(machine, TWO), 0);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio256", O_RDWR, &file), -ENOENT);
+	machine_free(machine);
 }
 
 static void test_uuids(void **state)
@@ -87,7 +138,7 @@ static void test_uuids(void **state)
 
 static void test_instances(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty,ports=3\n");
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3,type=none\n");
 	struct file *file;
 	char *text;
 
@@ -116,7 +167,9 @@ static void test_instances(void **state)
 
 static void test_files(void **state)
 {
-	struct uvfio_machine *machine = machine_of("device mtty\n");
+	struct uvfio_machine *machine = machine_of("device mtty,type=none\n");
+	static const char *const no_numbers[] = { "-",  "-1",    " 1", "+-1",
+						  "1 ", "1\n\n", "0x", "18446744073709551616" };
 	const char *text = ONE "\n";
 	struct file *file;
 	mode_t mode;
@@ -138,9 +191,13 @@ static void test_files(void **state)
 		machine_open(machine, "/sys/devices/virtual/mtty/mtty/" ONE "/remove", O_WRONLY, &file), 0);
 	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "0", 1, 0), 1);
 	assert_int_equal(create(machine, "mtty-2", ONE), -EEXIST);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "-", 1, 0), -EINVAL);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2);
-	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), 2); /* has nothing to do */
+	for (unsigned int i = 0; i < ARRAY_SIZE(no_numbers); i++)
+		assert_int_equal(
+			file_write(file, &self_caller, (uintptr_t)no_numbers[i], strlen(no_numbers[i]), 0),
+			-EINVAL);
+	assert_int_equal(create(machine, "mtty-2", ONE), -EEXIST);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "+0x1\n", 5, 0), 5);
+	assert_int_equal(file_write(file, &self_caller, (uintptr_t) "1\n", 2, 0), -ENODEV);
 	file_put(file);
 	assert_int_equal(create(machine, "mtty-2", ONE), 0);
 	machine_free(machine);
@@ -171,28 +228,80 @@ static void test_drivers(void **state)
 	struct uvfio_mdev_driver driver = { .name = NULL };
 
 	(void)state;
-	expect_driver(&driver, "its model has no name: give one line");
+	expect_driver(&driver, "its driver has no name: give one line");
 	driver.name = "a/b";
 	driver.summary = "one";
 	driver.device_api = "vfio-pci";
-	expect_driver(&driver, "its driver's name is a/b: it becomes a directory's, give one word");
+	expect_driver(&driver, "its driver's name is a/b: it becomes a directory's, give one word of "
+			       "letters, digits, - and _");
 	driver.name = "ab";
-	expect_driver(&driver, "its driver has no callback read");
+	expect_driver(&driver, "its driver has no callback read: every driver has read and write");
 	driver.ops.read = access_nothing;
-	expect_driver(&driver, "its driver has no callback write");
+	expect_driver(&driver, "its driver has no callback write: every driver has read and write");
 	driver.ops.write = (int (*)(struct uvfio_mdev *, unsigned int, uint64_t, const void *, unsigned int))(
 		void (*)(void))access_nothing;
+	expect_driver(&driver, "its driver has neither get_available nor max_instances");
+	driver.max_instances = 1;
 	expect_driver(&driver, "its driver has no types: give one");
 	driver.types = types;
-	expect_driver(&driver, "its driver has neither get_available nor max_instances");
+	assert_int_equal(mdev_driver_check(&driver, NULL, 0), 0);
+	driver.name = "vfio";
+	expect_driver(&driver, "its driver's name is vfio, and /sys/class/vfio is something else: rename it");
+	driver.name = "ab";
+	driver.device_api = "vfio-platform";
+	expect_driver(&driver, "its driver's device_api is vfio-platform: there is vfio-pci");
+}
+
+static void expect_type(struct uvfio_mdev_type type, const char *why)
+{
+	struct uvfio_mdev_type types[] = { { .name = "1" }, type, { .name = NULL } };
+	struct uvfio_mdev_driver driver = *builtin_mdev_drivers[0];
+
+	driver.types = types;
+	expect_driver(&driver, why);
+}
+
+static void test_types(void **state)
+{
+	struct uvfio_mdev_driver driver = *builtin_mdev_drivers[0];
+	struct uvfio_option options[] = { { .key = "uuid", .help = "help" }, { .key = NULL } };
+
+	(void)state;
+	for (const struct uvfio_mdev_driver *const *d = builtin_mdev_drivers; *d; d++)
+		assert_int_equal(mdev_driver_check(*d, NULL, 0), 0);
+	expect_type(
+		(struct uvfio_mdev_type){ .name = "a b" },
+		"type \"a b\": its name becomes a directory's, give one word of letters, digits, - and _");
+	expect_type((struct uvfio_mdev_type){ .name = "1" }, "type 1: there are two of them: rename one");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .pretty_name = "a\nb" },
+		    "type 2 has a line break in its pretty_name: give one line");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .description = "" },
+		    "type 2 has an empty description: leave it NULL");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .regions = { [3] = { UINT64_MAX } } },
+		    "type 2: region 3 has more than 2^40 bytes");
+	expect_type((struct uvfio_mdev_type){ .name = "2", .irqs = { [1] = { .count = 33 } } },
+		    "type 2: irqs[1] has 33 vectors: there can be 32");
+	expect_type(
+		(struct uvfio_mdev_type){ .name = "2", .irqs = { [0] = { .count = 1, .automasked = true } } },
+		"type 2: irqs[0] is automasked and not maskable: nobody could unmask it");
+	expect_type(
+		(struct uvfio_mdev_type){
+			.name = "123456789012345678901234567890123456789012345678901234567890" },
+		"type 123456789012345678901234567890123456789012345678901234567890: "
+		"mtty-123456789012345678901234567890123456789012345678901234567890 is longer than 60 "
+		"letters: "
+		"shorten one of the names");
+	driver.options = options;
+	expect_driver(&driver, "option uuid is one that every device has: rename it");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_uuids),
-		cmocka_unit_test(test_instances),    cmocka_unit_test(test_files),
-		cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
+		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
+		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_types),
 	};
 
 	self_caller.mm = mm_self();

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/vfio.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -299,6 +301,44 @@ static void test_two_machines(void **state)
 	close_client(&b);
 }
 
+static sigjmp_buf crash;
+
+static void jump_out(int sig)
+{
+	siglongjmp(crash, sig);
+}
+
+/* In a child: the library's copies are its own affair, the program's faults the program's. */
+static int catch_faults(void)
+{
+	struct sigaction own = { .sa_handler = jump_out }, old;
+	char *gone = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct client c;
+
+	open_client(&c);
+	if (sigaction(SIGSEGV, &own, &old) || uvfio_catch_faults() || uvfio_catch_faults())
+		return 1;
+	if (uvfio_pread(c.device, gone, 4, VFIO_PCI_CONFIG_REGION_INDEX * (1LL << 40)) != -EFAULT)
+		return 2;
+	if (!sigsetjmp(crash, 1)) {
+		*(volatile char *)gone = 1;
+		return 3;
+	}
+	return 0;
+}
+
+static void test_catch_faults(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	(void)state;
+	if (!pid)
+		_exit(catch_faults());
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* A VM of the library's, and a group of a machine's. */
 static void test_kvm_vfio(void **state)
 {
@@ -333,6 +373,7 @@ int main(void)
 		cmocka_unit_test(test_dma),
 		cmocka_unit_test(test_nothing_is_left),
 		cmocka_unit_test(test_two_machines),
+		cmocka_unit_test(test_catch_faults),
 		cmocka_unit_test(test_kvm_vfio),
 	};
 

@@ -14,6 +14,19 @@ static struct mdev_device *of_pub(struct uvfio_mdev *pub)
 
 /* ---- VFIO's operations */
 
+static int call_open(struct mdev_device *mdev)
+{
+	char said[MODEL_SAID] = "";
+	int rc = 0;
+
+	if (!mdev_ops(mdev)->open)
+		return 0;
+	mdev->host.said = said;
+	IN_DRIVER(mdev, "open", rc = mdev_ops(mdev)->open(&mdev->pub));
+	mdev->host.said = NULL;
+	return rc ? model_refused("the driver's open", rc, said) : 0;
+}
+
 static int open_device(struct vfio_device *vdev)
 {
 	struct mdev_device *mdev = to_mdev(vdev);
@@ -21,7 +34,7 @@ static int open_device(struct vfio_device *vdev)
 
 	if (rc)
 		return rc;
-	rc = mdev_ops(mdev)->open ? mdev_ops(mdev)->open(&mdev->pub) : 0;
+	rc = call_open(mdev);
 	if (rc) {
 		model_host_close(&mdev->host);
 		return rc;
@@ -38,7 +51,7 @@ static void close_device(struct vfio_device *vdev)
 	model_host_hold(&mdev->host, "close");
 	mdev->opened = false;
 	if (mdev_ops(mdev)->close)
-		mdev_ops(mdev)->close(&mdev->pub);
+		IN_DRIVER(mdev, "close", mdev_ops(mdev)->close(&mdev->pub));
 	mdev_irqs_disable(mdev);
 	model_host_close(&mdev->host);
 }
@@ -60,7 +73,7 @@ static void request_device(struct vfio_device *vdev, unsigned int count)
 	struct mdev_device *mdev = to_mdev(vdev);
 
 	if (mdev_ops(mdev)->request)
-		mdev_ops(mdev)->request(&mdev->pub, count);
+		IN_DRIVER(mdev, "request", mdev_ops(mdev)->request(&mdev->pub, count));
 	else if (count == 1) /* after ten seconds, as the kernel does */
 		uvfio_err("%s: to be removed; its driver cannot ask its user to let go, waiting until it is "
 			  "closed",
@@ -71,14 +84,14 @@ static void dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t length)
 {
 	struct mdev_device *mdev = to_mdev(vdev);
 
-	mdev_ops(mdev)->dma_unmap(&mdev->pub, iova, length);
+	IN_DRIVER(mdev, "dma_unmap", mdev_ops(mdev)->dma_unmap(&mdev->pub, iova, length));
 }
 
 static void set_kvm(struct vfio_device *vdev, struct kvm *kvm)
 {
 	struct mdev_device *mdev = to_mdev(vdev);
 
-	mdev_ops(mdev)->set_kvm(&mdev->pub, kvm);
+	IN_DRIVER(mdev, "set_kvm", mdev_ops(mdev)->set_kvm(&mdev->pub, kvm));
 }
 
 static const struct vfio_device_ops device_ops = {
@@ -146,6 +159,7 @@ static void unplug(struct uvfio_device *dev)
 static void free_device(struct mdev_device *mdev)
 {
 	free(mdev->pub.dev.priv);
+	free(mdev->who);
 	free(mdev);
 }
 
@@ -159,8 +173,10 @@ static struct mdev_device *alloc_device(struct mdev_parent *parent, const struct
 	mdev->parent = parent;
 	mdev->pub = (struct uvfio_mdev){ .calls = &mdev_calls, .parent = &parent->pub, .type = type };
 	mdev->pub.dev.priv = calloc(1, MAX(parent->driver->priv_size, (size_t)1));
-	if (!mdev->pub.dev.priv) {
-		free(mdev);
+	if (asprintf(&mdev->who, parent->plugin ? "%s (%s)" : "%s", config->uuid, parent->plugin) < 0)
+		mdev->who = NULL;
+	if (!mdev->pub.dev.priv || !mdev->who) {
+		free_device(mdev);
 		return NULL;
 	}
 	snprintf(mdev->vdev.name, sizeof(mdev->vdev.name), "%s", config->uuid);
@@ -168,6 +184,8 @@ static struct mdev_device *alloc_device(struct mdev_parent *parent, const struct
 	iommu_dev_init(&mdev->no_dma, mdev->vdev.name);
 	model_host_init(&mdev->host, &mdev->pub.dev, &mdev->no_dma);
 	mdev->host.unplug = unplug;
+	mdev->host.who = mdev->who;
+	mdev->host.watch.wanted = parent->plugin;
 	mdev->host.vdev = &mdev->vdev;
 	mdev->pub.dev.name = mdev->vdev.name;
 	mdev->pub.dev.state_dir = config->state_dir;
@@ -182,6 +200,29 @@ static void undo_alloc(struct mdev_device *mdev)
 	model_host_destroy(&mdev->host);
 	iommu_dev_destroy(&mdev->no_dma);
 	free_device(mdev);
+}
+
+/* Callbacks of an instance that nobody has open are watched, too. */
+
+static int call_create(struct mdev_device *mdev)
+{
+	int rc = 0;
+
+	if (!mdev_ops(mdev)->create)
+		return 0;
+	model_watch_start(&mdev->host);
+	IN_DRIVER(mdev, "create", rc = mdev_ops(mdev)->create(&mdev->pub));
+	model_watch_stop(&mdev->host);
+	return rc ? model_refused("the driver's create", rc, "") : 0;
+}
+
+static void call_destroy(struct mdev_device *mdev)
+{
+	if (!mdev_ops(mdev)->destroy)
+		return;
+	model_watch_start(&mdev->host);
+	IN_DRIVER(mdev, "destroy", mdev_ops(mdev)->destroy(&mdev->pub));
+	model_watch_stop(&mdev->host);
 }
 
 int mdev_device_create(struct vfio *vfio, struct mdev_parent *parent, const struct uvfio_mdev_type *type,
@@ -199,7 +240,7 @@ int mdev_device_create(struct vfio *vfio, struct mdev_parent *parent, const stru
 	rc = mdev_irqs_init(mdev);
 	if (rc)
 		goto free;
-	rc = ops->create ? ops->create(&mdev->pub) : 0;
+	rc = call_create(mdev);
 	if (rc)
 		goto irqs;
 	model_host_created(&mdev->host);
@@ -211,8 +252,7 @@ int mdev_device_create(struct vfio *vfio, struct mdev_parent *parent, const stru
 	return 0;
 
 destroy:
-	if (ops->destroy)
-		ops->destroy(&mdev->pub);
+	call_destroy(mdev);
 irqs:
 	mdev_irqs_destroy(mdev);
 free:
@@ -233,8 +273,7 @@ void mdev_device_unregister(struct mdev_device *mdev)
 void mdev_device_free(struct mdev_device *mdev)
 {
 	mdev->parent->pub.nr_instances--;
-	if (mdev_ops(mdev)->destroy)
-		mdev_ops(mdev)->destroy(&mdev->pub);
+	call_destroy(mdev);
 	mdev_irqs_destroy(mdev);
 	undo_alloc(mdev);
 }
@@ -244,7 +283,7 @@ void mdev_device_forked(struct mdev_device *mdev)
 	pthread_mutex_init(&mdev->irqs.lock, NULL);
 	model_host_forked(&mdev->host);
 	if (mdev_ops(mdev)->forked)
-		mdev_ops(mdev)->forked(&mdev->pub);
+		IN_DRIVER(mdev, "forked", mdev_ops(mdev)->forked(&mdev->pub));
 }
 
 void mdev_device_take_over(struct mdev_device *mdev)

@@ -8,6 +8,7 @@
 #ifndef UVFIO_MDEV_IMPL_H
 #define UVFIO_MDEV_IMPL_H
 
+#include "base/inside.h"
 #include "file/eventfd.h"
 #include "mdev/mdev.h"
 #include "model/model.h"
@@ -21,6 +22,8 @@ struct mdev_parent {
 	const struct uvfio_mdev_driver *driver;
 	const struct uvfio_option *table;
 	void *options;
+	const char *plugin; /* its file; NULL: built in */
+	char *who;          /* for reports: name, and file */
 };
 
 struct mdev_vector {
@@ -43,8 +46,28 @@ struct mdev_device {
 	struct model_host host;
 	struct iommu_dev no_dma; /* of the host: attached to nothing */
 	struct mdev_irqs irqs;
+	char *who;   /* for reports: UUID, and the driver's file */
 	bool opened; /* under the device's lock */
 };
+
+/* Evaluate a call of the driver's callback of that name, about an instance or its parent. */
+#define IN_DRIVER(mdev, name, call)                                                                          \
+	do {                                                                                                 \
+		struct inside before_ = inside_begin((mdev)->who, name " callback");                         \
+		unsigned int slot_ = model_call_begin(&(mdev)->host, name " callback");                      \
+                                                                                                             \
+		(call);                                                                                      \
+		model_call_end(&(mdev)->host, slot_);                                                        \
+		inside_end(&before_);                                                                        \
+	} while (0)
+
+#define IN_PARENT(parent, name, call)                                                                        \
+	do {                                                                                                 \
+		struct inside before_ = inside_begin((parent)->who, name " callback");                       \
+                                                                                                             \
+		(call);                                                                                      \
+		inside_end(&before_);                                                                        \
+	} while (0)
 
 static inline struct mdev_device *to_mdev(struct vfio_device *vdev)
 {

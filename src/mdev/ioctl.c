@@ -97,7 +97,9 @@ static long reset(struct ioctl_call *call, void *arg)
 		return WHY(-ENOTTY, "the device cannot be reset");
 	vfio_device_lock(&mdev->vdev);
 	model_host_hold(&mdev->host, "reset");
-	rc = mdev_ops(mdev)->reset(&mdev->pub);
+	IN_DRIVER(mdev, "reset", rc = mdev_ops(mdev)->reset(&mdev->pub));
+	if (rc)
+		rc = model_refused("the driver's reset", rc, "");
 	model_host_release(&mdev->host);
 	vfio_device_unlock(&mdev->vdev);
 	return rc;

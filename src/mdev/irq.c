@@ -173,7 +173,8 @@ int mdev_set_irqs(struct mdev_device *mdev, const struct caller *caller, uint32_
 
 	if (!nr)
 		return WHY(-ENOTTY, "the device has no such kind of interrupt");
-	if (start > nr || count > nr - start) /* that it cannot be masked at all is said first */
+	/* count 0 with no data: off, wherever it starts */
+	if (count && (start > nr || count > nr - start)) /* that it cannot be masked at all is said first */
 		return (flags & VFIO_IRQ_SET_ACTION_TRIGGER) || mdev->pub.type->irqs[index].maskable
 			       ? -EINVAL
 			       : -ENOTTY;

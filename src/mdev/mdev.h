@@ -25,9 +25,9 @@ int mdev_parse_uuid(const char *text, size_t len, char uuid[UUID_STRING_LEN + 1]
 
 /* ---- parents */
 
-/* options: key=value,... of the driver's table. -errno with a line in err. */
-int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *options, struct mdev_parent **out,
-		       char *err, size_t err_len);
+/* options: key=value,... of the driver's table. plugin: its file, or NULL. -errno with a line in err. */
+int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *options, const char *plugin,
+		       struct mdev_parent **out, char *err, size_t err_len);
 void mdev_parent_free(struct mdev_parent *parent); /* no instance left; NULL is fine */
 void mdev_parent_forked(struct mdev_parent *parent);
 

@@ -32,35 +32,64 @@ static void free_parent(struct mdev_parent *parent)
 {
 	free(parent->pub.priv);
 	free(parent->options);
+	free(parent->who);
 	free(parent);
 }
 
-int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *options, struct mdev_parent **out,
-		       char *err, size_t err_len)
+/* NULL: no memory. */
+static struct mdev_parent *alloc_parent(const struct uvfio_mdev_driver *driver, const char *plugin)
 {
 	static const struct uvfio_option none[] = { { .key = NULL } };
 	struct mdev_parent *parent = calloc(1, sizeof(*parent));
+
+	if (!parent)
+		return NULL;
+	parent->driver = driver;
+	parent->plugin = plugin;
+	parent->table = driver->options ? driver->options : none;
+	parent->options = calloc(1, MAX(driver->options_size, (size_t)1));
+	parent->pub.priv = calloc(1, MAX(driver->parent_priv_size, (size_t)1));
+	parent->pub.name = parent->pub.driver_name = driver->name;
+	parent->pub.options = parent->options;
+	if (asprintf(&parent->who, plugin ? "%s (%s)" : "%s", driver->name, plugin) < 0)
+		parent->who = NULL;
+	if (parent->options && parent->pub.priv && parent->who)
+		return parent;
+	free_parent(parent);
+	return NULL;
+}
+
+static int call_create(struct mdev_parent *parent, char *err, size_t err_len)
+{
+	const char *name = parent->driver->name;
+	int rc = 0;
+
+	*err = 0;
+	if (parent->driver->ops.parent_create)
+		IN_PARENT(parent, "parent_create",
+			  rc = parent->driver->ops.parent_create(&parent->pub, err, err_len));
+	if (!rc)
+		return 0;
+	model_blame(name, err, err_len);
+	if (!*err)
+		snprintf(err, err_len, "%s: cannot be made: %s", name, strerror(rc < 0 ? -rc : EINVAL));
+	return rc < 0 ? rc : -EINVAL;
+}
+
+int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *options, const char *plugin,
+		       struct mdev_parent **out, char *err, size_t err_len)
+{
+	struct mdev_parent *parent = alloc_parent(driver, plugin);
 	int rc;
 
 	if (!parent) {
 		snprintf(err, err_len, "%s: out of memory", driver->name);
 		return -ENOMEM;
 	}
-	parent->driver = driver;
-	parent->table = driver->options ? driver->options : none;
-	parent->options = calloc(1, MAX(driver->options_size, (size_t)1));
-	parent->pub.priv = calloc(1, MAX(driver->parent_priv_size, (size_t)1));
-	parent->pub.name = parent->pub.driver_name = driver->name;
-	parent->pub.options = parent->options;
-	if (!parent->options || !parent->pub.priv) {
-		snprintf(err, err_len, "%s: out of memory", driver->name);
-		rc = -ENOMEM;
-		goto fail;
-	}
 	rc = options_parse(parent->table, driver->name, options, parent->options, err, err_len);
 	if (rc)
 		goto fail;
-	rc = driver->ops.parent_create ? driver->ops.parent_create(&parent->pub, err, err_len) : 0;
+	rc = call_create(parent, err, err_len);
 	if (!rc) {
 		*out = parent;
 		return 0;
@@ -76,7 +105,7 @@ void mdev_parent_free(struct mdev_parent *parent)
 	if (!parent)
 		return;
 	if (parent->driver->ops.parent_destroy)
-		parent->driver->ops.parent_destroy(&parent->pub);
+		IN_PARENT(parent, "parent_destroy", parent->driver->ops.parent_destroy(&parent->pub));
 	options_free(parent->table, parent->options);
 	free_parent(parent);
 }
@@ -84,7 +113,7 @@ void mdev_parent_free(struct mdev_parent *parent)
 void mdev_parent_forked(struct mdev_parent *parent)
 {
 	if (parent->driver->ops.parent_forked)
-		parent->driver->ops.parent_forked(&parent->pub);
+		IN_PARENT(parent, "parent_forked", parent->driver->ops.parent_forked(&parent->pub));
 }
 
 const struct uvfio_mdev_driver *mdev_parent_driver(const struct mdev_parent *parent)
@@ -118,8 +147,11 @@ const struct uvfio_mdev_type *mdev_find_type(const struct mdev_parent *parent, c
 unsigned int mdev_available(struct mdev_parent *parent, const struct uvfio_mdev_type *type)
 {
 	const struct uvfio_mdev_driver *driver = parent->driver;
+	unsigned int n = 0;
 
-	if (driver->ops.get_available)
-		return driver->ops.get_available(&parent->pub, type);
+	if (driver->ops.get_available) {
+		IN_PARENT(parent, "get_available", n = driver->ops.get_available(&parent->pub, type));
+		return n;
+	}
 	return driver->max_instances - MIN(parent->pub.nr_instances, driver->max_instances);
 }

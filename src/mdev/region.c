@@ -34,11 +34,12 @@ static int access_piece(struct mdev_device *mdev, unsigned int region, uint64_t 
 			unsigned int size, bool write)
 {
 	const struct uvfio_mdev_ops *ops = mdev_ops(mdev);
-	unsigned int slot = model_call_begin(&mdev->host, write ? "write" : "read");
-	int rc = write ? ops->write(&mdev->pub, region, pos, value, size)
-		       : ops->read(&mdev->pub, region, pos, value, size);
+	int rc;
 
-	model_call_end(&mdev->host, slot);
+	if (write)
+		IN_DRIVER(mdev, "write", rc = ops->write(&mdev->pub, region, pos, value, size));
+	else
+		IN_DRIVER(mdev, "read", rc = ops->read(&mdev->pub, region, pos, value, size));
 	if (trace_on(region == UVFIO_MDEV_CONFIG ? TRACE_CONFIG : TRACE_BAR))
 		trace_access(mdev, region, pos, *value, size, write);
 	return rc;

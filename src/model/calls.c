@@ -7,9 +7,12 @@
 #include "base/log.h"
 #include "base/private_fd.h"
 #include "base/trace.h"
+#include "base/why.h"
 #include "model/model.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* While the model is being opened its last words are kept: they may be the reason why it refuses. */
 static void keep(const struct uvfio_device *dev, const char *text)
@@ -113,6 +116,29 @@ static void call_report_lost(struct uvfio_dma *dma, uint64_t iova, size_t len, b
 {
 	if (own(dma, "uvfio_dma_report_lost"))
 		dma_report_lost(dma, iova, len, write, what);
+}
+
+void model_blame(const char *whose, char *text, size_t len)
+{
+	size_t whose_len = strlen(whose), start = strspn(text, " \t\r\n");
+	char *copy = strdup(text + start);
+
+	if (copy && *copy && (strncmp(copy, whose, whose_len) || copy[whose_len] != ':'))
+		snprintf(text, len, "%s: %s", whose, copy);
+	free(copy);
+	for (char *c = text + strlen(text); c-- > text;)
+		if (*c == '\n' || *c == '\r')
+			*c = c[1] ? ' ' : 0;
+	text_clean(text);
+}
+
+int model_refused(const char *callback, int rc, const char *said)
+{
+	if (rc > 0 || rc < -4095) /* a mistake, not a descriptor for the program */
+		return WHY(-EIO, "%s returned %d, which is neither 0 nor a negative errno%s%s", callback, rc,
+			   *said ? ": " : "", said);
+	return WHY(rc, "%s returned %d (%s)%s%s", callback, rc, strerrordesc_np(-rc), *said ? ": " : "",
+		   said);
 }
 
 static void unplug(struct uvfio_device *dev)

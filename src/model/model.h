@@ -73,6 +73,15 @@ void model_host_close(struct model_host *host);
 void model_host_hold(struct model_host *host, const char *what);
 void model_host_release(struct model_host *host);
 
+/* Make one line "WHOSE: TEXT" of what a model wrote to text, which has len bytes; of nothing, nothing. */
+void model_blame(const char *whose, char *text, size_t len);
+
+/*
+ * What the program gets when a callback ("the model's open") returned rc instead of 0: a negative errno that
+ * the trace explains; said: what was logged meanwhile.
+ */
+int model_refused(const char *callback, int rc, const char *said);
+
 /* This is the child of a fork: the workers are gone. For a device that is open and this
  * process's now they start with model_host_open() again; kicks from here on are kept. */
 void model_host_forked(struct model_host *host);

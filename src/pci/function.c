@@ -12,16 +12,6 @@
 
 /* ---- what VFIO calls */
 
-/* What the program gets when the model does not want to be opened, and what the model said of it. */
-static int refused(int rc, const char *said)
-{
-	if (rc > 0) /* a model's mistake, not a descriptor for the program */
-		return WHY(-EIO, "the model's open returned %d, which is neither 0 nor a negative errno%s%s",
-			   rc, *said ? ": " : "", said);
-	return WHY(rc, "the model's open returned %d (%s)%s%s", rc, strerrordesc_np(-rc), *said ? ": " : "",
-		   said);
-}
-
 static int call_open(struct pci_func *func)
 {
 	char said[MODEL_SAID] = "";
@@ -32,7 +22,7 @@ static int call_open(struct pci_func *func)
 	func->host.said = said;
 	IN_MODEL(func, "open", rc = func->model->ops.open(&func->pub));
 	func->host.said = NULL;
-	return rc ? refused(rc, said) : 0;
+	return rc ? model_refused("the model's open", rc, said) : 0;
 }
 
 static int open_locked(struct pci_func *func)
@@ -205,21 +195,6 @@ static void free_model(struct pci_func *func)
 	options_free(func->options, func->opts);
 }
 
-/* Say whose fault err is: "DEVICE: TEXT", in one line. */
-static void blame(const char *device, char *err, size_t err_len)
-{
-	size_t len = strlen(device), start = strspn(err, " \t\r\n");
-	char *text = strdup(err + start);
-
-	if (text && *text && (strncmp(text, device, len) || text[len] != ':'))
-		snprintf(err, err_len, "%s: %s", device, text);
-	free(text);
-	for (char *c = err + strlen(err); c-- > err;)
-		if (*c == '\n' || *c == '\r')
-			*c = c[1] ? ' ' : 0;
-	text_clean(err);
-}
-
 static int call_create(struct pci_func *func, const char *device, char *err, size_t err_len)
 {
 	int rc;
@@ -227,7 +202,7 @@ static int call_create(struct pci_func *func, const char *device, char *err, siz
 	IN_MODEL(func, "create", rc = func->model->ops.create(&func->pub, &func->desc, err, err_len));
 	if (!rc)
 		return 0;
-	blame(device, err, err_len);
+	model_blame(device, err, err_len);
 	if (!*err)
 		snprintf(err, err_len, "%s: cannot be made: %s", device, strerror(rc < 0 ? -rc : EINVAL));
 	return rc < 0 ? rc : -EINVAL;
@@ -256,7 +231,7 @@ static int make_model(struct pci_func *func, const struct pci_func_config *confi
 	if (!rc) {
 		rc = pci_check_desc(&func->desc, true, err, err_len);
 		if (rc)
-			blame(device, err, err_len);
+			model_blame(device, err, err_len);
 	}
 	if (rc)
 		free_model(func);

@@ -23,16 +23,10 @@ static uint64_t count_words(const struct type1_bitmap *bitmap, uint64_t size)
 	return type1_bitmap_bytes(bitmap->pgsize, size) / sizeof(uint64_t);
 }
 
-/*
- * The kernel writes mapping by mapping. One that begins within a word adds to what stands there, which is the
- * caller's unless a mapping before it has written the word from its beginning.
- */
-static int keep_callers_bits(const struct caller *caller, uint64_t *word, uint64_t addr)
+static int add_callers_bits(const struct caller *caller, uint64_t *word, uint64_t addr)
 {
 	uint64_t theirs;
 
-	if (*word & 1)
-		return 0;
 	if (copy_in(caller, &theirs, addr, sizeof(theirs)))
 		return -EFAULT;
 	*word |= theirs;
@@ -47,8 +41,9 @@ int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap 
 	while (first < words) {
 		uint64_t to = addr + first * sizeof(uint64_t);
 
-		for (end = first; end < words && bitmap->bits[end]; end++)
-			if (keep_callers_bits(caller, &bitmap->bits[end], addr + end * sizeof(uint64_t)))
+		for (end = first; end < words && bitmap->words[end] != TYPE1_WORD_KEPT; end++)
+			if (bitmap->words[end] == TYPE1_WORD_ADDED &&
+			    add_callers_bits(caller, &bitmap->bits[end], addr + end * sizeof(uint64_t)))
 				return -EFAULT;
 		if (end > first &&
 		    copy_out(caller, to, &bitmap->bits[first], (end - first) * sizeof(uint64_t)))
@@ -58,12 +53,12 @@ int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap 
 	return 0;
 }
 
-bool vfio_bitmap_is_clean(const struct type1_bitmap *bitmap, uint64_t size)
+bool vfio_bitmap_is_untouched(const struct type1_bitmap *bitmap, uint64_t size)
 {
 	uint64_t words = count_words(bitmap, size);
 
 	for (uint64_t i = 0; i < words; i++)
-		if (bitmap->bits[i])
+		if (bitmap->words[i] != TYPE1_WORD_KEPT)
 			return false;
 	return true;
 }

@@ -2,8 +2,9 @@
 /*
  * Bitmaps of dirty pages: gathered in memory of ours (iommu/type1), and written to the caller's here.
  *
- * Of the caller's bitmap only the words are written in which a page is dirty. Such a word keeps the bits that
- * the caller has in it, unless its first page is dirty.
+ * As in the kernel, which goes mapping by mapping, only words are written that have a bit of a mapping, dirty
+ * or not, and one in which the first mapping begins behind its first bit keeps the bits that the caller has
+ * in it.
  */
 #ifndef UVFIO_VFIO_BITMAP_H
 #define UVFIO_VFIO_BITMAP_H
@@ -23,13 +24,13 @@ struct vfio_bitmap;
 int vfio_bitmap_begin(const struct vfio_bitmap *given, struct type1_bitmap *out, uint64_t *addr);
 
 /*
- * Copy out what is set in a bitmap that type1 filled for size bytes of IOVA. 0 or -EFAULT (a part may have
+ * Copy out a bitmap that type1 filled for size bytes of IOVA. 0 or -EFAULT (a part may have
  * been copied). Changes the bits.
  */
 int vfio_bitmap_copy_out(const struct caller *caller, const struct type1_bitmap *bitmap, uint64_t size,
 			 uint64_t addr);
 
-/* Is no page of such a bitmap dirty? */
-bool vfio_bitmap_is_clean(const struct type1_bitmap *bitmap, uint64_t size);
+/* Would nothing be written? */
+bool vfio_bitmap_is_untouched(const struct type1_bitmap *bitmap, uint64_t size);
 
 #endif

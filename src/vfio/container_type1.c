@@ -170,7 +170,7 @@ static int check_writable(struct ioctl_call *call, struct type1_container *tc,
 	if (!mm_check(call->caller->mm, addr, bitmap.size, true))
 		return 0;
 	rc = type1_unmap(tc->iommu, arg->iova, arg->size, TYPE1_UNMAP_ASK, &bitmap, &none);
-	if (!rc && bitmap.bits && !vfio_bitmap_is_clean(&bitmap, arg->size) &&
+	if (!rc && bitmap.bits && !vfio_bitmap_is_untouched(&bitmap, arg->size) &&
 	    mm_check(call->caller->mm, addr, type1_bitmap_bytes(bitmap.pgsize, arg->size), true))
 		rc = -EFAULT;
 	free(bitmap.bits);
@@ -246,8 +246,11 @@ static int dirty_get(struct ioctl_call *call, struct type1_container *tc)
 	if (rc)
 		return get.size && add_overflows(get.iova, get.size - 1, &addr) ? -EOVERFLOW : rc;
 	rc = type1_dirty_get(tc->iommu, get.iova, get.size, &bitmap);
-	if (!rc)
-		rc = vfio_bitmap_copy_out(call->caller, &bitmap, get.size, addr);
+	if (rc)
+		return rc;
+	rc = vfio_bitmap_copy_out(call->caller, &bitmap, get.size, addr);
+	if (rc)
+		type1_dirty_put_back(tc->iommu, get.iova, get.size, &bitmap);
 	free(bitmap.bits);
 	return rc;
 }
@@ -452,6 +455,13 @@ static int type1_list(void *data, struct vfio_mapping_list *list, unsigned int m
 	return 0;
 }
 
+static void type1_usages(void *data, struct mm_usages *usages)
+{
+	struct type1_container *tc = data;
+
+	type1_get_usages(tc->iommu, usages);
+}
+
 static const char *type1_type(void *data)
 {
 	struct type1_container *tc = data;
@@ -473,4 +483,5 @@ const struct vfio_iommu_driver vfio_type1_driver = {
 	.forked = type1_container_forked,
 	.type = type1_type,
 	.list = type1_list,
+	.usages = type1_usages,
 };

@@ -204,6 +204,15 @@ struct iommufd_ctx *vfio_pins_ctx(const struct vfio_device *vdev); /* NULL: none
 uint32_t vfio_pins_id(const struct vfio_device *vdev);             /* of its access */
 void vfio_pins_forked(struct vfio_device *vdev);
 
+/* pin_lost.c: who may have pinned pages of this process. holds: has it that page? In a signal handler. */
+struct vfio_page_holder {
+	struct cds_list_head node;
+	bool (*holds)(struct vfio_page_holder *holder, uint64_t va);
+};
+void vfio_page_holder_add(struct vfio_page_holder *holder);
+void vfio_page_holder_remove(struct vfio_page_holder *holder);
+void vfio_page_holders_forked(void);
+
 /* container_noiommu.c: a domain that is the memory of mm, for devices without an IOMMU. NULL: no memory. */
 struct vfio_noiommu *vfio_noiommu_new(const struct iommu_params *params, struct mm *mm);
 void vfio_noiommu_free(struct vfio_noiommu *noiommu); /* no device uses it */

@@ -3,6 +3,7 @@
  * What there is and who uses it, for those who look from outside. Nobody's call waits for a listing longer
  * than it takes to copy it.
  */
+#include "iommu/mm_usage.h"
 #include "vfio/internal.h"
 
 #include <stdlib.h>
@@ -120,6 +121,40 @@ int vfio_each_container(struct vfio *vfio, unsigned int max,
 	for (unsigned int i = 0; all && i < nr; i++) {
 		if (!rc)
 			rc = show(all[i], max, fn, arg);
+		vfio_container_put(all[i]);
+	}
+	free(all);
+	return rc;
+}
+
+static int show_usage(struct vfio_container *container,
+		      void (*fn)(void *arg, unsigned int id, const struct mm_usages *usages), void *arg)
+{
+	struct mm_usages usages = { 0 };
+	int rc;
+
+	pthread_rwlock_rdlock(&container->lock);
+	if (container->driver && container->driver->usages)
+		container->driver->usages(container->data, &usages);
+	pthread_rwlock_unlock(&container->lock);
+	rc = usages.no_memory ? -ENOMEM : 0;
+	if (!rc)
+		fn(arg, container->id, &usages);
+	mm_usages_free(&usages);
+	return rc;
+}
+
+int vfio_each_container_usage(struct vfio *vfio,
+			      void (*fn)(void *arg, unsigned int id, const struct mm_usages *usages),
+			      void *arg)
+{
+	unsigned int nr;
+	struct vfio_container **all = get_all(vfio, &nr);
+	int rc = all ? 0 : -ENOMEM;
+
+	for (unsigned int i = 0; all && i < nr; i++) {
+		if (!rc)
+			rc = show_usage(all[i], fn, arg);
 		vfio_container_put(all[i]);
 	}
 	free(all);

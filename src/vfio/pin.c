@@ -5,12 +5,14 @@
  * Such a device is a pinner of its container, or has an access to an IOMMUFD, from before open_device to
  * behind close_device. vdev->pins does not change in that time, so a driver's calls take no lock to find it.
  *
- * An access wants back just what it was asked for, and a driver may unpin other stretches than it has pinned.
- * So on an IOMMUFD each page is pinned by itself, and counted here, to know what the device has pinned.
+ * An access believes that what it is given back was pinned: on an IOMMUFD, too, what the device has pinned is
+ * counted here.
  */
 #include "vfio/internal.h"
 
+#include "base/fault.h"
 #include "base/log.h"
+#include "base/thread.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
@@ -21,6 +23,7 @@
 #define TIMES_MAX 100u
 
 struct vfio_pins {
+	struct vfio_page_holder holder;
 	/* of a container */
 	struct type1_pinner *pinner;
 	/* of an IOMMUFD */
@@ -32,7 +35,7 @@ struct vfio_pins {
 	pthread_cond_t ended;       /* with calls_lock: calls is 0 */
 	unsigned int calls;         /* of dma_unmap, under way */
 	bool closing;               /* it is not called any more, or not yet */
-	pthread_mutex_t lock;       /* protects what follows; inside it: IOMMUFD's locks */
+	pthread_mutex_t *lock;      /* the access's: protects what follows */
 	pthread_cond_t unpinned;    /* with lock: pages were */
 	uint64_t held;              /* an IOVA, and how often its unmapping found pages pinned */
 	unsigned int times_held;
@@ -40,11 +43,31 @@ struct vfio_pins {
 	struct pin_table pages;
 };
 
+static bool is_pinned(void *arg, uint64_t iova)
+{
+	struct vfio_pins *pins = arg;
+
+	return pin_table_has(&pins->pages, iova / UVFIO_PAGE_SIZE, 1);
+}
+
+static bool holds(struct vfio_page_holder *holder, uint64_t va)
+{
+	struct vfio_pins *pins = container_of(holder, struct vfio_pins, holder);
+	bool found;
+
+	if (pins->pinner)
+		return type1_pinner_holds(pins->pinner, va);
+	if (!thread_lock_patiently(pins->lock))
+		return false;
+	found = iommufd_access_find_locked(pins->access, va, is_pinned, pins);
+	pthread_mutex_unlock(pins->lock);
+	return found;
+}
+
 static void init_locks(struct vfio_pins *pins)
 {
 	pthread_condattr_t attr;
 
-	pthread_mutex_init(&pins->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&pins->unpinned, &attr);
@@ -61,16 +84,16 @@ static struct vfio_pins *pins_new(void)
 	if (!pins)
 		return NULL;
 	pins->serial = ++serials;
+	pins->holder.holds = holds;
 	pins->closing = true; /* until begin_calls() */
 	init_locks(pins);
-	pin_table_init(&pins->pages);
+	pin_table_init(&pins->pages, UINT64_MAX);
 	return pins;
 }
 
 static void pins_free(struct vfio_pins *pins)
 {
 	pin_table_destroy(&pins->pages);
-	pthread_mutex_destroy(&pins->lock);
 	pthread_mutex_destroy(&pins->calls_lock);
 	pthread_cond_destroy(&pins->ended);
 	pthread_cond_destroy(&pins->unpinned);
@@ -147,6 +170,7 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 	pins->pinner = type1_pinner_new(iommu, vdev->name, pinner_unmap, vdev);
 	if (pins->pinner) {
 		begin_calls(pins);
+		vfio_page_holder_add(&pins->holder);
 		return 0;
 	}
 	vdev->pins = NULL;
@@ -156,12 +180,11 @@ int vfio_pins_open_container(struct vfio_device *vdev)
 
 /* ---- on an IOMMUFD */
 
-/* Pages from page on that the device has pinned once more than it should: undone. The lock is held. */
-static void unpin_each(struct vfio_pins *pins, uint64_t page, uint64_t n)
+/* Pages that the device has pinned. The lock is held. */
+static void unpin_range(struct vfio_pins *pins, uint64_t page, uint64_t n)
 {
 	pin_table_put(&pins->pages, page, n);
-	for (uint64_t i = 0; i < n; i++)
-		iommufd_access_unpin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE);
+	iommufd_access_unpin_locked(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
 }
 
 static void unpin_rest(struct vfio_pins *pins)
@@ -169,10 +192,10 @@ static void unpin_rest(struct vfio_pins *pins)
 	uint64_t page;
 	uint32_t count;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
-		unpin_each(pins, page, 1);
-	pthread_mutex_unlock(&pins->lock);
+		unpin_range(pins, page, 1);
+	pthread_mutex_unlock(pins->lock);
 }
 
 static bool has_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
@@ -191,7 +214,7 @@ static bool wait_for_unpin(struct vfio_pins *pins, uint64_t iova, uint64_t lengt
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
 	while (has_pins(pins, iova, length))
-		if (pthread_cond_timedwait(&pins->unpinned, &pins->lock, &until))
+		if (pthread_cond_timedwait(&pins->unpinned, pins->lock, &until))
 			return false;
 	return true;
 }
@@ -201,7 +224,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 	struct vfio_pins *pins = vdev->pins;
 	unsigned int times = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pins->held != iova)
 		pins->times_held = 0;
 	pins->held = iova;
@@ -209,7 +232,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 		pins->times_held = 0;
 	else
 		times = ++pins->times_held;
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	if (times == TIMES_MAX)
 		uvfio_err_once(
 			iova ^ pins->serial << 1,
@@ -230,9 +253,15 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 		check_unpinned(vdev, iova, length);
 }
 
+static unsigned int access_group(void *data)
+{
+	return ((struct vfio_device *)data)->group->id;
+}
+
 static const struct iommufd_access_ops access_ops = {
 	.needs_pin_pages = true,
 	.unmap = access_unmap,
+	.group = access_group,
 };
 
 int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, uint32_t *devid)
@@ -247,10 +276,12 @@ int vfio_pins_open_iommufd(struct vfio_device *vdev, struct iommufd_ctx *ctx, ui
 		pins_free(pins);
 		return rc;
 	}
+	pins->lock = iommufd_access_lock(pins->access);
 	pins->ctx = ctx;
 	begin_calls(pins);
 	*devid = pins->id;
 	vdev->pins = pins;
+	vfio_page_holder_add(&pins->holder);
 	return 0;
 }
 
@@ -292,6 +323,7 @@ void vfio_pins_close(struct vfio_device *vdev)
 	if (!pins)
 		return;
 	vfio_pins_begin_close(vdev);
+	vfio_page_holder_remove(&pins->holder);
 	if (pins->pinner) {
 		type1_pinner_free(pins->pinner);
 	} else {
@@ -303,24 +335,19 @@ void vfio_pins_close(struct vfio_device *vdev)
 }
 
 /* The lock is held. */
-static int pin_each(struct vfio_pins *pins, uint64_t page, unsigned int npage, unsigned int flags,
-		    struct mm_page *pages)
+static int pin_range(struct vfio_pins *pins, uint64_t page, unsigned int npage, unsigned int flags,
+		     struct mm_page *pages)
 {
 	uint64_t fresh;
 	int rc = pin_table_get(&pins->pages, page, npage, &fresh);
 
 	if (rc)
 		return rc;
-	for (unsigned int i = 0; i < npage; i++) {
-		rc = iommufd_access_pin_pages(pins->access, (page + i) * UVFIO_PAGE_SIZE, UVFIO_PAGE_SIZE,
-					      &pages[i], flags);
-		if (!rc)
-			continue;
-		pin_table_put(&pins->pages, page + i, npage - i);
-		unpin_each(pins, page, i);
-		return rc;
-	}
-	return 0;
+	rc = iommufd_access_pin_locked(pins->access, page * UVFIO_PAGE_SIZE, npage * UVFIO_PAGE_SIZE, pages,
+				       flags);
+	if (rc)
+		pin_table_put(&pins->pages, page, npage);
+	return rc;
 }
 
 static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage, unsigned int prot,
@@ -329,9 +356,9 @@ static int pin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npage
 	unsigned int flags = prot & IOMMU_WRITE ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ;
 	int rc;
 
-	pthread_mutex_lock(&pins->lock);
-	rc = pin_each(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
+	rc = pin_range(pins, iova / UVFIO_PAGE_SIZE, npage, flags, pages);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
@@ -340,51 +367,57 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 	uint64_t page = iova / UVFIO_PAGE_SIZE;
 	int rc = 0;
 
-	pthread_mutex_lock(&pins->lock);
+	pthread_mutex_lock(pins->lock);
 	if (pin_table_has(&pins->pages, page, npage))
-		unpin_each(pins, page, npage);
+		unpin_range(pins, page, npage);
 	else
 		rc = -EINVAL;
 	pthread_cond_broadcast(&pins->unpinned);
-	pthread_mutex_unlock(&pins->lock);
+	pthread_mutex_unlock(pins->lock);
 	return rc;
 }
 
 /* ---- what drivers call */
 
-static int check_pages(const struct vfio_pins *pins, uint64_t iova, unsigned int npage)
+static int check_pages(const struct vfio_pins *pins, unsigned int npage)
+{
+	if (unlikely(!pins || !npage))
+		return -EINVAL;
+	return unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES) ? -E2BIG : 0;
+}
+
+static bool wraps(uint64_t iova, unsigned int npage)
 {
 	uint64_t last;
 
-	if (unlikely(!pins || !npage))
-		return -EINVAL;
-	if (unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES))
-		return -E2BIG;
-	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last) ? -EOVERFLOW : 0;
+	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last);
 }
 
 int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, iova, npage) : -EINVAL;
+	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, npage) : -EINVAL;
 
 	if (rc)
 		return rc;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
 	else
-		rc = pin_iommufd(pins, iova, npage, prot, pages);
+		rc = wraps(iova, npage) ? -EOVERFLOW : pin_iommufd(pins, iova, npage, prot, pages);
 	return rc ? rc : (int)npage;
 }
 
 int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = check_pages(pins, iova, npage);
+	int rc = check_pages(pins, npage);
 
 	if (rc)
 		return rc;
+	if (unlikely(wraps(iova, npage)))
+		return -EOVERFLOW;
 	return likely(pins->pinner != NULL) ? type1_unpin_pages(pins->pinner, iova, npage)
 					    : unpin_iommufd(pins, iova, npage);
 }
@@ -395,6 +428,7 @@ int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len,
 
 	if (unlikely(!pins || !data || !len))
 		return -EINVAL;
+	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		return type1_dma_rw(pins->pinner, iova, data, len, write);
 	return iommufd_access_rw(pins->access, iova, data, len,

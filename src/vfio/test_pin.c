@@ -5,6 +5,7 @@
  */
 #include "vfio/test_util.h"
 
+#include "base/fault.h"
 #include "file/fdtable.h"
 #include "iommufd/iommufd.h"
 #include "uapi/iommufd.h"
@@ -14,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define PG    UVFIO_PAGE_SIZE
@@ -472,6 +474,35 @@ static void test_detach(void **state)
 	stop(r);
 }
 
+/* In a child. Returns what is not so: the first pin gets the handler where it may be had, and not before. */
+static int want_handler(enum mode mode)
+{
+	struct rig *r;
+
+	mm_forked();
+	r = start(mode);
+	if (plug(r, 2) || do_map(r, 0, 10) || pin(r, 2, 0, 1) != 1 || fault_handler_installed())
+		return 1;
+	fault_handler_offer();
+	if (fault_handler_installed() || pin(r, 2, 1, 1) != 1 || !fault_handler_installed())
+		return 2;
+	return pin(r, 2, 2, 1) != 1 || unpin(r, 2, 0, 3) ? 3 : 0;
+}
+
+static void test_fault_handler(void **state)
+{
+	(void)state;
+	for (enum mode mode = 0; mode < NR_MODES; mode++) {
+		pid_t pid = fork();
+		int status;
+
+		if (!pid)
+			_exit(want_handler(mode));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -479,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_hot_plug_mediated), cmocka_unit_test(test_hot_plug_backed),
 		cmocka_unit_test(test_no_room),           cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_never_lets_go),     cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_fault_handler),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -63,6 +63,7 @@ void vfio_forked(struct vfio *vfio)
 
 	pthread_mutex_init(&vfio->lock, NULL);
 	pthread_mutex_init(&vfio->containers_lock, NULL);
+	vfio_page_holders_forked();
 	cds_list_for_each_entry (group, &vfio->groups, node) {
 		pthread_mutex_init(&group->lock, NULL);
 		pthread_mutex_init(&group->iommu.lock, NULL);

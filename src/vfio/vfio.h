@@ -32,6 +32,7 @@ struct vfio_device;
 struct vfio_group;
 struct vfio_container;
 struct type1;
+struct mm_usages;
 struct iommufd_ctx;
 struct iommufd_device;
 
@@ -299,6 +300,10 @@ bool vfio_group_state(struct vfio *vfio, unsigned int id, struct vfio_group_info
  */
 int vfio_each_container(struct vfio *vfio, unsigned int max,
 			void (*fn)(void *arg, const struct vfio_container_info *info), void *arg);
+/* The same with what each of them has of which address space. */
+int vfio_each_container_usage(struct vfio *vfio,
+			      void (*fn)(void *arg, unsigned int id, const struct mm_usages *usages),
+			      void *arg);
 
 /* ---- containers and their back ends */
 
@@ -325,6 +330,8 @@ struct vfio_iommu_driver {
 	const char *(*type)(void *data);
 	/* Fill *list, which is empty, with up to max of the mappings; their number and bytes. NULL: none. */
 	int (*list)(void *data, struct vfio_mapping_list *list, unsigned int max);
+	/* Add what is mapped, pinned and charged of each address space. NULL: nothing. */
+	void (*usages)(void *data, struct mm_usages *usages);
 	bool noiommu; /* serves containers of no-IOMMU groups only */
 };
 

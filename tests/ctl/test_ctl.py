@@ -192,6 +192,12 @@ def wrong_words():
         expect(s.ctl('add', f'nvme,size=16M,addr={BDF}'), 1,
                error(f'nvme: two devices at {BDF}: give one another address with addr='))
         expect(s.ctl('remove', 'nvme'), 1, error('nvme is no PCI address: use one like 0000:00:01.0 or 00:01.0'))
+        expect(s.ctl('add', 'mtty,ports=2'), 1,
+               error('mtty,ports=2 is a parent of mediated devices: parents are there from the start, uvfio run --device mtty,ports=2; '
+                     'uvfio mdev create makes instances'))
+        uuid = '83b8f4f2-509f-382f-3c1e-e6bfe0fa1001'
+        expect(s.ctl('remove', uuid), 1, error(f'{uuid} is a mediated device: use uvfio mdev remove {uuid}'))
+        expect(s.ctl('reset', uuid.upper()), 1, error(f'{uuid} is a mediated device, for which there is no reset'))
         expect(s.ctl('remove', '0000:00:09.0'), 1,
                error('there is no device at 0000:00:09.0: uvfio ctl devices lists them'))
         expect(s.ctl('error', BDF), 1, error(f'{BDF} is not open: there is nobody to tell'))
@@ -227,6 +233,8 @@ def several_sessions_are_told_apart():
                             result.stderr), result.stderr
         assert '0000:00:03.0' in s.ctl('devices', '--session', other).stdout
         assert BDF in s.ctl(f'--session={s.session}', 'devices').stdout
+        inside = s.run('run', '--ctl', '--device', 'nvme,size=16M,addr=0000:00:05.0', '--', UVFIO, 'ctl', 'devices')
+        assert inside.returncode == 0 and '0000:00:05.0' in inside.stdout, inside  # its own
         second.communicate('\n\n')
         assert not os.path.exists(other)
         s.end(0)

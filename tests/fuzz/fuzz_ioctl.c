@@ -3,10 +3,10 @@
  * libFuzzer: the ioctl tables of containers, groups and device files, and reads and writes of a device's
  * regions.
  *
- * The input is a sequence of calls on six files: two containers, and the groups and devices of two functions.
- * An argument lies at the very end of a page that no accessible one follows. Addresses that an ioctl makes
- * the core write to are moved into memory set aside for it: a client that names its own memory wrongly harms
- * only itself, but here that would be the fuzzer.
+ * The input is a sequence of calls on files: two containers, and the groups and devices of two functions and
+ * of a mediated device. An argument lies at the very end of a page that no accessible one follows. Addresses
+ * that an ioctl makes the core write to are moved into memory set aside for it: a client that names its own
+ * memory wrongly harms only itself, but here that would be the fuzzer.
  */
 #include "uvfio/machine.h"
 
@@ -20,7 +20,9 @@
 
 #define PAGE      4096u
 #define ARENA     (1u << 20)
-#define MAX_FILES 8
+#define MAX_FILES 12
+#define FIRST     5 /* of the devices */
+#define MDEV      "75766669-6f00-4000-8000-000000000001"
 #define MAX_CALLS 64
 
 static struct uvfio_machine *machine;
@@ -35,7 +37,8 @@ static void set_up(void)
 	char err[256];
 
 	machine = uvfio_machine_new("device nvme,size=1M,threads=1,addr=0000:00:01.0,group=1\n"
-				    "device nvme,size=1M,threads=1,addr=0000:00:01.1,group=2\n",
+				    "device nvme,size=1M,threads=1,addr=0000:00:01.1,group=2\n"
+				    "device mtty,type=mtty-2\n",
 				    err, sizeof(err));
 	arg_page = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	arena = mmap(NULL, ARENA + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -70,25 +73,35 @@ static uint64_t take(struct input *in, unsigned int bytes)
 	return value;
 }
 
-static void open_all(bool attach)
+/* Bits of attach: which groups join the first container, each with its device opened. */
+static void open_all(unsigned int attach)
 {
+	static const char *const names[] = { "0000:00:01.0", MDEV };
+	const int groups[] = { 2, 4 };
+	bool has_iommu = false;
+
 	files[0] = uvfio_open(machine, "/dev/vfio/vfio", O_RDWR);
 	files[1] = uvfio_open(machine, "/dev/vfio/vfio", O_RDWR);
 	files[2] = uvfio_open(machine, "/dev/vfio/1", O_RDWR);
 	files[3] = uvfio_open(machine, "/dev/vfio/2", O_RDWR);
-	for (int i = 0; i < 4; i++)
+	files[4] = uvfio_open(machine, "/dev/vfio/256", O_RDWR);
+	for (int i = 0; i < FIRST; i++)
 		if (files[i] < 0)
 			abort();
-	for (int i = 4; i < MAX_FILES; i++)
+	for (int i = FIRST; i < MAX_FILES; i++)
 		files[i] = -1;
-	if (!attach)
-		return;
-	if (uvfio_ioctl(files[2], VFIO_GROUP_SET_CONTAINER, &files[0]) ||
-	    uvfio_ioctl(files[0], VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU))
-		abort();
-	files[4] = (int)uvfio_ioctl(files[2], VFIO_GROUP_GET_DEVICE_FD, "0000:00:01.0");
-	if (files[4] < 0)
-		abort();
+	for (int i = 0; i < 2; i++) {
+		if (!(attach & 1u << i))
+			continue;
+		if (uvfio_ioctl(files[groups[i]], VFIO_GROUP_SET_CONTAINER, &files[0]) ||
+		    (!has_iommu && uvfio_ioctl(files[0], VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU)))
+			abort();
+		has_iommu = true;
+		files[FIRST + i] = (int)uvfio_ioctl(files[groups[i]], VFIO_GROUP_GET_DEVICE_FD,
+						    (void *)(uintptr_t)names[i]);
+		if (files[FIRST + i] < 0)
+			abort();
+	}
 }
 
 static void close_all(void)
@@ -137,7 +150,7 @@ static void fix_argument(uint32_t cmd, uint8_t *arg, size_t len)
 
 static void keep(int fd)
 {
-	for (int i = 4; i < MAX_FILES; i++)
+	for (int i = FIRST; i < MAX_FILES; i++)
 		if (files[i] < 0) {
 			files[i] = fd;
 			return;
@@ -160,9 +173,9 @@ static void call_ioctl(struct input *in, int fd)
 		return;
 	}
 	if (cmd == VFIO_GROUP_GET_DEVICE_FD && selector & 1) {
-		arg = arg_page + PAGE - 13;
-		memcpy(arg, selector & 2 ? "0000:00:01.0" : "0000:00:01.1", 13);
-		len = 13;
+		len = selector & 4 ? sizeof(MDEV) : 13;
+		arg = arg_page + PAGE - len;
+		memcpy(arg, selector & 4 ? MDEV : selector & 2 ? "0000:00:01.0" : "0000:00:01.1", len);
 	}
 	fix_argument(cmd, arg, len);
 	ret = uvfio_ioctl(fd, cmd, arg);
@@ -190,10 +203,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!machine)
 		set_up();
-	open_all(take(&in, 1) & 1);
+	open_all((unsigned int)take(&in, 1) & 3);
 	for (int calls = 0; in.left && calls < MAX_CALLS; calls++) {
 		uint64_t choice = take(&in, 1);
-		int *file = &files[choice % MAX_FILES];
+		int *file = &files[take(&in, 1) % MAX_FILES];
 
 		if (*file < 0)
 			continue;

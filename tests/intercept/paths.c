@@ -37,6 +37,7 @@ static void opens(void)
 	FAILS(open("/dev/vfio/vfio/", O_RDWR), ENOTDIR);
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_DIRECTORY), ENOTDIR);
 	FAILS(open("/dev/vfio/new", O_RDWR | O_CREAT, 0600), EACCES);
+	FAILS(open("/sys/bus/pci/devices/none/remove", O_WRONLY | O_CREAT, 0600), ENOENT);
 	FAILS(open("/dev/vfio/vfio", O_RDWR | O_CREAT | O_EXCL, 0600), EEXIST);
 	CHECK((fd = open("/dev/iommu", O_RDWR)) >= 0 && !close(fd));
 	CHECK((fd = open("/dev/vfio/devices/vfio0", O_RDWR)) >= 0 && !close(fd));

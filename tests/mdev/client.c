@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An ordinary program that makes mediated serial cards, drives them, and removes them, as on a kernel with
- * the sample driver mtty. It is run with `uvfio run --device mtty,ports=4`.
+ * the sample driver mtty. It is run with `uvfio run --device mtty,ports=4,type=none`.
  */
 #define PARENT "mtty"
 #include "mdev.h"
@@ -15,6 +15,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
 
 /* ---- sysfs */
 
@@ -188,7 +190,8 @@ static void echo(int device, unsigned int port)
 	put(device, port, UART_TX, 'h');
 	put(device, port, UART_TX, 'i');
 	CHECK(get(device, port, UART_LSR) == UART_LSR_DR);
-	CHECK(get(device, port, UART_RX) == 'h' && get(device, port, UART_RX) == 'i');
+	CHECK(get(device, port, UART_RX) == 'h');
+	CHECK(get(device, port, UART_RX) == 'i');
 	CHECK(get(device, port, UART_LSR) == (UART_LSR_TEMT | UART_LSR_THRE));
 	CHECK(get(device, port, UART_RX) == 0);
 }
@@ -291,7 +294,7 @@ static void intx(int device)
 	put(device, 0, UART_TX, 'x');
 	CHECK(signals(event) == 1 && (get(device, 0, UART_IIR) & 0x0f) == UART_IIR_RDI);
 	CHECK(get(device, 0, UART_RX) == 'x');
-	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 0, 0, 0)); /* off */
+	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 3, 0, 0)); /* off */
 	FAILS(set_irqs(device, INTX, NONE | TRIGGER, 0, 1, 0), EINVAL);
 	close(event);
 }
@@ -423,6 +426,26 @@ static void remove_in_use(void)
 	CHECK(file_says(TYPES "mtty-1/available_instances", "2\n"));
 }
 
+/* The group's file keeps nothing: it is left without a device, and what is made then is another group. */
+static void remove_below_group(void)
+{
+	struct vfio_group_status status = { .argsz = sizeof(status) };
+	struct client c, d;
+
+	CHECK(!create("mtty-1", ONE));
+	c = open_mdev(ONE);
+	CHECK(!close(c.device));
+	CHECK(!remove_mdev(ONE) && !exists(DEVICES ONE));
+	FAILS(ioctl(c.group, VFIO_GROUP_GET_STATUS, &status), ENODEV);
+	FAILS(ioctl(c.group, VFIO_GROUP_GET_DEVICE_FD, ONE), ENODEV);
+	CHECK(!create("mtty-1", ONE));
+	d = open_mdev(ONE);
+	echo(d.device, 0);
+	close_mdev(&d);
+	CHECK(!close(c.group) && !close(c.container));
+	CHECK(!remove_mdev(ONE));
+}
+
 /* The same when another process has it: this program once more, with the instance's name. */
 static void remove_of_another(const char *self)
 {
@@ -475,33 +498,51 @@ static int hold(const char *uuid)
 	return 0;
 }
 
-/* A removal whose process is killed while it waits is brought to its end by another. */
+/* Removes ONE; its child is forked meanwhile, and goes on when it is told to. */
+static void remover(int sock)
+{
+	pthread_t thread;
+	char byte;
+
+	CHECK(read(sock, &byte, 1) == 1);
+	CHECK(!pthread_create(&thread, NULL, remove_one, (void *)(uintptr_t)ONE));
+	while (exists(DEVICES ONE "/remove"))
+		usleep(1000);
+	usleep(20000);
+	if (fork()) {
+		CHECK(write(sock, &byte, 1) == 1);
+		pause();
+	}
+	CHECK(read(sock, &byte, 1) == 1);
+	CHECK(!create("mtty-1", TWO) && !remove_mdev(TWO) && !exists(DEVICES ONE));
+	_exit(0);
+}
+
+/* A removal whose process is killed while it waits is brought to its end by another: by its own child. */
 static void remover_is_killed(void)
 {
-	int status, opened[2];
 	struct client c;
+	int status, socks[2];
 	pid_t child;
 	char byte = 0;
 
 	CHECK(!create("mtty-2", ONE));
-	CHECK(!pipe(opened));
+	CHECK(!socketpair(AF_UNIX, SOCK_STREAM, 0, socks) && !prctl(PR_SET_CHILD_SUBREAPER, 1));
 	child = fork(); /* it has nothing open */
 	CHECK(child >= 0);
-	if (!child) {
-		CHECK(read(opened[0], &byte, 1) == 1);
-		_exit(remove_mdev(ONE) != 0);
-	}
+	if (!child)
+		remover(socks[1]);
 	c = open_mdev(ONE);
-	CHECK(write(opened[1], &byte, 1) == 1);
-	while (exists(DEVICES ONE "/remove"))
-		usleep(1000);
-	usleep(20000);
+	CHECK(write(socks[0], &byte, 1) == 1);
+	CHECK(read(socks[0], &byte, 1) == 1);
 	CHECK(!kill(child, SIGKILL) && waitpid(child, &status, 0) == child);
 	CHECK(create("mtty-2", ONE) == -EEXIST);
 	echo(c.device, 1);
 	close_mdev(&c);
-	close(opened[0]);
-	close(opened[1]);
+	CHECK(write(socks[0], &byte, 1) == 1);
+	CHECK(waitpid(-1, &status, 0) > 0 && !status);
+	close(socks[0]);
+	close(socks[1]);
 	CHECK(!create("mtty-2", ONE));
 	CHECK(!remove_mdev(ONE) && !exists(DEVICES ONE));
 }
@@ -534,6 +575,7 @@ int main(int argc, char **argv)
 	by_group();
 	by_cdev();
 	remove_in_use();
+	remove_below_group();
 	remove_of_another(argv[0]);
 	made_by_child();
 	remover_is_killed();

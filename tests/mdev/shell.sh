@@ -35,10 +35,28 @@ END
 [ "$(cat $types/mtty-1/available_instances)" = 18 ] || fail 'available_instances'
 [ "$(ls $devices | wc -l)" = 5 ] || fail 'instances'
 
+# What cannot be is refused, and the shell's own echo and printf know of it.
+for text in nonsense zzz abc -1 '' "{${name}6}" ${name}1 ${name}66; do
+    echo "$text" > $types/mtty-1/create 2> /dev/null && fail "echo '$text' > create"
+    printf '%s\n' "$text" > $types/mtty-1/create 2> /dev/null && fail "printf '$text' > create"
+done
+echo nonsense > $devices/${name}1/remove 2> /dev/null && fail 'echo nonsense > remove'
+exec 3> $types/mtty-1/create
+/bin/echo ${name}6 >&3
+echo zzz >&3 2> /dev/null && fail 'echo zzz, where others have written'
+echo ${name}7 >&3 || fail 'echo, after one that was refused'
+exec 3>&-
+for one in 6 7; do
+    made $one 'several by one descriptor'
+    echo 1 > $devices/$name$one/remove || fail 'remove'
+done
+
 [ "$("$uvfio" mdev create mtty-2 ${name}6)" = ${name}6 ] || fail 'uvfio mdev create'
 made 6 'uvfio mdev create'
 "$uvfio" mdev create mtty-2 ${name}6 2> /dev/null && fail 'uvfio mdev create made a second one of the same name'
 "$uvfio" mdev create mtty-2 x 2> /dev/null && fail 'uvfio mdev create took x'
+[ "$("$uvfio" mdev create mtty-2 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007)" = ${name}7 ] || fail 'uvfio mdev create with capitals'
+"$uvfio" mdev remove 83B8F4F2-509F-382F-3C1E-E6BFE0FA1007 || fail 'uvfio mdev remove with capitals'
 "$uvfio" mdev create mtty-3 2> /dev/null && fail 'uvfio mdev create took mtty-3'
 random=$("$uvfio" mdev create mtty-1)
 [ -e $devices/$random ] || fail 'uvfio mdev create with a name of its own'
@@ -53,6 +71,39 @@ for device in $devices/*; do
 done
 [ -z "$(ls $devices)" ] || fail 'remove'
 [ "$(cat $types/mtty-1/available_instances)" = 24 ] || fail 'available_instances at the end'
+
+# A file that stays open, for other programs and to the end of this one.
+exec 3> $types/mtty-1/create
+/bin/echo ${name}1 >&3
+exec 3>&-
+made 1 'another program, by a descriptor of the shell'
+exec 3> $types/mtty-1/create
+(echo ${name}2 >&3)
+exec 3>&-
+made 2 'a subshell, by a descriptor of the shell'
+for shell in sh bash; do
+    [ -x /bin/$shell ] || continue
+    $shell -c "exec 3> $types/mtty-1/create; echo ${name}3 >&3"
+    made 3 "$shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+    $shell -c "exec 3> $types/mtty-1/create; /bin/echo ${name}3 >&3"
+    made 3 "another program of $shell, which ends with the file open"
+    echo 1 > $devices/${name}3/remove
+done
+for device in $devices/*; do
+    echo 1 > $device/remove
+done
+
+# Somebody has it open.
+echo ${name}1 > $types/mtty-1/create
+group=$(basename "$(readlink $devices/${name}1/iommu_group)")
+(exec 3<> /dev/vfio/"$group"; echo > "$UVFIO_SESSION/open"; sleep 3; :) &
+until [ -e "$UVFIO_SESSION/open" ]; do sleep 0.1; done
+said=$("$uvfio" mdev remove ${name}1 2>&1) || fail "remove of one that is open: $said"
+echo "$said" | grep -q "^uvfio: ${name}1: to be removed; process [0-9]* ([a-z]*) has it open, waiting until it is closed\$" ||
+    fail "remove of one that is open: $said"
+[ -e $devices/${name}1 ] && fail 'remove of one that was open'
+wait
 
 # Several programs at a time.
 for one in 1 2 3; do

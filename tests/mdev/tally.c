@@ -1,36 +1,73 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A mediated driver as a plug-in, for the tests: a card that does what it is told with one page of memory.
+ * A mediated driver as a plug-in, for the tests: a card that does what it is told with a few pages of memory.
  *
  *   0x00  IOVA, low 32 bits
  *   0x04  command: see enum; its result is then in
  *   0x08  result: as the call returned it
  *   0x0c  data, for COPY_IN and COPY_OUT, and STORE
  *   0x10  how often an unmap has been announced
+ *   0x14  how many pages PIN and UNPIN take; 0 is 1
  */
 #include <string.h>
 #include <uvfio/mdev.h>
 
 enum { PIN = 1, UNPIN, STORE, COPY_IN, COPY_OUT, PIN_TOO_MANY };
-enum { IOVA, COMMAND, RESULT, DATA, UNMAPS, NR_REGISTERS };
+enum { IOVA, COMMAND, RESULT, DATA, UNMAPS, COUNT, NR_REGISTERS };
+
+#define PINS 32 /* that it can have */
+
+#ifndef DRIVER
+#define DRIVER "tally"
+#define TYPE   "page"
+#endif
 
 struct tally {
 	uint32_t registers[NR_REGISTERS];
-	void *page;
+	void *page; /* the last one that was pinned */
 	uint32_t pins;
-	uint64_t pinned; /* its IOVA */
+	uint64_t pinned[PINS]; /* their IOVAs */
 };
+
+static unsigned int count(const struct tally *tally)
+{
+	return tally->registers[COUNT] ? tally->registers[COUNT] : 1;
+}
 
 static int pin(struct uvfio_mdev *mdev, struct tally *tally)
 {
+	unsigned int npage = count(tally);
 	uint64_t iova = tally->registers[IOVA];
-	int rc =
-		uvfio_mdev_pin_pages(mdev, iova, 1, UVFIO_MDEV_PIN_READ | UVFIO_MDEV_PIN_WRITE, &tally->page);
+	void *pages[PINS];
+	int rc;
 
-	if (rc == 1) {
-		tally->pins++;
-		tally->pinned = iova;
-	}
+	if (npage > PINS - tally->pins)
+		return -ENOSPC;
+	rc = uvfio_mdev_pin_pages(mdev, iova, npage, UVFIO_MDEV_PIN_READ | UVFIO_MDEV_PIN_WRITE, pages);
+	for (unsigned int i = 0; rc > 0 && i < npage; i++)
+		tally->pinned[tally->pins++] = iova + i * UVFIO_MDEV_PAGE_SIZE;
+	if (rc > 0)
+		tally->page = pages[npage - 1];
+	return rc;
+}
+
+/* One pin of the page at iova is no more. */
+static void forget(struct tally *tally, uint64_t iova)
+{
+	for (uint32_t i = 0; i < tally->pins; i++)
+		if (tally->pinned[i] == iova) {
+			tally->pinned[i] = tally->pinned[--tally->pins];
+			return;
+		}
+}
+
+static int unpin(struct uvfio_mdev *mdev, struct tally *tally)
+{
+	uint64_t iova = tally->registers[IOVA];
+	int rc = uvfio_mdev_unpin_pages(mdev, iova, count(tally));
+
+	for (unsigned int i = 0; !rc && i < count(tally); i++)
+		forget(tally, iova + i * UVFIO_MDEV_PAGE_SIZE);
 	return rc;
 }
 
@@ -38,15 +75,12 @@ static int carry_out(struct uvfio_mdev *mdev, struct tally *tally, uint32_t comm
 {
 	uint32_t *regs = tally->registers;
 	void *pages[1];
-	int rc;
 
 	switch (command) {
 	case PIN:
 		return pin(mdev, tally);
 	case UNPIN:
-		rc = uvfio_mdev_unpin_pages(mdev, regs[IOVA], 1);
-		tally->pins -= !rc;
-		return rc;
+		return unpin(mdev, tally);
 	case STORE:
 		if (!tally->pins)
 			return -EINVAL;
@@ -97,9 +131,15 @@ static void tally_dma_unmap(struct uvfio_mdev *mdev, uint64_t iova, uint64_t len
 	struct tally *tally = mdev->dev.priv;
 
 	tally->registers[UNMAPS]++;
-	while (tally->pins && tally->pinned >= iova && tally->pinned - iova < length) {
-		uvfio_mdev_unpin_pages(mdev, tally->pinned, 1);
-		tally->pins--;
+	for (uint32_t i = 0; i < tally->pins;) {
+		uint64_t page = tally->pinned[i];
+
+		if (page >= iova && page - iova < length) {
+			uvfio_mdev_unpin_pages(mdev, page, 1);
+			forget(tally, page);
+		} else {
+			i++;
+		}
 	}
 }
 
@@ -109,12 +149,12 @@ static void tally_close(struct uvfio_mdev *mdev)
 }
 
 static const struct uvfio_mdev_type types[] = {
-	{ .name = "page", .description = "One page at a time", .regions = { [0] = { 4 * NR_REGISTERS } } },
+	{ .name = TYPE, .description = "One page at a time", .regions = { [0] = { 4 * NR_REGISTERS } } },
 	{ .name = NULL },
 };
 
 static const struct uvfio_mdev_driver driver = {
-	.name = "tally",
+	.name = DRIVER,
 	.summary = "a card that uses one page of memory",
 	.priv_size = sizeof(struct tally),
 	.device_api = "vfio-pci",
