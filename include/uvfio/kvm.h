@@ -211,11 +211,24 @@ struct uvfio_kvm_cpu;
  */
 UVFIO_PUBLIC int uvfio_kvm_cpu_new(struct uvfio_kvm *vm, unsigned int id, const struct uvfio_kvm_cpu_ops *ops,
 				   void *arg, struct uvfio_kvm_cpu **cpu);
-/* When it returns, ops are not called any more. */
+/**
+ * uvfio_kvm_cpu_free() - the virtual processor goes.
+ * @cpu: may not be in another call; the VM stays.
+ *
+ * When it returns, its ops are not called any more.
+ */
 UVFIO_PUBLIC void uvfio_kvm_cpu_free(struct uvfio_kvm_cpu *cpu);
 
 /**
  * uvfio_kvm_cpu_io() - uvfio_kvm_io() of a virtual processor: its local APIC comes first.
+ * @cpu: the one that makes the access.
+ * @bus: as in uvfio_kvm_io(), like all that follow.
+ * @write: the guest writes.
+ * @addr: port, or guest physical address.
+ * @len: bytes.
+ * @data: what is written, or where to put what is read.
+ *
+ * Return: as uvfio_kvm_io().
  */
 UVFIO_PUBLIC unsigned int uvfio_kvm_cpu_io(struct uvfio_kvm_cpu *cpu, enum uvfio_kvm_bus bus, bool write,
 					   uint64_t addr, unsigned int len, void *data);
