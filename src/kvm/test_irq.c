@@ -265,6 +265,24 @@ static void test_resample(void **state)
 	close(done_b);
 }
 
+/* Controllers for which a bus has no room leave nothing behind. */
+static void test_no_room(void **state)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x1000, .size = 4, .pio = 1 };
+	struct test_vm vm;
+
+	(void)state;
+	test_vm_open(&vm);
+	for (int i = 0; i < 998; i++)
+		assert_int_equal(test_ioctl(vm.fd, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), -ENOSPC);
+	assert_false(kvm_has_irqchip(vm.kvm));
+	assert_int_equal(kvm_set_irq(vm.kvm, IRQ_SOURCE_USER, 5, true), -1);
+	assert_int_equal(test_ioctl(vm.fd, KVM_UNREGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), 0);
+	test_vm_close(&vm);
+}
+
 static void line(struct test_vm *vm, uint32_t gsi, uint32_t level)
 {
 	struct kvm_irq_level in = { .irq = gsi, .level = level };
@@ -495,15 +513,11 @@ static void test_slots_and_processors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_priorities),
-		cmocka_unit_test(test_irqfd),
-		cmocka_unit_test(test_loop),
-		cmocka_unit_test(test_resample),
-		cmocka_unit_test(test_levels),
-		cmocka_unit_test(test_pic),
-		cmocka_unit_test(test_processors),
-		cmocka_unit_test(test_irqfd_race),
-		cmocka_unit_test(test_slots_and_processors),
+		cmocka_unit_test(test_priorities), cmocka_unit_test(test_irqfd),
+		cmocka_unit_test(test_loop),       cmocka_unit_test(test_resample),
+		cmocka_unit_test(test_levels),     cmocka_unit_test(test_pic),
+		cmocka_unit_test(test_processors), cmocka_unit_test(test_irqfd_race),
+		cmocka_unit_test(test_no_room),    cmocka_unit_test(test_slots_and_processors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,8 @@ static void test_descriptors(void **state)
 	assert_null(uvfio_kvm_get(kvm));
 	assert_null(uvfio_kvm_get(-1));
 	assert_null(uvfio_kvm_get(0));
+	assert_int_equal(uvfio_ioctl(kvm, KVM_IOEVENTFD, &value), -EINVAL); /* a VM's */
+	assert_int_equal(uvfio_ioctl(fd, KVM_GET_API_VERSION, NULL), -ENOTTY);
 	assert_int_equal(uvfio_close(kvm), 0);
 	assert_int_equal(uvfio_close(fd), 0);
 	assert_null(uvfio_kvm_get(fd));
