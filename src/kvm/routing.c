@@ -194,6 +194,11 @@ int kvm_routing_set_default(struct kvm *kvm)
 	return 0;
 }
 
+void kvm_routing_clear(struct kvm *kvm)
+{
+	publish(kvm, NULL);
+}
+
 void kvm_routing_destroy(struct kvm *kvm)
 {
 	free(atomic_load(&kvm->routing));
