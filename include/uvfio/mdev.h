@@ -123,7 +123,8 @@ struct uvfio_mdev_ops {
 	void (*destroy)(struct uvfio_mdev *mdev);
 	/* The first open: 0 or -errno, which the program gets; say why with uvfio_log(). */
 	int (*open)(struct uvfio_mdev *mdev);
-	/* The last close. Pages that are still pinned are unpinned after it; interrupts are off then. */
+	/* The last close. Pages still pinned are unpinned after it, and a line says so; interrupts are off
+	 * then. */
 	void (*close)(struct uvfio_mdev *mdev);
 	/*
 	 * VFIO_DEVICE_RESET: 0 or -errno, which the program gets. Accesses may go on beside it. NULL: the
@@ -150,12 +151,14 @@ struct uvfio_mdev_ops {
 	void (*request)(struct uvfio_mdev *mdev, unsigned int count);
 	/*
 	 * What is mapped at [iova, iova + length) is going to be unmapped: unpin the pages there, before this
-	 * returns or soon after it, by a worker for instance; the unmap waits, and asks again. One that has
-	 * been asked ten times in vain fails with EBUSY (on an IOAS: EDEADLK), unmaps nothing, and a line
-	 * names the instance. It is called when anything of a mapping is pinned, by whichever instance, with
-	 * iova and length of the mapping, and with 0 and UINT64_MAX when the instance is detached from its
-	 * IOAS. Several threads may be in it at once, and others in uvfio_mdev_pin_pages() meanwhile: it is
-	 * asked again for what one of those has pinned and not yet noted. NULL: the driver does not pin.
+	 * returns or soon after it, by a worker for instance; the unmap waits, and asks again, for about a
+	 * second. One that has asked in vain (10 times, on an IOAS 100 times) fails with EBUSY (on an IOAS:
+	 * EDEADLK), unmaps nothing, and a line names the instance. It is called when anything of a mapping is
+	 * pinned, by whichever instance, with iova and length of the mapping, and with 0 and UINT64_MAX when
+	 * the instance is detached from its IOAS: what is still pinned when that returns is unpinned then, a
+	 * line says so, and the driver must not touch these pages any more. Several threads may be in it at
+	 * once, and others in uvfio_mdev_pin_pages() meanwhile: it is asked again for what one of those has
+	 * pinned and not yet noted. NULL: the driver does not pin.
 	 */
 	void (*dma_unmap)(struct uvfio_mdev *mdev, uint64_t iova, uint64_t length);
 	/*
@@ -239,6 +242,8 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  *
  * To copy (dma_rw) costs nothing but the copy, and is right for what is used once. A pin is for what is used
  * again and again: the host's address stays good, and may be used without asking, until the page is unpinned.
+ * A call that fails is reported in a line on standard error, once for each place; --trace=dma shows all
+ * calls.
  */
 
 #define UVFIO_MDEV_PAGE_SIZE 4096u
@@ -251,7 +256,8 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  * @mdev: the instance.
  * @iova: I/O address in the first page; what it is within the page does not matter.
  * @npage: how many pages, contiguous in I/O addresses; mappings may change between them.
- * @prot: UVFIO_MDEV_PIN_READ, _WRITE, or both: what the program must have mapped them for.
+ * @prot: UVFIO_MDEV_PIN_READ, _WRITE, or both: what the program must have mapped them for. 0: in a container
+ *   anything will do, on an IOAS it is UVFIO_MDEV_PIN_READ, as in Linux. Other bits: -EPERM.
  * @pages: room for @npage: where each page is in this process; NULL for one that is not, which
  *   uvfio_mdev_dma_rw() reaches. Valid in callbacks and workers until the page is unpinned: where the program
  *   has unmapped the memory itself meanwhile, there are zeroes. It is the program's memory: what the program
@@ -270,7 +276,8 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  *   -ENODEV	the process whose memory it is has exited
  *   -EACCES	the container is of type1, version 1
  *   -EBUSY	mappings have lost their virtual addresses (VFIO_DMA_UNMAP_FLAG_VADDR) and not got new ones
- * yet -ENOMEM	no memory, or more would be locked than the program may
+ *		yet
+ *   -ENOMEM	no memory, or more would be locked than the program may
  */
 static inline int uvfio_mdev_pin_pages(struct uvfio_mdev *mdev, uint64_t iova, unsigned int npage,
 				       unsigned int prot, void **pages)
@@ -284,7 +291,8 @@ static inline int uvfio_mdev_pin_pages(struct uvfio_mdev *mdev, uint64_t iova, u
  * @iova: I/O address in the first page.
  * @npage: how many pages; not necessarily those of one uvfio_mdev_pin_pages().
  *
- * What is left at the last close is unpinned then.
+ * What is left at the last close, or when the instance is detached from its IOAS, is unpinned then, and a
+ * line says how much that was.
  *
  * Return: 0, or with nothing unpinned
  *   -EINVAL	@npage is 0; the instance is not open; it has not pinned all of them

@@ -28,8 +28,16 @@ static uint32_t text_categories, json_categories;
 static int json_fd = -1;
 static uint64_t trace_epoch;
 
-static _Atomic uint64_t private_stats[STAT_COUNT];
-_Atomic uint64_t *stats = private_stats;
+#define SLOTS 256
+
+struct counters {
+	_Atomic uint64_t stats[STAT_COUNT];
+	struct stat_slot slots[SLOTS];
+};
+
+static struct counters private_counters;
+static struct counters *counters = &private_counters;
+_Atomic uint64_t *stats = private_counters.stats;
 
 static const struct {
 	const char *name;
@@ -304,9 +312,39 @@ void trace_emit(enum trace_category cat, const char *track, const char *name, ui
 	errno = saved_errno;
 }
 
+struct stat_slot *stat_slot_take(void)
+{
+	for (unsigned int i = 0; i < SLOTS; i++) {
+		uint64_t taken = 0;
+
+		if (atomic_compare_exchange_strong(&counters->slots[i].taken, &taken, 1))
+			return &counters->slots[i];
+	}
+	return NULL;
+}
+
+void stat_slot_give(struct stat_slot *slot)
+{
+	if (slot)
+		atomic_store(&slot->taken, 0);
+}
+
+uint64_t stat_total(enum stat_id id)
+{
+	uint64_t sum = atomic_load_explicit(&stats[id], memory_order_relaxed);
+
+	if (id != STAT_DMA_READ_BYTES && id != STAT_DMA_WRITE_BYTES)
+		return sum;
+	for (unsigned int i = 0; i < SLOTS; i++)
+		sum += atomic_load_explicit(id == STAT_DMA_READ_BYTES ? &counters->slots[i].read
+								      : &counters->slots[i].written,
+					    memory_order_relaxed);
+	return sum;
+}
+
 int stats_attach(const char *path)
 {
-	size_t size = STAT_COUNT * sizeof(*stats);
+	size_t size = sizeof(*counters);
 	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	void *p;
 	int rc = 0;
@@ -317,10 +355,12 @@ int stats_attach(const char *path)
 		rc = -errno;
 	} else {
 		p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-		if (p == MAP_FAILED)
+		if (p == MAP_FAILED) {
 			rc = -errno;
-		else
-			stats = p;
+		} else {
+			counters = p;
+			stats = counters->stats;
+		}
 	}
 	close(fd);
 	return rc;

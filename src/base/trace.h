@@ -78,6 +78,18 @@ enum stat_id {
 
 extern _Atomic uint64_t *stats; /* STAT_COUNT counters; a private array until stats_attach */
 
+/*
+ * Bytes of DMA, counted without locked instructions: whoever copies under a lock of its own takes a slot.
+ * What a slot has counted stays in it when it is given back.
+ */
+struct stat_slot {
+	_Atomic uint64_t taken, read, written;
+} __attribute__((aligned(64)));
+
+struct stat_slot *stat_slot_take(void); /* NULL: there is none, count with stat_add() */
+void stat_slot_give(struct stat_slot *slot);
+uint64_t stat_total(enum stat_id id); /* with those of the slots */
+
 static inline void stat_add(enum stat_id id, uint64_t n)
 {
 	atomic_fetch_add_explicit(&stats[id], n, memory_order_relaxed);
@@ -86,6 +98,20 @@ static inline void stat_add(enum stat_id id, uint64_t n)
 static inline void stat_sub(enum stat_id id, uint64_t n)
 {
 	atomic_fetch_sub_explicit(&stats[id], n, memory_order_relaxed);
+}
+
+/* One writer at a time; slot: or NULL. */
+static inline void stat_slot_add(struct stat_slot *slot, uint64_t n, bool write)
+{
+	_Atomic uint64_t *count;
+
+	if (unlikely(!slot)) {
+		stat_add(write ? STAT_DMA_WRITE_BYTES : STAT_DMA_READ_BYTES, n);
+		return;
+	}
+	count = write ? &slot->written : &slot->read;
+	atomic_store_explicit(count, atomic_load_explicit(count, memory_order_relaxed) + n,
+			      memory_order_relaxed);
 }
 
 /* Map the counters of path (created when missing), shared between processes. 0 or -errno. */

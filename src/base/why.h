@@ -18,6 +18,14 @@
 		(error);                                                                                     \
 	})
 
+/* The same, said last and traced or not, for who reports it in another way. */
+#define WHY_ALWAYS(error, ...)                                                                               \
+	({                                                                                                   \
+		why_clear();                                                                                 \
+		why_say(__VA_ARGS__);                                                                        \
+		(error);                                                                                     \
+	})
+
 void why_say(const char *fmt, ...) __printf(1, 2);
 void why_clear(void);
 /* "EBUSY: somebody has it", of -EBUSY: what stands behind "= -1 ". */

@@ -32,6 +32,7 @@ struct mdev {
 	char dir[PATH_MAX];
 	bool given, help;
 	unsigned int found; /* sessions */
+	char all[4096];     /* their names */
 };
 
 static int mdev_help(void)
@@ -69,12 +70,23 @@ static bool has_machine(const char *dir)
 static void found_session(void *arg, const char *dir)
 {
 	struct mdev *mdev = arg;
+	size_t used = strlen(mdev->all);
 	struct stat st;
 
 	if (lstat(dir, &st) || st.st_uid != geteuid() || !has_machine(dir))
 		return;
+	snprintf(mdev->all + used, sizeof(mdev->all) - used, "%s%s", used ? ", " : "", dir);
 	mdev->found++;
 	snprintf(mdev->dir, sizeof(mdev->dir), "%s", dir);
+}
+
+/* Also the path that uvfio run --ctl prints. */
+static void without_socket(char *dir)
+{
+	char *last = strrchr(dir, '/');
+
+	if (last && last > dir && !strcmp(last, "/ctl"))
+		*last = 0;
 }
 
 static int choose_session(struct mdev *mdev)
@@ -85,6 +97,8 @@ static int choose_session(struct mdev *mdev)
 	if (mdev->given || (inside && *inside)) {
 		if (!mdev->given)
 			snprintf(mdev->dir, sizeof(mdev->dir), "%s", inside);
+		if (!has_machine(mdev->dir))
+			without_socket(mdev->dir);
 		if (has_machine(mdev->dir))
 			return 0;
 		complain("mdev: %s is no session's directory", mdev->dir);
@@ -97,7 +111,7 @@ static int choose_session(struct mdev *mdev)
 	if (mdev->found == 1)
 		return 0;
 	if (mdev->found)
-		complain("mdev: several sessions are running: choose one with --session");
+		complain("mdev: several sessions are running: choose one with --session: %s", mdev->all);
 	else
 		complain("mdev: no session is running: use it in uvfio run --device mtty -- ...");
 	return EXIT_ERROR;
@@ -188,7 +202,9 @@ static int remove_one(struct uvfio_machine *machine, const char *given)
 	if (!rc)
 		return 0;
 	if (rc == -ENODEV)
-		complain("mdev: there is no %s, or somebody is removing it: uvfio mdev list", uuid);
+		complain("mdev: there is no %s: see uvfio mdev list", uuid);
+	else if (rc == -EALREADY)
+		complain("mdev: %s: is being removed already: it goes when it is closed", uuid);
 	else
 		complain("mdev: %s: cannot be removed: %s", uuid, strerror(-rc));
 	return EXIT_ERROR;

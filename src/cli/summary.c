@@ -8,7 +8,7 @@
 
 static uint64_t count(enum stat_id id)
 {
-	return atomic_load_explicit(&stats[id], memory_order_relaxed);
+	return stat_total(id);
 }
 
 /* What a process had mapped when it ended, even one that was killed: nobody but the kernel closes anything

@@ -23,6 +23,7 @@ struct iommu_dev {
 	const char *name;                      /* for reports: the BDF */
 	_Atomic(struct iommu_domain *) domain; /* NULL: every access faults */
 	_Atomic bool enabled;                  /* bus mastering */
+	bool mediated;                         /* it is behind none: never in a domain */
 	_Atomic bool gone;                     /* pulled out: faults without a word */
 	struct cds_list_head users;            /* struct dma_user; under users_lock of dma.c */
 	struct cds_list_head domain_node;      /* in the domain's devices; under users_lock */

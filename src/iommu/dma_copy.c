@@ -36,7 +36,7 @@ struct run {
 static __attribute__((cold, noinline)) int fault_at(const struct access *acc, enum dma_fault_kind kind,
 						    uint64_t at, uint64_t va)
 {
-	struct dma_fault fault = { kind, acc->write, at, acc->iova, acc->len, va, NULL, "" };
+	struct dma_fault fault = { kind, acc->write, at, acc->iova, acc->len, va, NULL, "", false };
 
 	return dma_fault_add(acc->user, &fault, acc->what);
 }
@@ -188,6 +188,8 @@ static inline int check_device(const struct access *acc)
 		return 0;
 	if (atomic_load(&acc->user->dev->gone))
 		return -EFAULT;
+	if (acc->user->dev->mediated)
+		return fault_at(acc, DMA_NO_IOMMU, acc->iova, 0);
 	return fault_at(acc, acc->user->domain ? DMA_NO_MASTER : DMA_NO_DOMAIN, acc->iova, 0);
 }
 

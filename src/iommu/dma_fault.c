@@ -46,13 +46,18 @@ static void describe_nearby(struct iommu_domain *domain, uint64_t iova, char *bu
 /* What is wrong, and what the program should have done. */
 static void explain(const struct dma_fault *fault, char *buf, size_t len)
 {
-	const char *op = fault->write ? "WRITE" : "READ";
+	const char *op = fault->write && !fault->lacks_read ? "WRITE" : "READ";
 
 	switch (fault->kind) {
 	case DMA_NO_DOMAIN:
 		snprintf(buf, len,
 			 "the device is in no container; attach its group, or the device to an IOAS, and "
 			 "map the memory first");
+		break;
+	case DMA_NO_IOMMU:
+		snprintf(buf, len,
+			 "a mediated device has no IOMMU behind it: its driver uses uvfio_mdev_dma_rw(), or "
+			 "uvfio_mdev_pin_pages()");
 		break;
 	case DMA_NO_MASTER:
 		snprintf(buf, len, "bus mastering is off; set bit 2 of the PCI command register first");
@@ -83,17 +88,27 @@ static void explain(const struct dma_fault *fault, char *buf, size_t len)
 	}
 }
 
-static void report(struct iommu_dev *dev, const struct dma_fault *fault)
+static void told(struct iommu_dev *dev)
+{
+	if (atomic_fetch_add(&dev->faults_reported, 1) == REPORTS_MAX - 1)
+		uvfio_err("%s: further DMA faults of this device are only counted; --trace=fault shows them",
+			  dev->name);
+}
+
+bool dma_fault_is_quiet(struct iommu_dev *dev)
+{
+	return atomic_load_explicit(&dev->faults_reported, memory_order_relaxed) >= REPORTS_MAX &&
+	       !trace_on(TRACE_FAULT);
+}
+
+void dma_fault_tell(struct iommu_dev *dev, const struct dma_fault *fault, const char *near)
 {
 	uint64_t place = (uintptr_t)dev * 31 + (fault->at >> UVFIO_PAGE_SHIFT) * 16 +
 			 (uint64_t)fault->kind * 2 + fault->write;
-	char why[200], near[320], what[56] = "";
+	char why[200], what[56] = "";
 	uint32_t reported = atomic_load_explicit(&dev->faults_reported, memory_order_relaxed);
 
-	if (reported >= REPORTS_MAX && !trace_on(TRACE_FAULT))
-		return;
 	explain(fault, why, sizeof(why));
-	describe_nearby(fault->domain, fault->at, near, sizeof(near));
 	if (fault->what[0])
 		snprintf(what, sizeof(what), " (%s)", fault->what);
 	if (trace_on(TRACE_FAULT))
@@ -101,16 +116,22 @@ static void report(struct iommu_dev *dev, const struct dma_fault *fault)
 			   "%s iova=0x%llx of=0x%llx len=%zu%s: %s; %s", fault->write ? "write" : "read",
 			   (unsigned long long)fault->at, (unsigned long long)fault->iova, fault->len, what,
 			   why, near);
-	if (reported >= REPORTS_MAX)
+	if (reported < REPORTS_MAX &&
+	    uvfio_err_once(place, "%s: DMA fault: %s of %zu bytes at IOVA %#llx failed at %#llx%s: %s%s%s",
+			   dev->name, fault->write ? "write" : "read", fault->len,
+			   (unsigned long long)fault->iova, (unsigned long long)fault->at, what, why,
+			   near[0] ? "; " : "", near))
+		told(dev);
+}
+
+static void report(struct iommu_dev *dev, const struct dma_fault *fault)
+{
+	char near[320];
+
+	if (dma_fault_is_quiet(dev))
 		return;
-	if (!uvfio_err_once(place, "%s: DMA fault: %s of %zu bytes at IOVA %#llx failed at %#llx%s: %s%s%s",
-			    dev->name, fault->write ? "write" : "read", fault->len,
-			    (unsigned long long)fault->iova, (unsigned long long)fault->at, what, why,
-			    near[0] ? "; " : "", near))
-		return;
-	if (atomic_fetch_add(&dev->faults_reported, 1) == REPORTS_MAX - 1)
-		uvfio_err("%s: further DMA faults of this device are only counted; --trace=fault shows them",
-			  dev->name);
+	describe_nearby(fault->domain, fault->at, near, sizeof(near));
+	dma_fault_tell(dev, fault, near);
 }
 
 void dma_fault_report(struct dma_user *user)
@@ -125,4 +146,37 @@ void dma_fault_report(struct dma_user *user)
 		if (faults[i].domain)
 			iommu_domain_put(faults[i].domain);
 	}
+}
+
+/* ---- of devices without an IOMMU */
+
+static __thread struct {
+	int error;
+	enum dma_fault_kind kind;
+	uint64_t at, va;
+	bool lacks_read;
+} noted;
+
+int dma_fault_note(int error, struct dma_fault fault)
+{
+	noted.error = error;
+	noted.kind = fault.kind;
+	noted.at = fault.at;
+	noted.va = fault.va;
+	noted.lacks_read = fault.lacks_read;
+	return error;
+}
+
+bool dma_fault_noted(int error, struct dma_fault *fault)
+{
+	bool is = noted.error == error;
+
+	noted.error = 0;
+	if (!is)
+		return false;
+	fault->kind = noted.kind;
+	fault->at = noted.at;
+	fault->va = noted.va;
+	fault->lacks_read = noted.lacks_read;
+	return true;
 }

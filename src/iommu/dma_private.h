@@ -4,30 +4,11 @@
 #define UVFIO_IOMMU_DMA_PRIVATE_H
 
 #include "iommu/dma.h"
+#include "iommu/dma_fault.h"
 #include "iommu/domain_private.h"
 
 #define TLB_SIZE   512
 #define FAULTS_MAX 4 /* waiting for the end of the section; more are only counted */
-
-enum dma_fault_kind {
-	DMA_NO_DOMAIN = 1,
-	DMA_NO_MASTER,
-	DMA_NOT_MAPPED,
-	DMA_NO_PERMISSION,
-	DMA_LOST,   /* the process has taken the memory away */
-	DMA_EXITED, /* it is gone itself */
-};
-
-struct dma_fault {
-	enum dma_fault_kind kind;
-	bool write;
-	uint64_t at;   /* the IOVA that failed */
-	uint64_t iova; /* the access */
-	size_t len;
-	uint64_t va;                 /* DMA_LOST, DMA_EXITED */
-	struct iommu_domain *domain; /* referenced; NULL: none */
-	char what[48];
-};
 
 /* A translated page: key is its IOVA and the epoch in the offset bits; pte is for this very page. */
 struct tlb_entry {

@@ -61,6 +61,8 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 		    struct mm_page *pages);
 /* -EINVAL: this pinner has not pinned all of them; nothing is done then. */
 int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage);
+/* What is mapped near iova, for reports. */
+void type1_pinner_describe(struct type1_pinner *pinner, uint64_t iova, char *buf, size_t len);
 /* Has it pinned the page at va of this process? In a signal handler. */
 bool type1_pinner_holds(struct type1_pinner *pinner, uint64_t va);
 /* 0, or -EBUSY, -EINVAL a hole, -EPERM: also whose memory it was has exited, -EFAULT. */

@@ -93,9 +93,9 @@ void type1_note_gone(struct type1 *iommu, struct mm *mm, uint64_t pages, uint64_
 
 int type1_no_room(const struct type1 *iommu, uint64_t pages, uint64_t room)
 {
-	return WHY(-ENOMEM, "%llu KiB of locked memory, and %llu KiB are left of %s",
-		   (unsigned long long)pages * 4, (unsigned long long)room * 4,
-		   iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+	return WHY_ALWAYS(-ENOMEM, "%llu KiB of locked memory, and %llu KiB are left of %s",
+			  (unsigned long long)pages * 4, (unsigned long long)room * 4,
+			  iommu->params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
 }
 
 /* ---- all mappings, when the first group with an IOMMU joins, and when the last one leaves */
@@ -127,6 +127,25 @@ static uint64_t pages_in_room(struct type1 *iommu, const struct range *range, ui
 	return good;
 }
 
+/* With which address does it begin that the memory of a mapping is not as it should be? */
+static int say_bad(const struct range *range, int error)
+{
+	uint64_t word = mapping_word(range), good = 0, bad = range_size(range) / UVFIO_PAGE_SIZE;
+
+	while (bad - good > 1) {
+		uint64_t n = good + (bad - good) / 2;
+
+		if (mm_check(mapping_mm(word), word & PTE_ADDR, n * UVFIO_PAGE_SIZE, word & IOMMU_WRITE))
+			bad = n;
+		else
+			good = n;
+	}
+	return WHY(error, "of the mapping 0x%llx-0x%llx the memory at 0x%llx is not there%s",
+		   (unsigned long long)range->start, (unsigned long long)range->last,
+		   (unsigned long long)((word & PTE_ADDR) + good * UVFIO_PAGE_SIZE),
+		   word & IOMMU_WRITE ? ", or not writable" : ", or not readable");
+}
+
 /* As type1_pin() for a new mapping, but what drivers have pinned is charged already. */
 static int charge_mapping(struct type1 *iommu, const struct range *range, struct mm_bars *bars)
 {
@@ -141,13 +160,15 @@ static int charge_mapping(struct type1 *iommu, const struct range *range, struct
 		ret = mm_check(mm, word & PTE_ADDR, (pages_in_room(iommu, range, room) + 1) * UVFIO_PAGE_SIZE,
 			       write);
 	if (ret)
-		return ret;
+		return say_bad(range, ret);
 	whole = mm_check_bars(mm, word & PTE_ADDR, size, write, bars);
 	bars->pages = MIN(bars->pages, need);
 	need -= bars->pages;
 	if (room < need)
 		return type1_no_room(iommu, need, room);
-	ret = whole ? whole : type1_note_bars(iommu, range->start, range->last, bars->pages);
+	if (whole)
+		return say_bad(range, whole);
+	ret = type1_note_bars(iommu, range->start, range->last, bars->pages);
 	if (ret)
 		return ret;
 	ret = type1_charge(iommu, mm, need);

@@ -8,6 +8,7 @@
  *
  * A pinner's unmap function is called with the lock dropped. The pinner is busy then, so it is not freed.
  */
+#include "iommu/dma_fault.h"
 #include "iommu/mm_private.h"
 #include "iommu/type1_private.h"
 
@@ -30,8 +31,9 @@ struct type1_pinner {
 	/* under iommu->lock */
 	struct cds_list_head node;
 	struct pin_table pins;
-	unsigned int busy; /* calls under way */
-	uint64_t serial;   /* ascending in the list; also, so that each is reported once */
+	unsigned int busy;       /* calls under way */
+	struct stat_slot *bytes; /* copied */
+	uint64_t serial;         /* ascending in the list; also, so that each is reported once */
 	bool leaving;
 };
 
@@ -48,6 +50,7 @@ struct type1_pinner *type1_pinner_new(struct type1 *iommu, const char *name, typ
 	pinner->name = name;
 	pinner->unmap = unmap;
 	pinner->owner = owner;
+	pinner->bytes = stat_slot_take();
 	pin_table_init(&pinner->pins, UINT64_MAX);
 	pthread_mutex_lock(&iommu->lock);
 	pinner->serial = ++serials;
@@ -105,7 +108,7 @@ int type1_unpin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage
 	if (likely(pin_table_has(&pinner->pins, page, npage)))
 		unpin_range(pinner, page, npage);
 	else
-		ret = -EINVAL;
+		ret = WHY_ALWAYS(-EINVAL, "not all of these pages were pinned by it");
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	if (!ret)
@@ -167,21 +170,44 @@ uint64_t type1_pinner_free(struct type1_pinner *pinner)
 	pthread_cond_broadcast(&iommu->let_go);
 	pthread_mutex_unlock(&iommu->lock);
 	pin_table_destroy(&pinner->pins);
+	stat_slot_give(pinner->bytes);
 	free(pinner);
 	return left;
 }
 
+/* ---- what fails */
+
+static int not_mapped(uint64_t iova)
+{
+	return DMA_FAILED(-EINVAL, ((struct dma_fault){ .kind = DMA_NOT_MAPPED, .at = iova }),
+			  "nothing is mapped at 0x%llx", (unsigned long long)iova);
+}
+
+static int not_permitted(uint64_t iova, bool lacks_read, const char *more)
+{
+	struct dma_fault fault = { .kind = DMA_NO_PERMISSION, .at = iova, .lacks_read = lacks_read };
+
+	return DMA_FAILED(-EPERM, fault, "0x%llx is not mapped %s%s", (unsigned long long)iova,
+			  lacks_read ? "readable" : "writable", more);
+}
+
 /* ---- pinning. Under the lock. */
 
-static int check_memory(struct mm *mm, uint64_t va, uint64_t n, bool write)
+static int check_memory(struct mm *mm, uint64_t iova, uint64_t va, uint64_t n, bool write)
 {
+	struct dma_fault fault = { .kind = DMA_LOST, .at = iova, .va = va };
 	bool bar;
 	int ret = n == 1 ? mm_check_page(mm, va, write, &bar)
 			 : mm_check_bar(mm, va, n * UVFIO_PAGE_SIZE, write, &bar);
 
-	if (ret)
-		return mm_is_gone(mm) ? WHY(-ENODEV, "the process that mapped it has exited") : -EFAULT;
-	return bar ? WHY(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va) : 0;
+	if (!ret)
+		return bar ? WHY_ALWAYS(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va)
+			   : 0;
+	if (!mm_is_gone(mm))
+		return DMA_FAILED(-EFAULT, fault, "the memory at 0x%llx is not there",
+				  (unsigned long long)va);
+	fault.kind = DMA_EXITED;
+	return DMA_FAILED(-ENODEV, fault, "the process that mapped it has exited");
 }
 
 /* n pages of one mapping: all of them, or none. */
@@ -195,9 +221,9 @@ static int pin_part(struct type1_pinner *pinner, uint64_t word, uint64_t va, uin
 	if (ret)
 		return ret;
 	if (fresh)
-		ret = check_memory(mm, va, n, word & IOMMU_WRITE);
-	if (!ret && !iommu->backed)
-		ret = type1_charge(iommu, mm, fresh);
+		ret = check_memory(mm, page * UVFIO_PAGE_SIZE, va, n, word & IOMMU_WRITE);
+	if (!ret && !iommu->backed && type1_charge(iommu, mm, fresh))
+		ret = type1_no_room(iommu, fresh, type1_charge_room(iommu, mm));
 	if (!ret) {
 		ret = pin_table_get(&pinner->pins, page, n, &own);
 		if (ret && !iommu->backed)
@@ -235,9 +261,8 @@ static int pin_mapping(struct type1_pinner *pinner, const struct range *mapping,
 	uint64_t word = mapping_word(mapping), va;
 	int ret;
 
-	if (prot & ~word)
-		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)page * UVFIO_PAGE_SIZE,
-			   prot & ~word & IOMMU_WRITE ? "writable" : "readable");
+	if (unlikely(prot & ~word))
+		return not_permitted(page * UVFIO_PAGE_SIZE, !(prot & ~word & IOMMU_WRITE), "");
 	va = (word & PTE_ADDR) + (page * UVFIO_PAGE_SIZE - mapping->start);
 	if (mapping_mm(word)->self)
 		__builtin_prefetch((const void *)(uintptr_t)va);
@@ -260,8 +285,7 @@ static int pin_pages(struct type1_pinner *pinner, uint64_t page, uint64_t npage,
 		int ret;
 
 		if (!range_map_find(&pinner->iommu->mappings, at * UVFIO_PAGE_SIZE, &mapping))
-			return WHY(-EINVAL, "nothing is mapped at 0x%llx",
-				   (unsigned long long)at * UVFIO_PAGE_SIZE);
+			return not_mapped(at * UVFIO_PAGE_SIZE);
 		n = MIN(npage - *done, mapping.last / UVFIO_PAGE_SIZE - at + 1);
 		ret = pin_mapping(pinner, &mapping, at, n, prot, done);
 		if (ret)
@@ -276,9 +300,9 @@ static int pin_pages(struct type1_pinner *pinner, uint64_t page, uint64_t npage,
 static int check_pinner(const struct type1_pinner *pinner)
 {
 	if (pinner->iommu->vaddr_invalid)
-		return WHY(-EBUSY, "mappings are without their virtual addresses");
+		return WHY_ALWAYS(-EBUSY, "mappings are without their virtual addresses");
 	if (!pinner->unmap || pinner->leaving)
-		return WHY(-EINVAL, "the device is told of no unmap, so it cannot pin");
+		return WHY_ALWAYS(-EINVAL, "the device is told of no unmap, so it cannot pin");
 	return 0;
 }
 
@@ -290,9 +314,9 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 	int ret;
 
 	if (!iommu->v2)
-		return WHY(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
+		return WHY_ALWAYS(-EACCES, "TYPE1_IOMMU (v1) has no pages to pin: use TYPE1v2_IOMMU");
 	if (unlikely(add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last)))
-		return -EOVERFLOW;
+		return WHY_ALWAYS(-EOVERFLOW, "the range ends behind the last address");
 	pthread_mutex_lock(&iommu->lock);
 	pin_table_prefetch(&pinner->pins, page);
 	pin_table_prefetch(&iommu->pins, page);
@@ -304,6 +328,11 @@ int type1_pin_pages(struct type1_pinner *pinner, uint64_t iova, uint64_t npage, 
 	type1_check_charge(iommu);
 	pthread_mutex_unlock(&iommu->lock);
 	return ret;
+}
+
+void type1_pinner_describe(struct type1_pinner *pinner, uint64_t iova, char *buf, size_t len)
+{
+	type1_describe(pinner->iommu, iova, buf, len);
 }
 
 /* ---- asking for pages to be unpinned */
@@ -424,6 +453,15 @@ static int copy_part(struct type1 *iommu, struct mm *mm, uint64_t va, void *data
 	return ret;
 }
 
+static int not_copied(struct mm *mm, uint64_t iova, uint64_t va)
+{
+	struct dma_fault fault = { .kind = mm_is_gone(mm) ? DMA_EXITED : DMA_LOST, .at = iova, .va = va };
+
+	if (fault.kind == DMA_EXITED)
+		return DMA_FAILED(-EPERM, fault, "the process that mapped it has exited");
+	return DMA_FAILED(-EFAULT, fault, "the memory at 0x%llx is not there", (unsigned long long)va);
+}
+
 static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, bool write, size_t *done)
 {
 	struct range mapping;
@@ -432,19 +470,19 @@ static int rw_part(struct type1 *iommu, uint64_t iova, void *data, size_t len, b
 	int ret;
 
 	if (!range_map_find(&iommu->mappings, iova, &mapping))
-		return WHY(-EINVAL, "nothing is mapped at 0x%llx", (unsigned long long)iova);
+		return not_mapped(iova);
 	word = mapping_word(&mapping);
-	if (!(word & IOMMU_READ) || (write && !(word & IOMMU_WRITE)))
-		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)iova,
-			   word & IOMMU_READ ? "writable" : "readable, which also writing needs");
+	if (unlikely(!(word & IOMMU_READ) || (write && !(word & IOMMU_WRITE))))
+		return not_permitted(iova, !(word & IOMMU_READ),
+				     word & IOMMU_READ ? "" : ", which also writing needs");
 	*done = (size_t)MIN((uint64_t)(len - 1), mapping.last - iova) + 1;
 	mm = mapping_mm(word);
 	ret = copy_part(iommu, mm, (word & PTE_ADDR) + (iova - mapping.start), data, done, write);
-	if (unlikely(ret) && mm_is_gone(mm))
-		return WHY(-EPERM, "the process that mapped it has exited");
-	if (!ret && write)
+	if (unlikely(ret))
+		return not_copied(mm, iova, (word & PTE_ADDR) + (iova - mapping.start));
+	if (write)
 		type1_note_dirty(iommu, iova / UVFIO_PAGE_SIZE, (iova + (*done - 1)) / UVFIO_PAGE_SIZE);
-	return ret;
+	return 0;
 }
 
 int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t len, bool write)
@@ -454,7 +492,7 @@ int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t 
 
 	pthread_mutex_lock(&iommu->lock);
 	if (unlikely(iommu->vaddr_invalid))
-		ret = WHY(-EBUSY, "mappings are without their virtual addresses");
+		ret = WHY_ALWAYS(-EBUSY, "mappings are without their virtual addresses");
 	while (len && !ret) {
 		size_t done = 0;
 
@@ -462,6 +500,8 @@ int type1_dma_rw(struct type1_pinner *pinner, uint64_t iova, void *data, size_t 
 		iova += done;
 		data = (char *)data + done;
 		len -= done;
+		if (likely(!ret))
+			stat_slot_add(pinner->bytes, done, write);
 	}
 	pthread_mutex_unlock(&iommu->lock);
 	return ret;

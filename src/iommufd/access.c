@@ -11,6 +11,8 @@
 #include "iommufd/impl.h"
 
 #include "base/why.h"
+#include "iommu/dma_fault.h"
+#include "iommufd/iopt_private.h"
 
 static bool is_internal(const struct iommufd_access *access)
 {
@@ -129,6 +131,7 @@ int iommufd_access_create(struct iommufd_ctx *ctx, const struct iommufd_access_o
 	access->data = data;
 	access->ops = ops;
 	access->ctx = ctx;
+	access->bytes = stat_slot_take();
 	iommufd_ctx_get(ctx);
 	*id = access->obj.id;
 	*paccess = access;
@@ -163,6 +166,7 @@ void iommufd_access_destroy_object(struct iommufd_object *obj)
 	struct iommufd_access *access = container_of(obj, struct iommufd_access, obj);
 
 	iommufd_access_detach(access);
+	stat_slot_give(access->bytes);
 	pthread_mutex_destroy(&access->ioas_lock);
 	if (!is_internal(access))
 		iommufd_ctx_put(access->ctx);
@@ -198,14 +202,20 @@ void iommufd_access_notify_unmap(struct io_pagetable *iopt, uint64_t iova, uint6
 	}
 }
 
+static int not_attached(uint64_t iova)
+{
+	return DMA_FAILED(-ENOENT, ((struct dma_fault){ .kind = DMA_NO_DOMAIN, .at = iova }),
+			  "the access is not attached");
+}
+
 static int check_range(uint64_t iova, uint64_t length)
 {
 	uint64_t last;
 
 	if (!length)
-		return WHY(-EINVAL, "length is 0");
+		return WHY_ALWAYS(-EINVAL, "length is 0");
 	if (add_overflows(iova, length - 1, &last))
-		return WHY(-EOVERFLOW, "the range ends behind the last address");
+		return WHY_ALWAYS(-EOVERFLOW, "the range ends behind the last address");
 	return 0;
 }
 
@@ -220,12 +230,12 @@ int iommufd_access_pin_locked(struct iommufd_access *access, uint64_t iova, uint
 	int rc;
 
 	if (access->iova_alignment != UVFIO_PAGE_SIZE || (!is_internal(access) && !access->ops->unmap))
-		return WHY(-EINVAL, "this access does not pin pages");
+		return WHY_ALWAYS(-EINVAL, "this access does not pin pages");
 	rc = check_range(iova, length);
 	if (rc)
 		return rc;
 	if (!access->ioas)
-		return WHY(-ENOENT, "the access is not attached");
+		return not_attached(iova);
 	return iopt_access_pin(&access->ioas->iopt, iova, length, pages, flags, is_internal(access));
 }
 
@@ -270,7 +280,18 @@ int iommufd_access_rw(struct iommufd_access *access, uint64_t iova, void *data, 
 	if (access->ioas)
 		rc = iopt_access_rw(&access->ioas->iopt, iova, data, len, flags);
 	else
-		rc = WHY(-ENOENT, "the access is not attached");
+		rc = not_attached(iova);
+	if (likely(!rc))
+		stat_slot_add(access->bytes, len, flags & IOMMUFD_ACCESS_RW_WRITE);
 	pthread_mutex_unlock(&access->ioas_lock);
 	return rc;
+}
+
+void iommufd_access_describe(struct iommufd_access *access, uint64_t iova, char *buf, size_t len)
+{
+	*buf = 0;
+	pthread_mutex_lock(&access->ioas_lock);
+	if (access->ioas)
+		iopt_describe(&access->ioas->iopt, iova, buf, len);
+	pthread_mutex_unlock(&access->ioas_lock);
 }

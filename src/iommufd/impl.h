@@ -273,6 +273,7 @@ struct iommufd_access {
 	const struct iommufd_access_ops *ops;
 	void *data;
 	uint64_t iova_alignment;
+	struct stat_slot *bytes; /* copied; under ioas_lock */
 	uint32_t iopt_access_list_id;
 };
 void iommufd_access_destroy_object(struct iommufd_object *obj);

@@ -8,6 +8,7 @@
 
 #include "base/thread.h"
 #include "base/why.h"
+#include "iommu/dma_fault.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +68,31 @@ void iopt_remove_access(struct io_pagetable *iopt, uint32_t list_id)
 	pthread_rwlock_unlock(&iopt->lock);
 }
 
+static int not_mapped(const struct iopt_walk *walk)
+{
+	return DMA_FAILED(-ENOENT, ((struct dma_fault){ .kind = DMA_NOT_MAPPED, .at = walk->at }),
+			  "nothing is mapped at 0x%llx", (unsigned long long)walk->at);
+}
+
+static int not_permitted(const struct iopt_walk *walk, bool write)
+{
+	return DMA_FAILED(-EPERM, ((struct dma_fault){ .kind = DMA_NO_PERMISSION, .at = walk->at }),
+			  "0x%llx is not mapped %s", (unsigned long long)walk->at,
+			  write ? "writable" : "readable");
+}
+
+/* Memory that is not there, so many bytes from where the walk is. */
+static int lost(const struct iopt_walk *walk, uint64_t bytes, int error)
+{
+	const struct iopt_pages *pages = walk->area->pages;
+	uint64_t va = pages->va + area_byte(walk->area, walk->at) + bytes;
+	struct dma_fault fault = { .kind = DMA_LOST, .at = walk->at + bytes, .va = va };
+
+	if (mm_is_gone(pages->mm))
+		fault.kind = DMA_EXITED;
+	return DMA_FAILED(error, fault, "the memory at 0x%llx is not there", (unsigned long long)va);
+}
+
 /* May this part of an area be used so? */
 static int check_use(const struct iopt_walk *walk, unsigned int flags)
 {
@@ -74,12 +100,11 @@ static int check_use(const struct iopt_walk *walk, unsigned int flags)
 	bool write = flags & IOMMUFD_ACCESS_RW_WRITE;
 
 	if (area->prevent_access)
-		return WHY(-EINVAL, "0x%llx is being unmapped", (unsigned long long)walk->at);
+		return WHY_ALWAYS(-EINVAL, "0x%llx is being unmapped", (unsigned long long)walk->at);
 	if (!(area->prot & (write ? IOMMU_WRITE : IOMMU_READ)) || (write && !area->pages->writable))
-		return WHY(-EPERM, "0x%llx is not mapped %s", (unsigned long long)walk->at,
-			   write ? "writable" : "readable");
+		return not_permitted(walk, write);
 	if (area->pages->type == IOPT_PAGES_DMABUF)
-		return WHY(-EINVAL, "0x%llx is memory of a device", (unsigned long long)walk->at);
+		return WHY_ALWAYS(-EINVAL, "0x%llx is memory of a device", (unsigned long long)walk->at);
 	return 0;
 }
 
@@ -151,6 +176,20 @@ static struct mm_page *list_pages(const struct iopt_pages *pages, struct part pa
 	return out;
 }
 
+/* Which page was it that could not be pinned? A BAR's is there. */
+static void find_lost(const struct iopt_walk *walk)
+{
+	const struct iopt_pages *pages = walk->area->pages;
+	uint64_t va = pages->va + area_byte(walk->area, walk->at), last = iopt_walk_last(walk) - walk->at;
+	bool bar;
+
+	for (uint64_t at = 0; at <= last; at += UVFIO_PAGE_SIZE)
+		if (mm_check_page(pages->mm, va + at, pages->writable, &bar)) {
+			lost(walk, at, -EFAULT);
+			return;
+		}
+}
+
 static int pin_range(struct io_pagetable *iopt, struct iopt_walk *walk, uint64_t iova, uint64_t last,
 		     struct mm_page *pages, unsigned int flags, bool lock_area)
 {
@@ -158,17 +197,20 @@ static int pin_range(struct io_pagetable *iopt, struct iopt_walk *walk, uint64_t
 		int ret;
 
 		if (!walk->area->prevent_access && !is_page_aligned(walk))
-			return WHY(-EINVAL, "0x%llx is no whole page of memory",
-				   (unsigned long long)walk->at);
+			return WHY_ALWAYS(-EINVAL, "0x%llx is no whole page of memory",
+					  (unsigned long long)walk->at);
 		ret = check_use(walk, flags);
-		if (!ret)
+		if (!ret) {
 			ret = pin_part(iopt, walk->area, part_of(walk), lock_area);
+			if (unlikely(ret == -EFAULT))
+				find_lost(walk);
+		}
 		if (ret)
 			return ret;
 		if (pages)
 			pages = list_pages(walk->area->pages, part_of(walk), pages);
 	}
-	return walk->done ? 0 : WHY(-ENOENT, "nothing is mapped at 0x%llx", (unsigned long long)walk->at);
+	return walk->done ? 0 : not_mapped(walk);
 }
 
 int iopt_access_pin(struct io_pagetable *iopt, uint64_t iova, uint64_t len, struct mm_page *pages,
@@ -241,8 +283,7 @@ static int copy_part(const struct iopt_walk *walk, void *data, size_t len, unsig
 	if (ret)
 		return ret;
 	ret = mm_copy_memory(pages->mm, pages->va + byte, data, len, flags & IOMMUFD_ACCESS_RW_WRITE);
-	return ret ? WHY(ret, "the memory at 0x%llx is not there", (unsigned long long)(pages->va + byte))
-		   : 0;
+	return unlikely(ret) ? lost(walk, 0, ret) : 0;
 }
 
 int iopt_access_rw(struct io_pagetable *iopt, uint64_t iova, void *data, size_t len, unsigned int flags)
@@ -263,7 +304,7 @@ int iopt_access_rw(struct io_pagetable *iopt, uint64_t iova, void *data, size_t 
 		more = !ret && iopt_walk_next(&walk, iopt);
 	}
 	if (!ret && !walk.done)
-		ret = WHY(-ENOENT, "nothing is mapped at 0x%llx", (unsigned long long)walk.at);
+		ret = not_mapped(&walk);
 	pthread_rwlock_unlock(&iopt->lock);
 	return ret;
 }

@@ -104,9 +104,9 @@ static uint64_t charge_limit(const struct iommu_params *params, struct mm *mm)
 int iopt_charge(struct mm *mm, const struct iommu_params *params, uint8_t account_mode, uint64_t n)
 {
 	if (params && mm_charge(mm, n, charge_limit(params, mm)))
-		return WHY(-ENOMEM, "%llu KiB of locked memory are more than what is left of %s",
-			   (unsigned long long)n * 4,
-			   params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
+		return WHY_ALWAYS(-ENOMEM, "%llu KiB of locked memory are more than what is left of %s",
+				  (unsigned long long)n * 4,
+				  params->memlock_rlimit ? "RLIMIT_MEMLOCK (ulimit -l)" : "--iommu memlock=");
 	mm = mm_payer(mm);
 	atomic_fetch_add_explicit(&mm->pinned_pages, n, memory_order_relaxed);
 	if (account_mode == IOPT_ACCOUNT_MM)
@@ -173,8 +173,8 @@ static int check_memory(struct iopt_pages *pages, uint64_t first, uint64_t last)
 	if (ret)
 		return say_fault(pages, va, len, ret);
 	if (bar)
-		return WHY(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
-			   (unsigned long long)va, (unsigned long long)(va + len - 1));
+		return WHY_ALWAYS(-EFAULT, "a device's BAR is in 0x%llx-0x%llx: an IOMMUFD maps memory only",
+				  (unsigned long long)va, (unsigned long long)(va + len - 1));
 	return 0;
 }
 

@@ -133,7 +133,7 @@ int machine_control(struct uvfio_machine *machine, const char *command,
  */
 int machine_mdev_create(struct uvfio_machine *machine, const char *type, const char *uuid, size_t len);
 /*
- * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none, or somebody removes it already;
+ * Remove one, and wait until nobody has it open. 0; -ENODEV: there is none; -EALREADY: somebody removes it;
  * others: the session's list cannot be written.
  */
 int machine_mdev_remove(struct uvfio_machine *machine, const char *uuid);
@@ -145,7 +145,7 @@ extern unsigned int machine_mdev_patience;
  * tree. Unpublished ones are there to see whether they can be. 0, or -errno with a line in err.
  */
 int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, size_t err_len);
-/* Why machine_mdev_create() failed, in words. */
+/* Why machine_mdev_create() failed, in words; to be asked at once. */
 const char *machine_mdev_why(int rc);
 /* Rows for `uvfio mdev`: types, or instances. */
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);

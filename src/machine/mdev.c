@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/trace.h"
+#include "base/why.h"
 #include "machine/plugin.h"
 #include "machine/tree.h"
 
@@ -279,7 +280,7 @@ const char *machine_mdev_why(int rc)
 	case -EUSERS:
 		return "there can be no more of this type";
 	default:
-		return strerror(-rc);
+		return *why_text() ? why_text() : strerror(-rc);
 	}
 }
 
@@ -290,6 +291,7 @@ int machine_mdev_create(struct uvfio_machine *machine, const char *type, const c
 
 	if (rc)
 		return rc;
+	why_clear();
 	pthread_mutex_lock(&machine->mdevs_lock);
 	lock = mdevs_lock_session(machine);
 	follow(machine);
@@ -310,6 +312,7 @@ int machine_make_mdevs(struct uvfio_machine *machine, bool publish, char *err, s
 		char type[64];
 
 		mdev_type_name(machine->parents[instance->parent], instance->type, type, sizeof(type));
+		why_clear();
 		rc = create_locked(machine, type, instance->uuid, publish);
 		if (rc)
 			snprintf(err, err_len, "%s: an instance of %s cannot be made: %s",
@@ -351,8 +354,8 @@ static int begin_removal(struct uvfio_machine *machine, const char *uuid, struct
 	lock = mdevs_lock_session(machine);
 	mdevs_read(machine);
 	*m = machine_mdev_find(machine, uuid);
-	if (*m && !(*m)->remover)
-		rc = set_remover(machine, *m);
+	if (*m)
+		rc = (*m)->remover ? -EALREADY : set_remover(machine, *m);
 	mdevs_unlock_session(lock);
 	pthread_mutex_unlock(&machine->mdevs_lock);
 	return rc;

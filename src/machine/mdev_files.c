@@ -89,7 +89,7 @@ static int store(struct attribute_file *attr, const char *text, size_t len)
 	int rc = attr->what == ATTRIBUTE_REMOVE ? store_remove(attr, text)
 						: machine_mdev_create(attr->machine, attr->name, text, len);
 
-	return rc == -ENOENT ? -ENODEV : rc;
+	return rc == -ENOENT || rc == -EALREADY ? -ENODEV : rc;
 }
 
 static ssize_t attribute_write(struct file *file, const struct caller *caller, uint64_t buf, size_t len,

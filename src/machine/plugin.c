@@ -82,7 +82,9 @@ static int load(const char *path, const struct uvfio_plugin **out, char *err, si
 	}
 	plugin = dlsym(handle, "uvfio_plugin");
 	if (!plugin) {
-		snprintf(err, err_len, "%s is no plug-in of uvfio: a model ends with UVFIO_PCI_PLUGIN(model)",
+		snprintf(err, err_len,
+			 "%s is no plug-in of uvfio: a model ends with UVFIO_PCI_PLUGIN(model), a mediated "
+			 "driver with UVFIO_MDEV_PLUGIN(driver)",
 			 path);
 		goto unload;
 	}

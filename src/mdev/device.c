@@ -7,11 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct mdev_device *of_pub(struct uvfio_mdev *pub)
-{
-	return container_of(pub, struct mdev_device, pub);
-}
-
 /* ---- VFIO's operations */
 
 static int call_open(struct mdev_device *mdev)
@@ -114,37 +109,12 @@ static void init_ops(struct mdev_device *mdev)
 
 /* ---- what the driver calls */
 
-static int pin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage, unsigned int prot,
-		     void **pages)
-{
-	struct mm_page found[UVFIO_MDEV_PIN_MAX];
-	unsigned int iommu_prot = (prot & UVFIO_MDEV_PIN_READ ? IOMMU_READ : 0) |
-				  (prot & UVFIO_MDEV_PIN_WRITE ? IOMMU_WRITE : 0);
-	int rc = npage > UVFIO_MDEV_PIN_MAX
-			 ? -E2BIG
-			 : vfio_pin_pages(&of_pub(pub)->vdev, iova, npage, iommu_prot, found);
-
-	for (int i = 0; i < rc; i++)
-		pages[i] = found[i].host;
-	return rc;
-}
-
-static int unpin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage)
-{
-	return vfio_unpin_pages(&of_pub(pub)->vdev, iova, npage);
-}
-
-static int dma_rw(struct uvfio_mdev *pub, uint64_t iova, void *data, size_t len, bool write)
-{
-	return vfio_dma_rw(&of_pub(pub)->vdev, iova, data, len, write);
-}
-
 static const struct uvfio_mdev_calls mdev_calls = {
 	.irq = mdev_irq,
 	.irq_mode = mdev_irq_mode,
-	.pin_pages = pin_pages,
-	.unpin_pages = unpin_pages,
-	.dma_rw = dma_rw,
+	.pin_pages = mdev_pin_pages,
+	.unpin_pages = mdev_unpin_pages,
+	.dma_rw = mdev_dma_rw,
 };
 
 /* An instance is not hardware: it goes when somebody writes to its file remove. */
@@ -182,6 +152,7 @@ static struct mdev_device *alloc_device(struct mdev_parent *parent, const struct
 	snprintf(mdev->vdev.name, sizeof(mdev->vdev.name), "%s", config->uuid);
 	init_ops(mdev);
 	iommu_dev_init(&mdev->no_dma, mdev->vdev.name);
+	mdev->no_dma.mediated = true;
 	model_host_init(&mdev->host, &mdev->pub.dev, &mdev->no_dma);
 	mdev->host.unplug = unplug;
 	mdev->host.who = mdev->who;

@@ -93,6 +93,12 @@ int mdev_set_irqs(struct mdev_device *mdev, const struct caller *caller, uint32_
 ssize_t mdev_rw(struct mdev_device *mdev, const struct caller *caller, uint64_t buf, size_t len, uint64_t off,
 		bool write);
 
+/* memory.c: what a driver calls to reach the program's memory. Failures are reported here. */
+int mdev_pin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage, unsigned int prot,
+		   void **pages);
+int mdev_unpin_pages(struct uvfio_mdev *pub, uint64_t iova, unsigned int npage);
+int mdev_dma_rw(struct uvfio_mdev *pub, uint64_t iova, void *data, size_t len, bool write);
+
 /* ioctl.c */
 long mdev_ioctl(struct vfio_device *vdev, struct file *file, const struct caller *caller, uint32_t cmd,
 		uint64_t arg);

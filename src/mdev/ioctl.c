@@ -126,23 +126,6 @@ static void describe_region(const struct ioctl_call *call, const void *arg, char
 		 (unsigned long long)info->offset);
 }
 
-static void describe_irq(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_irq_info *info = arg;
-
-	(void)call;
-	snprintf(buf, len, "index %u count=%u flags=0x%x", info->index, info->count, info->flags);
-}
-
-static void describe_set_irqs(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_irq_set *set = arg;
-
-	(void)call;
-	snprintf(buf, len, "index %u flags=0x%x start=%u count=%u", set->index, set->flags, set->start,
-		 set->count);
-}
-
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_DEVICE_GET_INFO,
 	  .name = "VFIO_DEVICE_GET_INFO",
@@ -163,12 +146,12 @@ static const struct ioctl_row rows[] = {
 	  .outsz = sizeof(struct vfio_irq_info),
 	  .row_flags = IOC_OUT_FIXED,
 	  .handler = get_irq_info,
-	  .describe = describe_irq },
+	  .describe = vfio_describe_irq },
 	{ .cmd = VFIO_DEVICE_SET_IRQS,
 	  .name = "VFIO_DEVICE_SET_IRQS",
 	  .minsz = sizeof(struct vfio_irq_set),
 	  .handler = set_irqs,
-	  .describe = describe_set_irqs },
+	  .describe = vfio_describe_set_irqs },
 	{ .cmd = VFIO_DEVICE_RESET, .name = "VFIO_DEVICE_RESET", .row_flags = IOC_VALUE, .handler = reset },
 	{ .cmd = VFIO_DEVICE_FEATURE,
 	  .name = "VFIO_DEVICE_FEATURE",

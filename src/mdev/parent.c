@@ -71,9 +71,16 @@ static int call_create(struct mdev_parent *parent, char *err, size_t err_len)
 	if (!rc)
 		return 0;
 	model_blame(name, err, err_len);
-	if (!*err)
-		snprintf(err, err_len, "%s: cannot be made: %s", name, strerror(rc < 0 ? -rc : EINVAL));
-	return rc < 0 ? rc : -EINVAL;
+	if (!*err && (rc > 0 || rc < -4095))
+		snprintf(err, err_len,
+			 "%s: its parent_create returned %d, which is neither 0 nor a negative errno", name,
+			 rc);
+	else if (!*err)
+		snprintf(
+			err, err_len,
+			"%s: cannot be made: %s (its parent_create gives no reason, by uvfio_create_error())",
+			name, strerror(-rc));
+	return rc < 0 && rc >= -4095 ? rc : -EINVAL;
 }
 
 int mdev_parent_create(const struct uvfio_mdev_driver *driver, const char *options, const char *plugin,

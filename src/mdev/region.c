@@ -36,6 +36,7 @@ static int access_piece(struct mdev_device *mdev, unsigned int region, uint64_t 
 	const struct uvfio_mdev_ops *ops = mdev_ops(mdev);
 	int rc;
 
+	stat_add(region == UVFIO_MDEV_CONFIG ? STAT_CONFIG_ACCESSES : STAT_BAR_ACCESSES, 1);
 	if (write)
 		IN_DRIVER(mdev, "write", rc = ops->write(&mdev->pub, region, pos, value, size));
 	else

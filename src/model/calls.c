@@ -134,9 +134,12 @@ void model_blame(const char *whose, char *text, size_t len)
 
 int model_refused(const char *callback, int rc, const char *said)
 {
-	if (rc > 0 || rc < -4095) /* a mistake, not a descriptor for the program */
-		return WHY(-EIO, "%s returned %d, which is neither 0 nor a negative errno%s%s", callback, rc,
-			   *said ? ": " : "", said);
+	if (rc > 0 || rc < -4095) { /* a mistake, not a descriptor for the program: said, traced or not */
+		why_clear();
+		why_say("%s returned %d, which is neither 0 nor a negative errno%s%s", callback, rc,
+			*said ? ": " : "", said);
+		return -EIO;
+	}
 	return WHY(rc, "%s returned %d (%s)%s%s", callback, rc, strerrordesc_np(-rc), *said ? ": " : "",
 		   said);
 }

@@ -136,13 +136,6 @@ static const char *region_name(uint32_t index)
 	return index < ARRAY_SIZE(names) ? names[index] : "?";
 }
 
-static const char *irq_name(uint32_t index)
-{
-	static const char *const names[] = { "INTX", "MSI", "MSIX", "ERR", "REQ" };
-
-	return index < ARRAY_SIZE(names) ? names[index] : "?";
-}
-
 static void describe_info(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
 	const struct vfio_device_info *info = arg;
@@ -166,56 +159,6 @@ static void describe_region(const struct ioctl_call *call, const void *arg, char
 		 info->flags & VFIO_REGION_INFO_FLAG_WRITE ? " WRITE" : "",
 		 info->flags & VFIO_REGION_INFO_FLAG_MMAP ? " MMAP" : "",
 		 info->flags & VFIO_REGION_INFO_FLAG_CAPS ? " CAPS" : "");
-}
-
-static void describe_irq(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_irq_info *info = arg;
-
-	int n = snprintf(buf, len, "%s(%u)", irq_name(info->index), info->index);
-
-	if (call->rc)
-		return;
-	snprintf(buf + n, len - (size_t)n, " count=%u%s%s%s%s", info->count,
-		 info->flags & VFIO_IRQ_INFO_EVENTFD ? " EVENTFD" : "",
-		 info->flags & VFIO_IRQ_INFO_MASKABLE ? " MASKABLE" : "",
-		 info->flags & VFIO_IRQ_INFO_AUTOMASKED ? " AUTOMASKED" : "",
-		 info->flags & VFIO_IRQ_INFO_NORESIZE ? " NORESIZE" : "");
-}
-
-/* " fds=5,-1,7": the first few. */
-static void describe_fds(const struct ioctl_call *call, uint32_t count, char *buf, size_t len)
-{
-	int32_t fds[8];
-	uint32_t nr = MIN(count, (uint32_t)ARRAY_SIZE(fds));
-
-	if (copy_in(call->caller, fds, call->arg + sizeof(struct vfio_irq_set), nr * sizeof(fds[0])))
-		return;
-	for (uint32_t i = 0; i < nr; i++) {
-		size_t n = (size_t)snprintf(buf, len, "%s%d", i ? "," : " fds=", fds[i]);
-
-		if (n >= len)
-			return;
-		buf += n;
-		len -= n;
-	}
-	if (count > nr)
-		snprintf(buf, len, ",...");
-}
-
-static void describe_set_irqs(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_irq_set *set = arg;
-	uint32_t f = set->flags;
-	int n = snprintf(
-		buf, len, "%s(%u) start=%u count=%u%s%s%s%s%s%s", irq_name(set->index), set->index,
-		set->start, set->count, f & VFIO_IRQ_SET_DATA_NONE ? " NONE" : "",
-		f & VFIO_IRQ_SET_DATA_BOOL ? " BOOL" : "", f & VFIO_IRQ_SET_DATA_EVENTFD ? " EVENTFD" : "",
-		f & VFIO_IRQ_SET_ACTION_MASK ? " MASK" : "", f & VFIO_IRQ_SET_ACTION_UNMASK ? " UNMASK" : "",
-		f & VFIO_IRQ_SET_ACTION_TRIGGER ? " TRIGGER" : "");
-
-	if ((f & VFIO_IRQ_SET_DATA_EVENTFD) && set->count && (size_t)n < len)
-		describe_fds(call, set->count, buf + n, len - (size_t)n);
 }
 
 static void describe_hot_reset(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
@@ -286,12 +229,12 @@ static const struct ioctl_row rows[] = {
 	  .outsz = sizeof(struct vfio_irq_info),
 	  .row_flags = IOC_OUT_FIXED,
 	  .handler = get_irq_info,
-	  .describe = describe_irq },
+	  .describe = vfio_describe_irq },
 	{ .cmd = VFIO_DEVICE_SET_IRQS,
 	  .name = "VFIO_DEVICE_SET_IRQS",
 	  .minsz = sizeof(struct vfio_irq_set),
 	  .handler = set_irqs,
-	  .describe = describe_set_irqs },
+	  .describe = vfio_describe_set_irqs },
 	{ .cmd = VFIO_DEVICE_RESET,
 	  .name = "VFIO_DEVICE_RESET",
 	  .row_flags = IOC_VALUE,

@@ -13,6 +13,7 @@
 #include "base/fault.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "base/why.h"
 #include "iommu/pin_table.h"
 #include "iommu/type1.h"
 
@@ -149,6 +150,20 @@ static void begin_calls(struct vfio_pins *pins)
 	pthread_mutex_unlock(&pins->calls_lock);
 }
 
+static const char left_closed[] = "closed", left_detached[] = "detached from its IOAS";
+
+/* A driver that goes on using them crashes, or writes what is not its own any more. */
+static void report_left(const struct vfio_device *vdev, uint64_t pages, const char *when,
+			const char *callback)
+{
+	if (pages)
+		uvfio_err_once(
+			(uintptr_t)vdev ^ (uintptr_t)when,
+			"%s had pages pinned (%llu) when it was %s: they are unpinned now, and not the "
+			"driver's any more; its %s has to unpin them",
+			vdev->name, (unsigned long long)pages, when, callback);
+}
+
 /* ---- on a container */
 
 static void pinner_unmap(void *owner, uint64_t iova, uint64_t size)
@@ -187,21 +202,22 @@ static void unpin_range(struct vfio_pins *pins, uint64_t page, uint64_t n)
 	iommufd_access_unpin_locked(pins->access, page * UVFIO_PAGE_SIZE, n * UVFIO_PAGE_SIZE);
 }
 
-static void unpin_rest(struct vfio_pins *pins)
+static uint64_t unpin_rest(struct vfio_pins *pins)
 {
-	uint64_t page;
+	uint64_t page, pages;
 	uint32_t count;
 
 	pthread_mutex_lock(pins->lock);
+	pages = pins->pages.pages;
 	while (pin_table_first(&pins->pages, 0, UINT64_MAX / UVFIO_PAGE_SIZE, &page, &count))
 		unpin_range(pins, page, 1);
 	pthread_mutex_unlock(pins->lock);
+	return pages;
 }
 
-static bool has_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
+static uint64_t count_pins(struct vfio_pins *pins, uint64_t iova, uint64_t length)
 {
-	return pin_table_count(&pins->pages, iova / UVFIO_PAGE_SIZE,
-			       (iova + (length - 1)) / UVFIO_PAGE_SIZE) != 0;
+	return pin_table_count(&pins->pages, iova / UVFIO_PAGE_SIZE, (iova + (length - 1)) / UVFIO_PAGE_SIZE);
 }
 
 /* A driver may unpin from another thread. False: it has not, in a time that IOMMUFD gives it again. */
@@ -213,7 +229,7 @@ static bool wait_for_unpin(struct vfio_pins *pins, uint64_t iova, uint64_t lengt
 	until.tv_nsec += 10000000;
 	until.tv_sec += until.tv_nsec / 1000000000;
 	until.tv_nsec %= 1000000000;
-	while (has_pins(pins, iova, length))
+	while (count_pins(pins, iova, length))
 		if (pthread_cond_timedwait(&pins->unpinned, pins->lock, &until))
 			return false;
 	return true;
@@ -223,6 +239,7 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 {
 	struct vfio_pins *pins = vdev->pins;
 	unsigned int times = 0;
+	uint64_t pages;
 
 	pthread_mutex_lock(pins->lock);
 	if (pins->held != iova)
@@ -232,13 +249,15 @@ static void check_unpinned(struct vfio_device *vdev, uint64_t iova, uint64_t len
 		pins->times_held = 0;
 	else
 		times = ++pins->times_held;
+	pages = count_pins(pins, iova, length);
 	pthread_mutex_unlock(pins->lock);
 	if (times == TIMES_MAX)
 		uvfio_err_once(
 			iova ^ pins->serial << 1,
-			"%s keeps pages of 0x%llx-0x%llx pinned, so they stay mapped: its dma_unmap has "
-			"to unpin them",
-			vdev->name, (unsigned long long)iova, (unsigned long long)(iova + (length - 1)));
+			"%s keeps pages of 0x%llx-0x%llx pinned (%llu), so they stay mapped: its dma_unmap "
+			"has to unpin them",
+			vdev->name, (unsigned long long)iova, (unsigned long long)(iova + (length - 1)),
+			(unsigned long long)pages);
 }
 
 /* All of [0, UINT64_MAX]: the access is being detached. */
@@ -247,10 +266,12 @@ static void access_unmap(void *data, uint64_t iova, uint64_t length)
 	struct vfio_device *vdev = data;
 
 	call_driver(vdev, iova, length);
-	if (!iova && length == UINT64_MAX)
-		unpin_rest(vdev->pins);
-	else
+	if (iova || length != UINT64_MAX)
 		check_unpinned(vdev, iova, length);
+	else if (vdev->pins->closing) /* the device is locked */
+		report_left(vdev, unpin_rest(vdev->pins), left_closed, "close");
+	else
+		report_left(vdev, unpin_rest(vdev->pins), left_detached, "dma_unmap");
 }
 
 static unsigned int access_group(void *data)
@@ -325,7 +346,7 @@ void vfio_pins_close(struct vfio_device *vdev)
 	vfio_pins_begin_close(vdev);
 	vfio_page_holder_remove(&pins->holder);
 	if (pins->pinner) {
-		type1_pinner_free(pins->pinner);
+		report_left(vdev, type1_pinner_free(pins->pinner), left_closed, "close");
 	} else {
 		vfio_pins_detach(vdev);
 		iommufd_access_destroy(pins->access);
@@ -371,7 +392,7 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 	if (pin_table_has(&pins->pages, page, npage))
 		unpin_range(pins, page, npage);
 	else
-		rc = -EINVAL;
+		rc = WHY_ALWAYS(-EINVAL, "not all of these pages were pinned by it");
 	pthread_cond_broadcast(&pins->unpinned);
 	pthread_mutex_unlock(pins->lock);
 	return rc;
@@ -381,23 +402,38 @@ static int unpin_iommufd(struct vfio_pins *pins, uint64_t iova, unsigned int npa
 
 static int check_pages(const struct vfio_pins *pins, unsigned int npage)
 {
-	if (unlikely(!pins || !npage))
-		return -EINVAL;
-	return unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES) ? -E2BIG : 0;
+	if (unlikely(!npage))
+		return WHY_ALWAYS(-EINVAL, "npage is 0");
+	if (unlikely(!pins))
+		return WHY_ALWAYS(-EINVAL, "the device is not open");
+	if (unlikely(npage > VFIO_PIN_PAGES_MAX_ENTRIES))
+		return WHY_ALWAYS(-E2BIG, "more than %u pages", VFIO_PIN_PAGES_MAX_ENTRIES);
+	return 0;
 }
 
-static bool wraps(uint64_t iova, unsigned int npage)
+static int check_pin(const struct vfio_device *vdev, unsigned int npage, const struct mm_page *pages)
+{
+	if (unlikely(!vfio_device_told_of_unmaps(vdev)))
+		return WHY_ALWAYS(-EINVAL, "its driver has no dma_unmap, so it cannot pin");
+	if (unlikely(!pages))
+		return WHY_ALWAYS(-EINVAL, "there is no room for the pages");
+	return check_pages(vdev->pins, npage);
+}
+
+static int check_wrap(uint64_t iova, unsigned int npage)
 {
 	uint64_t last;
 
-	return add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last);
+	if (unlikely(add_overflows(iova, npage * UVFIO_PAGE_SIZE - 1, &last)))
+		return WHY_ALWAYS(-EOVERFLOW, "the range ends behind the last address");
+	return 0;
 }
 
 int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, unsigned int prot,
 		   struct mm_page *pages)
 {
 	struct vfio_pins *pins = vdev->pins;
-	int rc = pages && vfio_device_told_of_unmaps(vdev) ? check_pages(pins, npage) : -EINVAL;
+	int rc = check_pin(vdev, npage, pages);
 
 	if (rc)
 		return rc;
@@ -405,7 +441,9 @@ int vfio_pin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage, 
 	if (likely(pins->pinner != NULL))
 		rc = type1_pin_pages(pins->pinner, iova, npage, prot, pages);
 	else
-		rc = wraps(iova, npage) ? -EOVERFLOW : pin_iommufd(pins, iova, npage, prot, pages);
+		rc = check_wrap(iova, npage);
+	if (!pins->pinner && !rc)
+		rc = pin_iommufd(pins, iova, npage, prot, pages);
 	return rc ? rc : (int)npage;
 }
 
@@ -414,10 +452,10 @@ int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage
 	struct vfio_pins *pins = vdev->pins;
 	int rc = check_pages(pins, npage);
 
+	if (!rc)
+		rc = check_wrap(iova, npage);
 	if (rc)
 		return rc;
-	if (unlikely(wraps(iova, npage)))
-		return -EOVERFLOW;
 	return likely(pins->pinner != NULL) ? type1_unpin_pages(pins->pinner, iova, npage)
 					    : unpin_iommufd(pins, iova, npage);
 }
@@ -427,10 +465,24 @@ int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len,
 	struct vfio_pins *pins = vdev->pins;
 
 	if (unlikely(!pins || !data || !len))
-		return -EINVAL;
+		return WHY_ALWAYS(-EINVAL, "%s",
+				  pins ? "there are no bytes to copy" : "the device is not open");
 	fault_handler_want();
 	if (likely(pins->pinner != NULL))
 		return type1_dma_rw(pins->pinner, iova, data, len, write);
 	return iommufd_access_rw(pins->access, iova, data, len,
 				 write ? IOMMUFD_ACCESS_RW_WRITE : IOMMUFD_ACCESS_RW_READ);
+}
+
+void vfio_describe_memory(struct vfio_device *vdev, uint64_t iova, char *buf, size_t len)
+{
+	struct vfio_pins *pins = vdev->pins;
+
+	*buf = 0;
+	if (!pins)
+		return;
+	if (pins->pinner)
+		type1_pinner_describe(pins->pinner, iova, buf, len);
+	else
+		iommufd_access_describe(pins->access, iova, buf, len);
 }

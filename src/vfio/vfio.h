@@ -185,6 +185,8 @@ int vfio_unpin_pages(struct vfio_device *vdev, uint64_t iova, unsigned int npage
  * copied.
  */
 int vfio_dma_rw(struct vfio_device *vdev, uint64_t iova, void *data, size_t len, bool write);
+/* Why one of these has failed is in why_text(), and noted for dma_fault_noted(); what is mapped near iova: */
+void vfio_describe_memory(struct vfio_device *vdev, uint64_t iova, char *buf, size_t len);
 
 /*
  * ---- the VM that a device serves, and notifiers (kvm.c)

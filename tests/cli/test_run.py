@@ -345,8 +345,9 @@ def devices_list():
                     'reserved', 'pgsizes', 'dma-entries', 'memlock', 'coherent', 'dirty-tracking'):
             assert re.search(rf'^  {key}=\S+ +\S', everything.stdout, re.M), key
         for line in everything.stdout.splitlines():
-            if line.startswith('  '):
+            if re.match('  [a-z-]+=', line):
                 assert re.search(r'default \S+\)$|; without it .|; default.* RAM', line), line
+        assert '\n  types of instances:\n    mtty-1               Single port serial\n' in everything.stdout
         one = place.run('devices', 'nvme')
         expect(one, 0, '')
         assert '\n--iommu:' not in one.stdout and '  lba=' in one.stdout

@@ -231,6 +231,13 @@ def several_sessions_are_told_apart():
         expect(result, 1)
         assert re.fullmatch(r'uvfio: ctl: several sessions are running: choose one with --session: \S+, \S+\n',
                             result.stderr), result.stderr
+        result = s.run('mdev', 'list')
+        expect(result, 1)
+        assert re.fullmatch(r'uvfio: mdev: several sessions are running: choose one with --session: \S+, \S+\n',
+                            result.stderr), result.stderr
+        for session in (s.session, s.session + '/ctl'):
+            assert s.run('mdev', f'--session={session}', 'list').stdout.startswith('UUID '), session
+        expect(s.run('mdev', f'--session={s.dir}', 'list'), 1, f'uvfio: mdev: {s.dir} is no session\'s directory\n')
         assert '0000:00:03.0' in s.ctl('devices', '--session', other).stdout
         assert BDF in s.ctl(f'--session={s.session}', 'devices').stdout
         inside = s.run('run', '--ctl', '--device', 'nvme,size=16M,addr=0000:00:05.0', '--', UVFIO, 'ctl', 'devices')

@@ -76,7 +76,8 @@ class Running:
 
 @case("without a mistake")
 def _(directory):
-    equal(run(directory, "none", "prPwuC", 0), [], "standard error")
+    lines = run(directory, "none", "prPwuC", 0)
+    assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID}: DMA fault: read of 4096 bytes at IOVA 0 "), lines
 
 
 @case("a crash names the instance, the driver's file and the callback")
@@ -106,10 +107,14 @@ def _(directory):
 @case("results that are neither 0 nor a negative errno, and refusals")
 def _(directory):
     equal(run(directory, "parent_create-text", "p", 1), ["uvfio: guard: two lines ?[31m"], "line")
-    equal(run(directory, "parent_create-plus", "p", 1), ["uvfio: guard: cannot be made: Invalid argument"], "line")
+    wrong = "returned 7, which is neither 0 nor a negative errno"
+    equal(run(directory, "parent_create-plus", "p", 1), [f"uvfio: guard: its parent_create {wrong}"], "line")
+    equal(run(directory, "parent_create-refuse", "p", 1),
+          ["uvfio: guard: cannot be made: Device or resource busy (its parent_create gives no reason, by uvfio_create_error())"], "line")
     for bug, reason in {"refuse": "Device or resource busy", "plus": "Input/output error"}.items():
         equal(run(directory, "create-" + bug, "p", 1),
-              [f"uvfio: guard: an instance of guard-1 cannot be made: {reason}"], "line")
+              ["uvfio: guard: an instance of guard-1 cannot be made: " +
+               (f"the driver's create {wrong}" if bug == "plus" else reason)], "line")
         equal(run(directory, "open-" + bug, "p", 1), [f"VFIO_GROUP_GET_DEVICE_FD: {reason}"], "line")
         equal(run(directory, "reset-" + bug, "r", 1), [f"VFIO_DEVICE_RESET: {reason}"], "line")
         equal(run(directory, "read-" + bug, "p", 1), ["pread: Bad address"], "line")
@@ -142,7 +147,8 @@ def _(directory):
 def _(directory):
     for options in ((), ("--container=iommufd",)):
         lines = run(directory, "dma_unmap-keep", "UC", 0, options)
-        assert len(lines) == 1 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned"), (options, lines)
+        assert len(lines) == 2 and lines[0].startswith(f"uvfio: {UUID} keeps pages of 0x0-0xfff pinned (1)"), (options, lines)
+        assert lines[1].startswith(f"uvfio: {UUID} had pages pinned (1) when it was closed"), (options, lines)
 
 
 @case("a removal asks the driver to ask its user")

@@ -145,7 +145,8 @@ def _(directory):
 @case("no entry")
 def _(directory):
     build(directory, WITHOUT_ENTRY=None)
-    refused(directory, r"{} is no plug-in of uvfio: a model ends with UVFIO_PCI_PLUGIN\(model\)")
+    refused(directory, r"{} is no plug-in of uvfio: a model ends with UVFIO_PCI_PLUGIN\(model\), a mediated driver with "
+            r"UVFIO_MDEV_PLUGIN\(driver\)")
 
 
 @case("files that are no shared objects")

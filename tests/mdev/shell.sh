@@ -99,7 +99,11 @@ echo ${name}1 > $types/mtty-1/create
 group=$(basename "$(readlink $devices/${name}1/iommu_group)")
 (exec 3<> /dev/vfio/"$group"; echo > "$UVFIO_SESSION/open"; sleep 3; :) &
 until [ -e "$UVFIO_SESSION/open" ]; do sleep 0.1; done
+(sleep 0.5
+    "$uvfio" mdev list | grep -q "^${name}1 .* leaving\$" && "$uvfio" mdev remove ${name}1) > "$UVFIO_SESSION/second" 2>&1 &
 said=$("$uvfio" mdev remove ${name}1 2>&1) || fail "remove of one that is open: $said"
+[ "$(cat "$UVFIO_SESSION/second")" = "uvfio: mdev: ${name}1: is being removed already: it goes when it is closed" ] ||
+    fail "a second remove meanwhile: $(cat "$UVFIO_SESSION/second")"
 echo "$said" | grep -q "^uvfio: ${name}1: to be removed; process [0-9]* ([a-z]*) has it open, waiting until it is closed\$" ||
     fail "remove of one that is open: $said"
 [ -e $devices/${name}1 ] && fail 'remove of one that was open'

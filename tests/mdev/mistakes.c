@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * An ordinary program that has the driver of its device, the plug-in clumsy.c, make mistakes: WAY, and what
+ * is to be done, "IOVA COMMAND RESULT" or "detach", "unmap RESULT", "join BDF RESULT", "wait RESULT".
+ */
+#define PARENT "clumsy"
+#include "ways.h"
+
+static struct space space;
+static struct member member;
+
+static int command(uint32_t iova, uint32_t what)
+{
+	uint32_t words[2] = { iova, what };
+	int result = 0;
+
+	CHECK(pwrite(member.device, words, 8, 0) == 8);
+	CHECK(pread(member.device, &result, 4, 8) == 4);
+	return result;
+}
+
+static void detach(void)
+{
+	struct vfio_device_detach_iommufd_pt arg = { .argsz = sizeof(arg) };
+
+	CHECK(!ioctl(member.device, VFIO_DEVICE_DETACH_IOMMUFD_PT, &arg));
+}
+
+/* A worker's result. */
+static void wait_for(int wanted)
+{
+	int result = 0;
+
+	while (result != wanted) {
+		usleep(1000);
+		CHECK(pread(member.device, &result, 4, 8) == 4);
+	}
+}
+
+static void step(char **words)
+{
+	struct member other;
+
+	if (!strcmp(words[0], "detach"))
+		return detach();
+	if (!strcmp(words[0], "wait"))
+		return wait_for(atoi(words[1]));
+	if (!strcmp(words[0], "unmap"))
+		CHECK(unmap(&space, 0x10000, 2 * PAGE) == atoi(words[2]));
+	else if (!strcmp(words[0], "join"))
+		CHECK(join(&space, &other, words[1]) == atoi(words[2]));
+	else
+		CHECK(command((uint32_t)strtoul(words[0], NULL, 0), (uint32_t)atoi(words[1])) ==
+		      atoi(words[2]));
+}
+
+int main(int argc, char **argv)
+{
+	char *memory = mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	space = open_space(strcmp(argv[1], "cdev") ? &ways[1] : &ways[2]);
+	CHECK(!create("clumsy-1", ONE));
+	CHECK(!join(&space, &member, ONE));
+	CHECK(!map(&space, memory, 0x10000, 2 * PAGE));
+	CHECK(!map(&space, memory + 2 * PAGE, 0x20000, 2 * PAGE));
+	CHECK(!munmap(memory + 3 * PAGE, PAGE));
+	for (int i = 2; i + 2 < argc; i += 3)
+		step(argv + i);
+	leave(&space, &member);
+	return 0;
+}
