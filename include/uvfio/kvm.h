@@ -20,6 +20,8 @@
  *     ...
  *     uvfio_kvm_put(vm); uvfio_close(fd); uvfio_close(kvm);
  *
+ * examples/emulator.c is a whole program: slots, devices, a processor's loop, its interrupts.
+ *
  * Errors, descriptors and threads are as <uvfio/machine.h> has them. All calls on a VM may be made by any
  * thread at any time; uvfio_kvm_io() takes no lock of its own. Where this differs from the kernel stands in
  * docs/differences.md.
@@ -74,7 +76,7 @@ enum uvfio_kvm_bus {
 /**
  * uvfio_kvm_io() - an access of the guest.
  * @vm: the VM.
- * @bus: memory or ports.
+ * @bus: memory or ports; what is neither is taken for memory.
  * @write: else a read.
  * @addr: guest physical address, or port.
  * @len: bytes. Ports: 1, 2 or 4, once for each element of a string instruction. Memory: as the instruction
@@ -122,6 +124,7 @@ struct uvfio_kvm_range;
  * decides: who was registered first, but of two that begin at the same address the shorter one.
  *
  * Return: 0, or
+ *   -EINVAL	@bus is none of the two, @len is 0, or @addr + @len is no address
  *   -ENOSPC	1000 devices and zones are on the bus
  *   -ENOMEM
  */

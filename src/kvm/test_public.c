@@ -128,6 +128,13 @@ static void test_devices(void **state)
 	assert_int_equal(value, 0x22);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, false, 0x62, 4, &value), 0);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_MMIO, false, 0x60, 4, &value), 0);
+	other = NULL;
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_PIO, 0x70, 0, &ops, &device, &other), -EINVAL);
+	assert_int_equal(uvfio_kvm_register(vm, (enum uvfio_kvm_bus)9, 0x70, 4, &ops, &device, &other),
+			 -EINVAL);
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_MMIO, UINT64_MAX - 2, 4, &ops, &device, &other),
+			 -EINVAL);
+	assert_null(other);
 	device.handles = false;
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, true, 0x60, 4, &value), 0);
 	assert_int_equal(uvfio_kvm_unregister(device.range), 0);
