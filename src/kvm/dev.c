@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /dev/kvm: what can be asked of it, and making VMs. */
-#include "base/trace.h"
+#include "kvm/describe.h"
 #include "kvm/impl.h"
 #include "kvm/irqchip.h"
 
@@ -63,7 +63,8 @@ long kvm_check_extension(const struct kvm *kvm, uint32_t cap)
 static long get_api_version(struct ioctl_call *call, void *arg)
 {
 	(void)arg;
-	return call->arg ? WHY(-EINVAL, "the argument is 0") : KVM_API_VERSION;
+	return call->arg ? WHY(-EINVAL, "the argument is %llu, must be 0", (unsigned long long)call->arg)
+			 : KVM_API_VERSION;
 }
 
 static long create_vm(struct ioctl_call *call, void *arg)
@@ -98,7 +99,7 @@ static long get_vcpu_mmap_size(struct ioctl_call *call, void *arg)
 {
 	(void)arg;
 	if (call->arg)
-		return WHY(-EINVAL, "the argument is 0");
+		return WHY(-EINVAL, "the argument is %llu, must be 0", (unsigned long long)call->arg);
 	/* the run structure, the data of port accesses, the coalesced ring */
 	return kvm_cpu_type ? (long)kvm_cpu_type->mmap_size : (long)(3 * UVFIO_PAGE_SIZE);
 }
@@ -132,9 +133,7 @@ static long dev_ioctl(struct file *file, const struct caller *caller, uint32_t c
 		return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 	if (type && has(type->system_rows, type->nr_system_rows, cmd))
 		return ioctl_dispatch(type->system_rows, type->nr_system_rows, file, caller, cmd, arg);
-	if (trace_on(TRACE_IOCTL))
-		ioctl_trace_foreign(file, cmd, trace_now(), -EINVAL, NULL);
-	return -EINVAL;
+	return kvm_unknown_request(file, cmd, -EINVAL);
 }
 
 static void dev_release(struct file *file)

@@ -4,6 +4,7 @@
 
 #include "base/private_fd.h"
 #include "base/why.h"
+#include "kvm/describe.h"
 #include "kvm/soft.h"
 
 #include <fcntl.h>
@@ -35,7 +36,11 @@ static long locked(struct ioctl_call *call, void *arg)
 
 /* What is called in a loop comes first. */
 static const struct ioctl_row rows[] = {
-	{ .cmd = KVM_RUN, .name = "KVM_RUN", .row_flags = IOC_VALUE, .handler = vcpu_ioctl_run },
+	{ .cmd = KVM_RUN,
+	  .name = "KVM_RUN",
+	  .row_flags = IOC_VALUE,
+	  .handler = vcpu_ioctl_run,
+	  .describe = vcpu_describe_run },
 	ROW(KVM_GET_REGS, vcpu_get_regs),
 	ROW(KVM_SET_REGS, vcpu_set_regs),
 	ROW(KVM_INTERRUPT, vcpu_interrupt),
@@ -82,7 +87,7 @@ static long vcpu_ioctl(struct file *file, const struct caller *caller, uint32_t 
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!is_known(cmd)))
-		return WHY(-EINVAL, "a vCPU has no request 0x%x", cmd);
+		return kvm_unknown_request(file, cmd, -EINVAL);
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
 
