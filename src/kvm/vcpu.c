@@ -99,20 +99,28 @@ static int vcpu_mmap(struct file *file, struct mmap_plan *plan)
 
 	if (ring < 0)
 		return ring;
-	if (plan->offset >= VCPU_MMAP_SIZE || plan->length > VCPU_MMAP_SIZE - plan->offset)
-		return WHY(-EINVAL, "a vCPU has %llu bytes to be mapped", (unsigned long long)VCPU_MMAP_SIZE);
 	if (plan->offset < ring_at)
 		plan->segments[plan->nr++] = (struct mmap_segment){
 			.length = MIN(end, ring_at) - plan->offset,
 			.fd = vcpu->fd,
 			.fd_offset = plan->offset,
 		};
-	if (end > ring_at)
+	if (end > ring_at && plan->offset < VCPU_MMAP_SIZE)
 		plan->segments[plan->nr++] = (struct mmap_segment){
 			.offset = MAX(plan->offset, ring_at) - plan->offset,
 			.length = UVFIO_PAGE_SIZE,
 			.fd = ring,
 		};
+	if (end > VCPU_MMAP_SIZE) { /* can be mapped, and behind the end of a file is SIGBUS */
+		uint64_t from = MAX(plan->offset, VCPU_MMAP_SIZE);
+
+		plan->segments[plan->nr++] = (struct mmap_segment){
+			.offset = from - plan->offset,
+			.length = end - from,
+			.fd = vcpu->fd,
+			.fd_offset = from,
+		};
+	}
 	return 0;
 }
 
