@@ -142,6 +142,22 @@ static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 	return true;
 }
 
+int32_t engine_exception(const struct engine *engine)
+{
+	int32_t exception;
+
+	memcpy(&exception, (const char *)engine->state + LIB.exception, sizeof(exception));
+	return exception;
+}
+
+/* After a triple fault the core remembers the second for good, and takes each that follows for the third. */
+static void forget_exception(struct engine *engine)
+{
+	const int32_t none = EXCEPTION_NONE;
+
+	memcpy((char *)engine->state + LIB.exception, &none, sizeof(none));
+}
+
 static enum engine_end run(struct engine *engine, bool one)
 {
 	struct engine *outer = engine_running;
@@ -150,6 +166,7 @@ static enum engine_end run(struct engine *engine, bool one)
 
 	engine_check_code(engine);
 	engine_catch_faults();
+	forget_exception(engine);
 	engine_running = engine;
 	engine->left = engine->windowed = engine->no_code = engine->faulted = engine->stepped = false;
 	engine->paused = false;

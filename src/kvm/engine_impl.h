@@ -56,7 +56,7 @@ struct engine_library {
 	__typeof__(_Unwind_GetGR) *unwind_register;
 
 	/* Where things lie: of the core's processor in the library's, and so on; bytes. */
-	size_t cpu, env, efer, features, io_place, class;
+	size_t cpu, env, efer, features, exception, io_place, class;
 	size_t enter_slot, interrupt_slot, fill_slot; /* in the class */
 };
 
@@ -106,6 +106,10 @@ struct engine {
 	uint8_t inject;
 	int64_t inject_error;
 };
+
+/* The exception that is being taken, as the core remembers it for double faults; EXCEPTION_NONE. */
+#define EXCEPTION_NONE (-1)
+int32_t engine_exception(const struct engine *engine);
 
 /* engine_probe.c: find where things lie. 0 or -ENOEXEC with the reason in why. */
 int engine_probe(char *why, size_t len);
