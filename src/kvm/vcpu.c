@@ -171,6 +171,7 @@ static int map_run(struct vcpu *vcpu)
 
 static int vcpu_new(struct kvm *kvm, uint32_t id, struct vcpu **out)
 {
+	const struct engine_fpu fpu = { .fcw = 0x37f, .mxcsr = 0x1f80 };
 	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	int rc;
 
@@ -190,6 +191,7 @@ static int vcpu_new(struct kvm *kvm, uint32_t id, struct vcpu **out)
 		return rc;
 	}
 	vcpu_reset(vcpu);
+	engine_set_fpu(vcpu->engine, &fpu); /* INIT leaves it as it is */
 	rc = vcpu_turn_join(vcpu);
 	if (rc) {
 		kvm_vcpu_del(&vcpu->base);
