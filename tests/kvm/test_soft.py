@@ -111,4 +111,29 @@ def traces(_directory):
     same([line for line in lines if " = -1 " in line or " exit=" in line], REASONS, "trace")
 
 
+def refused(*words):
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=60, check=False)
+    return done.returncode, done.stderr
+
+
+@case("an unusable /dev/kvm is named, and what needs none")
+def unusable(_directory):
+    if os.geteuid() or not os.path.exists("/dev/kvm"):
+        raise Skip("needs root and /dev/kvm")
+    inside = ("unshare", "-m", "sh", "-c")
+    other = "mount --bind /dev/null /dev/kvm || exit 77; "
+    if subprocess.run([*inside, other], stderr=subprocess.DEVNULL, check=False).returncode:
+        raise Skip("nothing can be mounted here")
+    equal(refused(*inside, other + '"$0" run --kvm=host -- true', UVFIO),
+          (1, "uvfio: run: --kvm=host: /dev/kvm is something else than KVM (--kvm=soft needs none)\n"),
+          "something else")
+    # Without root's capabilities it is somebody else's.
+    foreign = ("mknod -m 0 /tmp/kvm.$$ c 1 3 && chown 1:1 /tmp/kvm.$$ && mount --bind /tmp/kvm.$$ /dev/kvm; "
+               "rm /tmp/kvm.$$; exec setpriv --bounding-set=-all --inh-caps=-all ")
+    equal(refused(*inside, foreign + '"$0" run --kvm=host -- true', UVFIO),
+          (1, "uvfio: run: --kvm=host: /dev/kvm: Permission denied (it is for the group kvm; --kvm=soft needs none)\n"),
+          "somebody else's")
+
+
 harness.main()
