@@ -25,7 +25,7 @@ static bool is_hidden_kvm(void)
 {
 	int saved_errno = errno;
 	struct path_buf buf;
-	struct stat st;
+	struct stat st = { 0 };
 	const char *host = path_to_host(AT_FDCWD, "/dev/kvm", &buf);
 	bool hidden = host && REAL(lstat)(host, &st);
 
@@ -36,7 +36,7 @@ static bool is_hidden_kvm(void)
 static bool is_dev(DIR *dir)
 {
 	int saved_errno = errno;
-	char link[32], name[8];
+	char link[32], name[8] = "";
 	ssize_t n;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd(dir));
