@@ -29,8 +29,9 @@ static void exits(int vm, uint8_t *ram)
 	s.cs.base = s.cs.selector = 0;
 	if (ioctl(vcpu, KVM_SET_SREGS, &s) || ioctl(vcpu, KVM_SET_REGS, &regs))
 		err(1, "registers");
-	if (ioctl(vcpu, KVM_RUN, 0) || ioctl(vcpu, KVM_RUN, 0))
-		err(1, "KVM_RUN");
+	for (int times = 0; times < 2; times++)
+		if (ioctl(vcpu, KVM_RUN, 0))
+			err(1, "KVM_RUN");
 	fails(vcpu, KVM_RUN, (void *)3);
 	fails(vcpu, KVM_SET_GUEST_DEBUG, NULL);
 	fails(vcpu, KVM_IRQFD, NULL);
