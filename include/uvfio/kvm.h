@@ -189,9 +189,11 @@ UVFIO_PUBLIC struct kvm_coalesced_mmio_ring *uvfio_kvm_coalesced_ring(struct uvf
 
 /**
  * struct uvfio_kvm_cpu_ops - what a virtual processor of the program's is told.
- * @kick: there may be an interrupt for it: have it call uvfio_kvm_interrupt() soon. Called by any thread,
- * also by one that is in uvfio_kvm_io() or uvfio_ioctl(); may not call into this library.
+ * @kick: there may be an interrupt for it: have it call uvfio_kvm_interrupt() soon.
  * @nmi, @init, @startup: sent by a local APIC; may be NULL.
+ *
+ * Called by any thread, also by one that is in uvfio_kvm_io() or uvfio_ioctl(). They note what is to be done
+ * and return: they may not call into this library, nor wait for a lock that is held around calls into it.
  */
 struct uvfio_kvm_cpu_ops {
 	void (*kick)(void *arg);

@@ -11,16 +11,19 @@
 
 static int check(const struct kvm *kvm, const struct kvm_vcpu *vcpu, unsigned int *place)
 {
+	bool taken = false;
+
 	*place = KVM_MAX_VCPU_COUNT;
 	for (unsigned int i = KVM_MAX_VCPU_COUNT; i--;) {
 		const struct kvm_vcpu *other = atomic_load(&kvm->vcpus[i]);
 
-		if (other && other->id == vcpu->id)
-			return WHY(-EEXIST, "there is a vCPU %u", vcpu->id);
+		taken |= other && other->id == vcpu->id;
 		if (!other)
 			*place = i;
 	}
-	return *place < KVM_MAX_VCPU_COUNT ? 0 : WHY(-EINVAL, "%d vCPUs are the most", KVM_MAX_VCPU_COUNT);
+	if (*place == KVM_MAX_VCPU_COUNT)
+		return WHY(-EINVAL, "%d vCPUs are the most", KVM_MAX_VCPU_COUNT);
+	return taken ? WHY(-EEXIST, "there is a vCPU %u", vcpu->id) : 0;
 }
 
 int kvm_vcpu_add(struct kvm_vcpu *vcpu)
