@@ -20,6 +20,8 @@
  *     ...
  *     uvfio_kvm_put(vm); uvfio_close(fd); uvfio_close(kvm);
  *
+ * examples/emulator.c is a whole program: slots, devices, a processor's loop, its interrupts.
+ *
  * Errors, descriptors and threads are as <uvfio/machine.h> has them. All calls on a VM may be made by any
  * thread at any time; uvfio_kvm_io() takes no lock of its own. Where this differs from the kernel stands in
  * docs/differences.md.
@@ -74,7 +76,7 @@ enum uvfio_kvm_bus {
 /**
  * uvfio_kvm_io() - an access of the guest.
  * @vm: the VM.
- * @bus: memory or ports.
+ * @bus: memory or ports; what is neither is taken for memory.
  * @write: else a read.
  * @addr: guest physical address, or port.
  * @len: bytes. Ports: 1, 2 or 4, once for each element of a string instruction. Memory: as the instruction
@@ -122,6 +124,7 @@ struct uvfio_kvm_range;
  * decides: who was registered first, but of two that begin at the same address the shorter one.
  *
  * Return: 0, or
+ *   -EINVAL	@bus is none of the two, @len is 0, or @addr + @len is no address
  *   -ENOSPC	1000 devices and zones are on the bus
  *   -ENOMEM
  */
@@ -186,9 +189,11 @@ UVFIO_PUBLIC struct kvm_coalesced_mmio_ring *uvfio_kvm_coalesced_ring(struct uvf
 
 /**
  * struct uvfio_kvm_cpu_ops - what a virtual processor of the program's is told.
- * @kick: there may be an interrupt for it: have it call uvfio_kvm_interrupt() soon. Called by any thread,
- * also by one that is in uvfio_kvm_io() or uvfio_ioctl(); may not call into this library.
+ * @kick: there may be an interrupt for it: have it call uvfio_kvm_interrupt() soon.
  * @nmi, @init, @startup: sent by a local APIC; may be NULL.
+ *
+ * Called by any thread, also by one that is in uvfio_kvm_io() or uvfio_ioctl(). They note what is to be done
+ * and return: they may not call into this library, nor wait for a lock that is held around calls into it.
  */
 struct uvfio_kvm_cpu_ops {
 	void (*kick)(void *arg);
@@ -211,11 +216,24 @@ struct uvfio_kvm_cpu;
  */
 UVFIO_PUBLIC int uvfio_kvm_cpu_new(struct uvfio_kvm *vm, unsigned int id, const struct uvfio_kvm_cpu_ops *ops,
 				   void *arg, struct uvfio_kvm_cpu **cpu);
-/* When it returns, ops are not called any more. */
+/**
+ * uvfio_kvm_cpu_free() - the virtual processor goes.
+ * @cpu: may not be in another call; the VM stays.
+ *
+ * When it returns, its ops are not called any more.
+ */
 UVFIO_PUBLIC void uvfio_kvm_cpu_free(struct uvfio_kvm_cpu *cpu);
 
 /**
  * uvfio_kvm_cpu_io() - uvfio_kvm_io() of a virtual processor: its local APIC comes first.
+ * @cpu: the one that makes the access.
+ * @bus: as in uvfio_kvm_io(), like all that follow.
+ * @write: the guest writes.
+ * @addr: port, or guest physical address.
+ * @len: bytes.
+ * @data: what is written, or where to put what is read.
+ *
+ * Return: as uvfio_kvm_io().
  */
 UVFIO_PUBLIC unsigned int uvfio_kvm_cpu_io(struct uvfio_kvm_cpu *cpu, enum uvfio_kvm_bus bus, bool write,
 					   uint64_t addr, unsigned int len, void *data);

@@ -93,9 +93,10 @@ UVFIO_PUBLIC void uvfio_machine_free(struct uvfio_machine *machine);
 UVFIO_PUBLIC int uvfio_open(struct uvfio_machine *machine, const char *path, int flags);
 
 /**
- * uvfio_ioctl() - an ioctl of <linux/vfio.h> or <linux/iommufd.h>.
- * @fd: a descriptor from uvfio_open(), or from VFIO_GROUP_GET_DEVICE_FD.
- * @request: VFIO_GET_API_VERSION, VFIO_IOMMU_MAP_DMA, ...
+ * uvfio_ioctl() - an ioctl of <linux/vfio.h>, <linux/iommufd.h> or <linux/kvm.h>.
+ * @fd: a descriptor from uvfio_open(), from uvfio_kvm_open() (<uvfio/kvm.h>), or from an ioctl that makes
+ * one: VFIO_GROUP_GET_DEVICE_FD, KVM_CREATE_VM, ...
+ * @request: VFIO_GET_API_VERSION, VFIO_IOMMU_MAP_DMA, KVM_IOEVENTFD, ...
  * @arg: the third argument of ioctl(2): a structure, or a number cast to a pointer.
  *
  * VFIO_GROUP_GET_DEVICE_FD returns a descriptor for these calls. The eventfds of VFIO_DEVICE_SET_IRQS are

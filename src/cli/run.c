@@ -223,14 +223,20 @@ static int check_host_kvm(void)
 	int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC), version;
 
 	if (kvm < 0) {
-		complain("run: --kvm=host: /dev/kvm: %s", strerror(errno));
+		complain("run: --kvm=host: /dev/kvm: %s (%s--kvm=soft needs none)", strerror(errno),
+			 errno == EACCES ? "it is for the group kvm; " : "");
 		return EXIT_ERROR;
 	}
 	version = ioctl(kvm, KVM_GET_API_VERSION, 0);
 	close(kvm);
 	if (version == KVM_API_VERSION)
 		return 0;
-	complain("run: --kvm=host: /dev/kvm is no KVM that programs of today can use");
+	if (version < 0)
+		complain("run: --kvm=host: /dev/kvm is something else than KVM (--kvm=soft needs none)");
+	else
+		complain("run: --kvm=host: /dev/kvm has version %d of KVM's interface, not %d (--kvm=soft "
+			 "needs none)",
+			 version, KVM_API_VERSION);
 	return EXIT_ERROR;
 }
 

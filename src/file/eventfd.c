@@ -46,8 +46,9 @@ struct eventfd_watch {
 	struct eventfd_ctx *ctx;
 	void (*fn)(void *arg);
 	void *arg;
-	bool due;      /* to be called in the round that a thread is in */
-	uint64_t left; /* alone: the count that was there at first, and that is not to be taken; or 0 */
+	bool due;       /* to be called in the round that a thread is in */
+	uint64_t left;  /* alone: the count that was there at first, and that is not to be taken; or 0 */
+	bool left_told; /* epoll has told of that: what it tells next is a signal */
 	unsigned int running; /* calls of fn that have not returned */
 	struct cds_list_head node;
 };
@@ -287,27 +288,31 @@ static bool take_signal(int fd)
 	return preadv2(fd, &iov, 1, -1, RWF_NOWAIT) == sizeof(count);
 }
 
-/* Is there nothing but what was there before there was a watch? Called with the lock held. */
-static bool is_leftover(struct eventfd_ctx *ctx)
+/*
+ * Is there nothing but what was there before there was a watch? told: epoll says that there is something. A
+ * client may have read that, and signalled as much again. Called with the lock held.
+ */
+static bool is_leftover(struct eventfd_ctx *ctx, bool told)
 {
 	struct eventfd_watch *watch = atomic_load(&ctx->alone);
 	uint64_t id, count;
 
 	if (!watch || !watch->left)
 		return false;
-	if (!eventfd_info(ctx->fast.fd, &id, &count) || count != watch->left)
+	if ((told && watch->left_told) || !eventfd_info(ctx->fast.fd, &id, &count) || count != watch->left)
 		watch->left = 0;
+	watch->left_told |= told;
 	return watch->left;
 }
 
 /* Called with the lock held; drops it around the callbacks. The context is found anew each time: it may go.
  */
-static void run_watches(uint64_t id)
+static void run_watches(uint64_t id, bool told)
 {
 	struct eventfd_ctx *ctx = find_context(id);
 	struct eventfd_watch *watch;
 
-	if (ctx && !is_leftover(ctx) && take_signal(ctx->fast.fd))
+	if (ctx && !is_leftover(ctx, told) && take_signal(ctx->fast.fd))
 		cds_list_for_each_entry (watch, &ctx->watches, node)
 			watch->due = true;
 	while ((ctx = find_context(id)) && (watch = next_due(ctx))) {
@@ -333,7 +338,7 @@ static void *watch_thread(void *arg)
 		if (epoll_wait(fd, &event, 1, -1) != 1)
 			continue;
 		pthread_mutex_lock(&lock);
-		run_watches(event.data.u64);
+		run_watches(event.data.u64, true);
 		pthread_mutex_unlock(&lock);
 	}
 	return NULL;
@@ -454,10 +459,10 @@ void eventfd_unwatch(struct eventfd_watch *watch)
 
 	pthread_mutex_lock(&lock);
 	/* a signal given before this call still counts, as where signalling itself calls the watch */
-	if (is_leftover(ctx))
+	if (is_leftover(ctx, false))
 		take_signal(ctx->fast.fd);
 	else
-		run_watches(ctx->id);
+		run_watches(ctx->id, false);
 	cds_list_del(&watch->node);
 	if (atomic_load(&ctx->alone) == watch) {
 		atomic_store(&ctx->alone, NULL);
@@ -488,8 +493,12 @@ void eventfd_forked(void)
 			struct epoll_event event = { .events = EPOLLIN, .data.u64 = ctx->id };
 
 			atomic_store(&ctx->signallers, 0);
-			cds_list_for_each_entry (watch, &ctx->watches, node)
+			cds_list_for_each_entry (watch, &ctx->watches, node) {
 				watch->running = 0;
+				watch->left_told = false;
+			}
+			if (atomic_load(&ctx->alone))
+				event.events |= EPOLLET;
 			if (!cds_list_empty(&ctx->watches) && !start_watching())
 				epoll_ctl(epoll_fd, EPOLL_CTL_ADD, ctx->fast.fd, &event);
 		}

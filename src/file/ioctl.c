@@ -184,7 +184,9 @@ void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, 
 	why_clear();
 	snprintf(what, sizeof(what), "request=0x%x", cmd);
 	if (!request)
-		why_say("no request of VFIO or IOMMUFD has this number%s%s", why ? "; " : "", why ? why : "");
+		why_say("no request of %s has this number%s%s",
+			strncmp(file->ops->name, "kvm-", 4) ? "VFIO or IOMMUFD" : "KVM", why ? "; " : "",
+			why ? why : "");
 	while ((each = vfio_request_next(cmd, each)) && n < sizeof(kinds))
 		n += (size_t)snprintf(kinds + n, sizeof(kinds) - n, "%s%s is for %s", n ? ", " : "",
 				      each->name, each->kind);

@@ -394,6 +394,40 @@ static void test_eventfd_watches(void **state)
 
 static _Atomic bool stop_reading;
 
+static bool reaches(const _Atomic int *calls, int value)
+{
+	for (int i = 0; i < 3000 && atomic_load(calls) != value; i++)
+		usleep(1000);
+	return atomic_load(calls) == value;
+}
+
+/* What is pending at first stays; when the client has read it, the same count again is a signal. */
+static void test_eventfd_watch_pending(void **state)
+{
+	int fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	_Atomic int calls = 0;
+	struct eventfd_watch *watch;
+	struct eventfd_ctx *ctx;
+	uint64_t value;
+
+	(void)state;
+	assert_int_equal(eventfd_ctx_get(&self_caller, fd, &ctx), 0);
+	assert_int_equal(eventfd_watch_alone(ctx, count_call, &calls, &watch), 0);
+	assert_int_equal(calls, 1);
+	usleep(50000);
+	assert_int_equal(read(fd, &value, sizeof(value)), sizeof(value));
+	assert_int_equal(value, 1);
+	for (int i = 2; i < 4; i++) {
+		value = 1;
+		assert_int_equal(write(fd, &value, sizeof(value)), sizeof(value));
+		assert_true(reaches(&calls, i));
+		assert_int_equal(read(fd, &value, sizeof(value)), -1);
+	}
+	eventfd_unwatch(watch);
+	eventfd_ctx_put(ctx);
+	close(fd);
+}
+
 static void *read_eventfd(void *arg)
 {
 	uint64_t count;
@@ -462,6 +496,7 @@ int main(void)
 		cmocka_unit_test(test_lookup_races_close),
 		cmocka_unit_test(test_eventfd_reference),
 		cmocka_unit_test(test_eventfd_watches),
+		cmocka_unit_test(test_eventfd_watch_pending),
 		cmocka_unit_test(test_eventfd_watch_races_reader),
 		cmocka_unit_test(test_private_descriptors),
 	};

@@ -20,6 +20,36 @@ static unsigned char type_in(DIR *dir)
 	return buf.text[1] == 's' ? DT_REG : DT_CHR;
 }
 
+/* The host's /dev has an entry that is hidden by --kvm=off. */
+static bool is_hidden_kvm(void)
+{
+	int saved_errno = errno;
+	struct path_buf buf;
+	struct stat st = { 0 };
+	const char *host = path_to_host(AT_FDCWD, "/dev/kvm", &buf);
+	bool hidden = host && REAL(lstat)(host, &st);
+
+	errno = saved_errno;
+	return hidden;
+}
+
+static bool is_dev(DIR *dir)
+{
+	int saved_errno = errno;
+	char link[32], name[8] = "";
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", dirfd(dir));
+	n = REAL(readlink)(link, name, sizeof(name));
+	errno = saved_errno;
+	return n == 4 && !memcmp(name, "/dev", 4);
+}
+
+static inline bool hides(DIR *dir, const char *name)
+{
+	return unlikely(!strcmp(name, "kvm")) && session.on && is_dev(dir) && is_hidden_kvm();
+}
+
 EXPORT DIR *opendir(const char *path)
 {
 	struct path_buf buf;
@@ -32,6 +62,8 @@ EXPORT struct dirent *readdir(DIR *dir)
 {
 	struct dirent *entry = REAL(readdir)(dir);
 
+	if (entry && hides(dir, entry->d_name))
+		entry = REAL(readdir)(dir);
 	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on)
 		entry->d_type = type_in(dir);
 	return entry;
@@ -41,6 +73,8 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 {
 	struct dirent64 *entry = REAL(readdir64)(dir);
 
+	if (entry && hides(dir, entry->d_name))
+		entry = REAL(readdir64)(dir);
 	if (entry && unlikely(entry->d_type == DT_SOCK) && session.on)
 		entry->d_type = type_in(dir);
 	return entry;
@@ -50,6 +84,9 @@ EXPORT struct dirent64 *readdir64(DIR *dir)
 	EXPORT int name(DIR *restrict dir, struct type *restrict entry, struct type **restrict result)       \
 	{                                                                                                    \
 		int r = REAL(name)(dir, entry, result);                                                      \
+                                                                                                             \
+		if (!r && *result && hides(dir, (*result)->d_name))                                          \
+			r = REAL(name)(dir, entry, result);                                                  \
                                                                                                              \
 		if (!r && *result && (*result)->d_type == DT_SOCK && session.on)                             \
 			(*result)->d_type = type_in(dir);                                                    \

@@ -10,6 +10,8 @@
 #include "intercept/intercept.h"
 #include "intercept/section.h"
 
+#include <string.h>
+
 #define MAX_RW   ((size_t)INT_MAX & ~(size_t)UVFIO_PAGE_MASK)
 #define USER_END BIT64(47)
 
@@ -269,11 +271,22 @@ EXPORT ssize_t pwritev2(int fd, const struct iovec *iov, int n, off_t off, int f
 
 EXPORT off64_t lseek64(int fd, off64_t off, int whence)
 {
-	if (unlikely(fdtable_is_ours(fd))) {
-		errno = ESPIPE;
-		return -1;
-	}
-	return REAL(lseek64)(fd, off, whence);
+	struct file *file;
+	bool still;
+
+	if (likely(!fdtable_is_ours(fd)))
+		return REAL(lseek64)(fd, off, whence);
+	/* as in Linux, those of KVM say yes and stay where they are */
+	section_begin();
+	file = fdtable_get(fd);
+	still = file && !strncmp(file->ops->name, "kvm-", 4) && strcmp(file->ops->name, "kvm-device") != 0;
+	if (file)
+		file_put(file);
+	section_end();
+	if (still && whence >= SEEK_SET && whence <= SEEK_HOLE)
+		return 0;
+	errno = still ? EINVAL : ESPIPE;
+	return -1;
 }
 
 EXPORT off_t lseek(int fd, off_t off, int whence)

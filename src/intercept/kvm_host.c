@@ -51,7 +51,7 @@ static int set_foreign(const struct host_vfio *host, const struct caller *caller
 		return fd;
 	own.addr = (uintptr_t)&fd;
 	rc = ask(host, KVM_SET_DEVICE_ATTR, &own);
-	close(fd);
+	private_fd_close(fd);
 	return rc ? WHY(rc, "the kernel's KVM-VFIO device refuses descriptor %d", foreign) : 0;
 }
 

@@ -78,9 +78,13 @@ static __attribute__((noinline)) int open_slow(int dirfd, const char *path, int 
 		errno = make_errno(host);
 	if (!host && errno == ENOENT && (fd = failnth_open(path, flags)) != -ENOENT)
 		return (int)ret_errno_or(fd, saved_errno);
-	if (errno == ENXIO && node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf)) {
+	if (errno != ENXIO)
+		return -1;
+	if (node_name(host ? AT_FDCWD : dirfd, host ? host : path, true, &buf))
 		return (int)ret_errno_or(node_open(buf.text, flags), saved_errno);
-	}
+	/* It may have been removed since: then this says ENOENT. */
+	if (host)
+		(void)REAL(faccessat)(AT_FDCWD, host, F_OK, 0);
 	return -1;
 }
 

@@ -177,8 +177,21 @@ static bool tree_has(const char *host)
 	return !REAL(lstat)(host, &st);
 }
 
+/* --kvm=off: /dev/kvm is ours, and not there, neither here nor the host's. */
+static bool is_hidden(struct walk *walk, const char *host)
+{
+	bool hidden;
+
+	if (strcmp(walk->text, "/dev/kvm") != 0)
+		return false;
+	memcpy(walk->text + walk->root_len, ".off", 5); /* there is room: it has that of any path */
+	hidden = tree_has(host);
+	walk->text[walk->root_len] = 0;
+	return hidden;
+}
+
 /* For the shared kinds: is it in the tree? The entry below the root decides for all that is below it. */
-static bool overlay_is_ours(const struct walk *walk, char *host)
+static bool overlay_is_ours(struct walk *walk, const char *host)
 {
 	char *entry = walk->text + walk->root_len;
 	char *end;
@@ -186,7 +199,7 @@ static bool overlay_is_ours(const struct walk *walk, char *host)
 	bool has;
 
 	if (!*entry)
-		return walk->kind == ROOT_PCI && tree_has(host);
+		return walk->kind == ROOT_PCI && (tree_has(host) || is_hidden(walk, host));
 	end = entry + 1 + strcspn(entry + 1, "/");
 	saved = *end;
 	*end = 0;

@@ -44,7 +44,8 @@ bool dma_fault_noted(int error, struct dma_fault *fault);
 
 #define DMA_FAILED(error, fault_, ...)                                                                       \
 	({                                                                                                   \
-		WHY_ALWAYS(error, __VA_ARGS__);                                                              \
+		why_clear();                                                                                 \
+		why_say(__VA_ARGS__);                                                                        \
 		dma_fault_note(error, (struct dma_fault)fault_);                                             \
 	})
 

@@ -9,7 +9,7 @@
  * that a write can have.
  *
  * Ranges are in the order of their registration. They are replaced as a whole; who looks for one is in a
- * section of the VM's srcu, and leaves it with a count in each device that he may call: a handler can do what
+ * section of the VM's srcu, and leaves it with a count in the device that he calls: a handler can do what
  * waits for sections, a change of memory slots for instance.
  */
 #include "kvm/dispatch.h"
@@ -68,9 +68,10 @@ static inline bool contains(const struct kvm_io_range *range, uint64_t addr, uns
 /* Who has an access, in the order in which they are asked. */
 struct claimants {
 	unsigned int nr;
+	struct kvm_io_device *first; /* with a count; NULL: the ioeventfd is first */
 	union {
-		const struct kvm_io_range *range; /* without dev: the ioeventfd; in a section */
-		struct kvm_io_device *dev;        /* with a count */
+		const struct kvm_io_range *range; /* in a section */
+		uint64_t seq;                     /* behind it */
 	} who[KVM_NR_IOBUS_DEVS + 1];
 };
 
@@ -106,27 +107,37 @@ static void find_ranges(const struct kvm_io_ranges *ranges, const struct kvm_io_
 		claim(all, own);
 }
 
+static struct kvm_io_device *use(struct kvm_io_device *dev)
+{
+	if (dev)
+		atomic_fetch_add(&dev->users, 1);
+	return dev;
+}
+
 static void find_claimants(struct kvm *kvm, const struct kvm_io_bus *bus, const struct kvm_io_range *own,
 			   uint64_t addr, unsigned int len, struct claimants *all)
 {
 	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);
 
 	find_ranges(atomic_load(&bus->ranges), own, addr, len, all);
-	for (unsigned int i = 0; i < all->nr; i++) {
-		struct kvm_io_device *dev = all->who[i].range->dev;
-
-		if (dev)
-			atomic_fetch_add(&dev->users, 1);
-		all->who[i].dev = dev;
-	}
+	all->first = all->nr ? use(all->who[0].range->dev) : NULL;
+	for (unsigned int i = 0; i < all->nr; i++)
+		all->who[i].seq = all->who[i].range->seq;
 	srcu_read_unlock(in);
 }
 
-static void drop_claimants(const struct claimants *all)
+/* With a count; NULL: it has been unregistered meanwhile, perhaps by who was asked before. */
+static struct kvm_io_device *find_registered(struct kvm *kvm, const struct kvm_io_bus *bus, uint64_t seq)
 {
-	for (unsigned int i = 0; i < all->nr; i++)
-		if (all->who[i].dev)
-			atomic_fetch_sub_explicit(&all->who[i].dev->users, 1, memory_order_release);
+	_Atomic uint32_t *in = srcu_read_lock(&kvm->srcu);
+	const struct kvm_io_ranges *ranges = atomic_load(&bus->ranges);
+	struct kvm_io_device *dev = NULL;
+
+	for (unsigned int i = 0; ranges && !dev && i < ranges->nr; i++)
+		if (ranges->range[i].seq == seq)
+			dev = use(ranges->range[i].dev);
+	srcu_read_unlock(in);
+	return dev;
 }
 
 /* An access, for those who are asked. */
@@ -152,6 +163,20 @@ static int ask(struct kvm_io_device *dev, const struct access *access)
 	return rc;
 }
 
+/* Only its own device is in use while a handler runs: it may unregister the others. */
+static int ask_claimant(struct kvm *kvm, const struct kvm_io_bus *bus, const struct claimants *all,
+			unsigned int i, const struct access *access)
+{
+	struct kvm_io_device *dev = i ? find_registered(kvm, bus, all->who[i].seq) : all->first;
+	int rc;
+
+	if (!dev)
+		return -EOPNOTSUPP;
+	rc = ask(dev, access);
+	atomic_fetch_sub_explicit(&dev->users, 1, memory_order_release);
+	return rc;
+}
+
 static int signal_used(struct ioeventfd *e)
 {
 	if (!e)
@@ -171,23 +196,24 @@ int kvm_io_bus_write_among_ranges(struct kvm *kvm, struct kvm_vcpu *vcpu, enum k
 	struct kvm_io_range own = { .addr = addr };
 	struct claimants all;
 	int rc = -EOPNOTSUPP;
+	bool is_own;
 
 	if (e) {
 		own.seq = e->seq;
 		own.len = (int)ioeventfd_len(e);
 	}
 	find_claimants(kvm, bus, e ? &own : NULL, addr, len, &all);
-	if (e && all.who[0].dev) {
+	is_own = e;
+	if (e && all.first) {
 		ioeventfd_put(e);
 		e = NULL;
 	}
 	for (unsigned int i = 0; rc && i < all.nr; i++) {
-		if (all.who[i].dev)
-			rc = ask(all.who[i].dev, &access);
+		if (!is_own || all.who[i].seq != own.seq)
+			rc = ask_claimant(kvm, bus, &all, i, &access);
 		else
 			rc = signal_used(e ? e : ioeventfd_find(&bus->ioeventfds, addr, len, data));
 	}
-	drop_claimants(&all);
 	return rc;
 }
 
@@ -209,8 +235,7 @@ int kvm_io_bus_read(struct kvm *kvm, struct kvm_vcpu *vcpu, enum kvm_bus index, 
 		return -EOPNOTSUPP;
 	find_claimants(kvm, bus, NULL, addr, len, &all);
 	for (unsigned int i = 0; rc && i < all.nr; i++)
-		rc = ask(all.who[i].dev, &access);
-	drop_claimants(&all);
+		rc = ask_claimant(kvm, bus, &all, i, &access);
 	return rc;
 }
 

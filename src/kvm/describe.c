@@ -2,6 +2,9 @@
 /* The arguments of a VM's ioctls in words, for traces. */
 #include "kvm/describe.h"
 
+#include "base/trace.h"
+#include "kvm/impl.h"
+
 #include <stdio.h>
 
 static const char *bus_name(uint32_t flags)
@@ -106,4 +109,14 @@ void kvm_describe_value(const struct ioctl_call *call, const void *arg, char *bu
 {
 	(void)arg;
 	snprintf(buf, len, "%llu", (unsigned long long)call->arg);
+}
+
+long kvm_unknown_request(const struct file *file, uint32_t cmd, long rc)
+{
+	const char *why =
+		kvm_cpu_type ? "it is not there with --kvm=soft" : "it is not there without the kernel's KVM";
+
+	if (trace_on(TRACE_IOCTL))
+		ioctl_trace_foreign(file, cmd, trace_now(), rc, _IOC_TYPE(cmd) == KVMIO ? why : NULL);
+	return rc;
 }

@@ -17,4 +17,10 @@ void kvm_describe_device(const struct ioctl_call *call, const void *arg, char *b
 void kvm_describe_cap(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 void kvm_describe_value(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
 
+/* vcpu_describe.c: why KVM_RUN returned */
+void vcpu_describe_run(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+
+/* A request that the file (of a VM, a vCPU, /dev/kvm) has not is traced. Returns rc. */
+long kvm_unknown_request(const struct file *file, uint32_t cmd, long rc);
+
 #endif

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* /dev/kvm: what can be asked of it, and making VMs. */
+#include "kvm/describe.h"
 #include "kvm/impl.h"
 #include "kvm/irqchip.h"
 
@@ -70,7 +71,8 @@ long kvm_check_extension(const struct kvm *kvm, uint32_t cap)
 static long get_api_version(struct ioctl_call *call, void *arg)
 {
 	(void)arg;
-	return call->arg ? WHY(-EINVAL, "the argument is 0") : KVM_API_VERSION;
+	return call->arg ? WHY(-EINVAL, "the argument is %llu, must be 0", (unsigned long long)call->arg)
+			 : KVM_API_VERSION;
 }
 
 static long create_vm(struct ioctl_call *call, void *arg)
@@ -103,7 +105,7 @@ static long get_vcpu_mmap_size(struct ioctl_call *call, void *arg)
 {
 	(void)arg;
 	if (call->arg)
-		return WHY(-EINVAL, "the argument is 0");
+		return WHY(-EINVAL, "the argument is %llu, must be 0", (unsigned long long)call->arg);
 	/* the run structure, the data of port accesses, the coalesced ring */
 	return kvm_cpu_type ? (long)kvm_cpu_type->mmap_size : (long)(3 * UVFIO_PAGE_SIZE);
 }
@@ -120,20 +122,24 @@ static const struct ioctl_row rows[] = {
 	VALUE(KVM_GET_VCPU_MMAP_SIZE, get_vcpu_mmap_size),
 };
 
-static bool is_known(uint32_t cmd)
+static bool has(const struct ioctl_row *table, size_t nr, uint32_t cmd)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].cmd == cmd)
+	for (size_t i = 0; i < nr; i++)
+		if (table[i].cmd == cmd)
 			return true;
 	return false;
 }
 
+/* What it does not know is EINVAL here, where other files have ENOTTY. */
 static long dev_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {
-	if (kvm_cpu_type && !is_known(cmd))
-		return ioctl_dispatch(kvm_cpu_type->system_rows, kvm_cpu_type->nr_system_rows, file, caller,
-				      cmd, arg);
-	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
+	const struct kvm_cpu_type *type = kvm_cpu_type;
+
+	if (has(rows, ARRAY_SIZE(rows), cmd))
+		return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
+	if (type && has(type->system_rows, type->nr_system_rows, cmd))
+		return ioctl_dispatch(type->system_rows, type->nr_system_rows, file, caller, cmd, arg);
+	return kvm_unknown_request(file, cmd, -EINVAL);
 }
 
 static void dev_release(struct file *file)

@@ -112,6 +112,13 @@ static bool halted(const struct engine *engine)
 /* Which of the things that end a run has ended it. false: none that the caller need know. */
 static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 {
+	bool paused = engine->paused;
+
+	engine->paused = false;
+	if (paused) {
+		*end = ENGINE_KICKED;
+		return atomic_exchange(&engine->kicked, false);
+	}
 	if (engine->faulted)
 		*end = ENGINE_FAULT;
 	else if (engine->no_code)
@@ -135,6 +142,22 @@ static bool ended(struct engine *engine, uc_err error, enum engine_end *end)
 	return true;
 }
 
+int32_t engine_exception(const struct engine *engine)
+{
+	int32_t exception;
+
+	memcpy(&exception, (const char *)engine->state + LIB.exception, sizeof(exception));
+	return exception;
+}
+
+/* After a triple fault the core remembers the second for good, and takes each that follows for the third. */
+static void forget_exception(struct engine *engine)
+{
+	const int32_t none = EXCEPTION_NONE;
+
+	memcpy((char *)engine->state + LIB.exception, &none, sizeof(none));
+}
+
 static enum engine_end run(struct engine *engine, bool one)
 {
 	struct engine *outer = engine_running;
@@ -143,8 +166,10 @@ static enum engine_end run(struct engine *engine, bool one)
 
 	engine_check_code(engine);
 	engine_catch_faults();
+	forget_exception(engine);
 	engine_running = engine;
 	engine->left = engine->windowed = engine->no_code = engine->faulted = engine->stepped = false;
+	engine->paused = false;
 	engine->stepping = one;
 	do {
 		engine->delivering = 0;
@@ -181,13 +206,13 @@ enum engine_end engine_run(struct engine *engine, bool one)
 void engine_kick(struct engine *engine)
 {
 	atomic_store(&engine->kicked, true);
-	LIB.uc_emu_stop(engine->uc);
+	atomic_store(&engine->attention, true);
 }
 
 void engine_want(struct engine *engine)
 {
 	if (!atomic_exchange(&engine->wanted, true))
-		LIB.uc_emu_stop(engine->uc);
+		atomic_store(&engine->attention, true);
 }
 
 void engine_window(struct engine *engine, bool on)

@@ -84,7 +84,13 @@ static void check_page(struct engine *engine, struct code_page *code)
 	const void *at = page_at(engine, code->gpa);
 	uint8_t page[UVFIO_PAGE_SIZE];
 
-	if (!at || copy_nofault(page, at, sizeof(page)) || !memcmp(page, code->copy, sizeof(page)))
+	if (!at)
+		return;
+	if (copy_nofault(page, at, sizeof(page))) {
+		forget_page(engine, code->gpa); /* or it would go on without its memory */
+		return;
+	}
+	if (!memcmp(page, code->copy, sizeof(page)))
 		return;
 	forget_page(engine, code->gpa);
 	memcpy(code->copy, page, sizeof(page));

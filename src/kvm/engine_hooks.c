@@ -23,12 +23,38 @@
 
 __thread struct engine *engine_running;
 
-_Noreturn void engine_leave(struct engine *engine, uintptr_t place)
+static _Noreturn void jump_out(struct engine *engine, uintptr_t place)
 {
-	engine->left = true;
 	LIB.uc_emu_stop(engine->uc);
 	LIB.loop_exit_restore(engine->cpu, place);
 	__builtin_unreachable();
+}
+
+_Noreturn void engine_leave(struct engine *engine, uintptr_t place)
+{
+	engine->left = true;
+	jump_out(engine, place);
+}
+
+/*
+ * A block of code begins. This is where others' wishes are looked at: the library's own way to stop from
+ * another thread ends blocks behind any access to memory, and then goes on at their beginning.
+ */
+static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *arg)
+{
+	struct engine *engine = arg;
+	struct engine_state *state = engine->state;
+
+	(void)uc;
+	(void)size;
+	if (likely(!atomic_load_explicit(&engine->attention, memory_order_relaxed)))
+		return;
+	atomic_store(&engine->attention, false);
+	state->rip = address - state->segs[ENGINE_CS].base;
+	if (!(state->segs[ENGINE_CS].flags & CS_L))
+		state->rip = (uint32_t)state->rip;
+	engine->paused = true;
+	jump_out(engine, 0);
 }
 
 static _Unwind_Reason_Code note_frame(struct _Unwind_Context *context, void *arg)
@@ -202,6 +228,7 @@ int engine_add_hooks(struct engine *engine)
 		{ UC_HOOK_INSN, UC_X86_INS_IN, (void *)on_in },
 		{ UC_HOOK_INSN, UC_X86_INS_CPUID, (void *)on_cpuid },
 		{ UC_HOOK_INSN, UC_X86_INS_SYSCALL, (void *)on_syscall },
+		{ UC_HOOK_BLOCK, 0, (void *)on_block },
 		{ UC_HOOK_INTR, 0, (void *)on_exception },
 		{ UC_HOOK_INSN_INVALID, 0, (void *)on_invalid },
 	};

@@ -56,7 +56,7 @@ struct engine_library {
 	__typeof__(_Unwind_GetGR) *unwind_register;
 
 	/* Where things lie: of the core's processor in the library's, and so on; bytes. */
-	size_t cpu, env, efer, features, io_place, class;
+	size_t cpu, env, efer, features, exception, io_place, class;
 	size_t enter_slot, interrupt_slot, fill_slot; /* in the class */
 };
 
@@ -98,14 +98,18 @@ struct engine {
 	struct engine_ram *ram; /* ascending */
 	unsigned int nr_ram;
 	struct engine_code *code;
-	atomic_bool kicked, wanted;
+	atomic_bool kicked, wanted, attention; /* the last: one of them, for on_block() */
 	bool window, stepping;
-	bool left, windowed, invalid, no_code, faulted, stepped; /* how a run ended */
+	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
 	bool injecting;
 	uint8_t inject;
 	int64_t inject_error;
 };
+
+/* The exception that is being taken, as the core remembers it for double faults; EXCEPTION_NONE. */
+#define EXCEPTION_NONE (-1)
+int32_t engine_exception(const struct engine *engine);
 
 /* engine_probe.c: find where things lie. 0 or -ENOEXEC with the reason in why. */
 int engine_probe(char *why, size_t len);

@@ -177,6 +177,27 @@ static bool find_features(struct probe *probe)
 	return false;
 }
 
+#define BEHIND_DEBUG_REGISTERS (8 + 4) /* words: the registers, and a pointer for each breakpoint */
+
+/* The exception in flight is behind the debug registers, and there is none. */
+static bool find_exception(struct probe *probe)
+{
+	const uint64_t *env = (const uint64_t *)probe->env;
+	uint64_t dr[4];
+
+	for (int i = 0; i < 4; i++) {
+		dr[i] = 0x123456789abc0000u + (unsigned int)i;
+		LIB.uc_reg_write(probe->uc, UC_X86_REG_DR0 + i, &dr[i]);
+	}
+	for (size_t i = 0; i < 0x4000 / sizeof(*env); i++) {
+		if (memcmp(&env[i], dr, sizeof(dr)) != 0)
+			continue;
+		LIB.exception = (i + BEHIND_DEBUG_REGISTERS) * sizeof(*env);
+		return (int32_t)env[i + BEHIND_DEBUG_REGISTERS] == EXCEPTION_NONE;
+	}
+	return false;
+}
+
 /* Is struct engine_state what the library's processor begins with? */
 static bool state_is_as_expected(struct probe *probe)
 {
@@ -246,6 +267,8 @@ static const char *find_all(struct probe *probe, char *memory)
 		return "the processor's calls are not found";
 	if (!find_efer(probe))
 		return "EFER is not found";
+	if (!find_exception(probe))
+		return "the exception that is being taken is not found";
 	if (!run(probe, memory, "\xb8\x01\x00\x00\x00\x0f\xa2\xf4", 8) || !find_features(probe))
 		return "the processor's features are not found";
 	return state_is_as_expected(probe) ? NULL : "the registers are not found";

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A library that engine_probe.c has understood is tried: an OUT and a load are left in the middle of a block
- * with exact registers, an interrupt is taken, HLT is told from the other ends of a run.
+ * with exact registers, an interrupt is taken, HLT and a triple fault are told from the other ends of a run.
  */
 #include "kvm/engine_impl.h"
 
@@ -14,6 +14,7 @@
 #define LOAD    0x1100
 #define WAIT    0x1200
 #define HANDLER 0x1300
+#define INT     0x1400
 #define IO      0x100000
 #define VECTOR  0x20
 #define FLAGS   0x8d5 /* that arithmetic sets */
@@ -23,6 +24,7 @@ struct trial {
 	uint8_t *memory;
 	uint64_t port, address; /* what was accessed */
 	int vector;             /* to be taken, or -1 */
+	bool no_vectors;
 };
 
 static enum engine_io on_out(void *arg, uint16_t port, unsigned int size, uint32_t value)
@@ -92,7 +94,7 @@ static enum engine_end run_at(struct trial *trial, uint64_t rip)
 		state->segs[i] = (struct engine_segment){ .limit = 0xffff, .flags = 0x9300 };
 	state->segs[ENGINE_CS].flags = 0x9b00;
 	state->segs[ENGINE_ES].base = IO;
-	state->idt = (struct engine_segment){ .limit = 0xffff };
+	state->idt = (struct engine_segment){ .limit = trial->no_vectors ? 0 : 0xffff };
 	state->cr[0] = 0x10;
 	engine_set_efer(trial->engine, 0);
 	engine_derive(trial->engine);
@@ -104,13 +106,23 @@ static void fill(uint8_t *memory)
 	static const uint8_t out[] = { 0x83, 0xf9, 0x01, 0x43, 0xee, 0x41, 0xf4 }; /* cmp, inc, out, inc */
 	static const uint8_t load[] = { 0x43, 0x26, 0xa0, 0x08, 0x00, 0x41, 0xf4 };
 	static const uint8_t wait[] = { 0xfb, 0x90, 0x43, 0xf4 }, handler[] = { 0x41, 0xcf };
+	static const uint8_t interrupt[] = { 0xcd, VECTOR };
 	static const uint16_t vector[2] = { HANDLER, 0 };
 
 	memcpy(memory + OUT, out, sizeof(out));
 	memcpy(memory + LOAD, load, sizeof(load));
 	memcpy(memory + WAIT, wait, sizeof(wait));
 	memcpy(memory + HANDLER, handler, sizeof(handler));
+	memcpy(memory + INT, interrupt, sizeof(interrupt));
 	memcpy(memory + 4 * VECTOR, vector, sizeof(vector));
+}
+
+/* Twice: what the core remembers of the first is not there any more. */
+static bool faults_three_times(struct trial *trial)
+{
+	trial->no_vectors = true;
+	return run_at(trial, INT) == ENGINE_SHUTDOWN && engine_exception(trial->engine) == 8 &&
+	       run_at(trial, INT) == ENGINE_SHUTDOWN;
 }
 
 static const char *try_all(struct trial *trial)
@@ -131,6 +143,8 @@ static const char *try_all(struct trial *trial)
 	engine_kick(trial->engine);
 	if (run_at(trial, WAIT) != ENGINE_KICKED || state->rip != WAIT)
 		return "a run cannot be ended";
+	if (!faults_three_times(trial))
+		return "a triple fault does not end a run";
 	return NULL;
 }
 

@@ -96,9 +96,9 @@ struct kvm {
 	struct cds_list_head devices;  /* under slots_lock */
 	pthread_mutex_t vcpus_lock;
 	_Atomic(struct kvm_vcpu *)
-		vcpus[KVM_MAX_VCPU_COUNT];     /* changed under vcpus_lock, read in a section */
-	bool vcpus_made;                       /* there has been one; under vcpus_lock */
-	_Atomic(struct kvm_intc *) irqchip;    /* set once */
+		vcpus[KVM_MAX_VCPU_COUNT];  /* changed under slots_lock and vcpus_lock, read in a section */
+	bool vcpus_made;                    /* there has been one; under vcpus_lock */
+	_Atomic(struct kvm_intc *) irqchip; /* set once */
 	_Atomic(struct kvm_routing *) routing; /* NULL: none; changed under vcpus_lock, read in a section */
 	struct kvm_irqfds irqfds;
 	const struct kvm_arch_ops *arch_ops; /* NULL: the host's */

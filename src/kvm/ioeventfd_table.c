@@ -55,7 +55,8 @@ static void insert_link(struct ioeventfd_link *from, struct ioeventfd_link *link
 
 	while ((next = ioeventfd_next(from)) && ioeventfd_order(next) <= at)
 		from = next;
-	atomic_store_explicit(&link->next, next, memory_order_relaxed);
+	/* who comes here by an older link of a node that is used again sees all.changes, too */
+	atomic_store_explicit(&link->next, next, memory_order_release);
 	atomic_store_explicit(&link->order, at, memory_order_release);
 	atomic_store_explicit(&from->next, link, memory_order_release);
 }

@@ -143,13 +143,16 @@ static int create_full(struct kvm *kvm)
 	chip->ioapic.dev.ops = &kvm_ioapic_ops;
 	kvm_pic_reset(chip);
 	kvm_ioapic_reset(chip);
-	rc = put_on_bus(kvm, chip);
+	rc = kvm_routing_set_default(kvm);
+	if (!rc)
+		rc = put_on_bus(kvm, chip);
 	if (rc) {
+		kvm_routing_clear(kvm);
 		chip_free(chip);
 		return rc;
 	}
 	atomic_store(&kvm->irqchip, chip);
-	return kvm_routing_set_default(kvm);
+	return 0;
 }
 
 long kvm_ioctl_create_irqchip(struct ioctl_call *call, void *arg)

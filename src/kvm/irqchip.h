@@ -112,6 +112,7 @@ long kvm_ioctl_set_gsi_routing(struct ioctl_call *call, void *arg);
 long kvm_ioctl_irq_line(struct ioctl_call *call, void *arg);
 long kvm_ioctl_signal_msi(struct ioctl_call *call, void *arg);
 int kvm_routing_set_default(struct kvm *kvm); /* 16 lines of the PIC and 24 of the IO-APIC */
+void kvm_routing_clear(struct kvm *kvm);
 void kvm_routing_destroy(struct kvm *kvm);
 /* The GSI of a pin, or -1. */
 int kvm_routing_gsi_of(struct kvm *kvm, unsigned int irqchip, unsigned int pin);

@@ -7,8 +7,9 @@
  * file of the VM is closed its irqfds end at once; everything else ends with the last reference. The order
  * then: irqfds, ioeventfds and zones, devices that have no file of their own, memory slots.
  *
- * Lock order: slots_lock, then irq_lock. Neither is held while an access is dispatched, and neither while a
- * vCPU, a device's handler or the program is called, but where a function below says so.
+ * Lock order: slots_lock, vcpus_lock, a bus's lock; irqfds.lock, the interrupt controllers' lock; last that
+ * of the srcu. None is held while an access is dispatched, and none while a vCPU, a device's handler or the
+ * program is called, but where a function below says so.
  *
  * All ioctls go through the tables of src/file. Every one of them, whatever the file, gets EIO when it comes
  * from an address space other than the one that made the VM: kvm_check_mm().

@@ -257,7 +257,8 @@ static int set_slot(struct kvm *kvm, struct kvm_slot *old, const struct kvm_memo
 static int check_region(const struct kvm_memory_slot *new)
 {
 	if ((new->id & 0xffff) >= USER_SLOTS)
-		return WHY(-EINVAL, "slot %u, the last is %u", new->id & 0xffff, USER_SLOTS - 1);
+		return WHY(-EINVAL, "slot %u (the low 16 bits of %u), the last is %u", new->id & 0xffff,
+			   new->id, USER_SLOTS - 1);
 	if (new->flags & ~(uint32_t)(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY))
 		return WHY(-EINVAL, "unknown flags 0x%x", new->flags);
 	if ((new->size | new->gpa | new->hva) & UVFIO_PAGE_MASK)

@@ -96,9 +96,12 @@ static const struct kvm_io_device_ops range_ops = {
 int uvfio_kvm_register(struct uvfio_kvm *vm, enum uvfio_kvm_bus bus, uint64_t addr, uint32_t len,
 		       const struct uvfio_kvm_io_ops *ops, void *arg, struct uvfio_kvm_range **out)
 {
-	struct uvfio_kvm_range *range = malloc(sizeof(*range));
+	struct uvfio_kvm_range *range;
 	int rc;
 
+	if ((bus != UVFIO_KVM_MMIO && bus != UVFIO_KVM_PIO) || !len || addr + len < addr)
+		return -EINVAL;
+	range = malloc(sizeof(*range));
 	if (!range)
 		return -ENOMEM;
 	*range = (struct uvfio_kvm_range){

@@ -194,6 +194,11 @@ int kvm_routing_set_default(struct kvm *kvm)
 	return 0;
 }
 
+void kvm_routing_clear(struct kvm *kvm)
+{
+	publish(kvm, NULL);
+}
+
 void kvm_routing_destroy(struct kvm *kvm)
 {
 	free(atomic_load(&kvm->routing));
@@ -294,7 +299,9 @@ long kvm_ioctl_signal_msi(struct ioctl_call *call, void *arg)
 {
 	const struct kvm_msi *in = arg;
 
-	if (!kvm_irqchip_of(kvm_of_call(call)) || in->flags & ~(uint32_t)KVM_MSI_VALID_DEVID)
-		return WHY(-EINVAL, "flags 0x%x, or no interrupt controllers", in->flags);
+	if (!kvm_irqchip_of(kvm_of_call(call)))
+		return WHY(-EINVAL, "the VM has no interrupt controllers");
+	if (in->flags & ~(uint32_t)KVM_MSI_VALID_DEVID)
+		return WHY(-EINVAL, "unknown flags 0x%x", in->flags & ~(uint32_t)KVM_MSI_VALID_DEVID);
 	return kvm_send_msi(kvm_of_call(call), in->address_lo | (uint64_t)in->address_hi << 32, in->data);
 }

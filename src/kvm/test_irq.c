@@ -265,6 +265,24 @@ static void test_resample(void **state)
 	close(done_b);
 }
 
+/* Controllers for which a bus has no room leave nothing behind. */
+static void test_no_room(void **state)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x1000, .size = 4, .pio = 1 };
+	struct test_vm vm;
+
+	(void)state;
+	test_vm_open(&vm);
+	for (int i = 0; i < 998; i++)
+		assert_int_equal(test_ioctl(vm.fd, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), -ENOSPC);
+	assert_false(kvm_has_irqchip(vm.kvm));
+	assert_int_equal(kvm_set_irq(vm.kvm, IRQ_SOURCE_USER, 5, true), -1);
+	assert_int_equal(test_ioctl(vm.fd, KVM_UNREGISTER_COALESCED_MMIO, &zone), 0);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), 0);
+	test_vm_close(&vm);
+}
+
 static void line(struct test_vm *vm, uint32_t gsi, uint32_t level)
 {
 	struct kvm_irq_level in = { .irq = gsi, .level = level };
@@ -428,6 +446,70 @@ static void test_irqfd_race(void **state)
 	close(fd);
 }
 
+/* Slots change while vCPUs come and go: each is told that they have changed as often as it was stopped. */
+static _Atomic uint32_t not_stopped;
+
+struct stoppable {
+	struct kvm_vcpu vcpu;
+	_Atomic uint32_t stopped;
+};
+
+static void slots_stop(struct kvm_vcpu *vcpu)
+{
+	atomic_fetch_add(&container_of(vcpu, struct stoppable, vcpu)->stopped, 1);
+}
+
+static void slots_changed(struct kvm_vcpu *vcpu)
+{
+	if (atomic_fetch_sub(&container_of(vcpu, struct stoppable, vcpu)->stopped, 1) != 1)
+		atomic_fetch_add(&not_stopped, 1);
+	if (!vcpu->id)
+		usleep(100);
+}
+
+static const struct kvm_vcpu_ops stop_ops = {
+	.kick = kick,
+	.slots_stop = slots_stop,
+	.slots_changed = slots_changed,
+};
+
+static void *change_slots(void *arg)
+{
+	struct test_vm *vm = arg;
+	struct kvm_userspace_memory_region slot = { .guest_phys_addr = 0x10000, .userspace_addr = 0x10000 };
+
+	for (int i = 0; i < 1000; i++) {
+		slot.memory_size = i % 2 ? 0 : 0x1000;
+		assert_int_equal(test_ioctl(vm->fd, KVM_SET_USER_MEMORY_REGION, &slot), 0);
+	}
+	return NULL;
+}
+
+static void test_slots_and_processors(void **state)
+{
+	struct stoppable first = { .vcpu.ops = &stop_ops };
+	struct test_vm vm;
+	pthread_t thread;
+
+	(void)state;
+	test_vm_open(&vm);
+	first.vcpu.kvm = vm.kvm;
+	assert_int_equal(kvm_vcpu_add(&first.vcpu), 0);
+	assert_int_equal(pthread_create(&thread, NULL, change_slots, &vm), 0);
+	for (int i = 0; i < 1000; i++) {
+		struct stoppable cpu = { .vcpu = { .kvm = vm.kvm, .id = 1, .ops = &stop_ops } };
+
+		assert_int_equal(kvm_vcpu_add(&cpu.vcpu), 0);
+		sched_yield();
+		kvm_vcpu_del(&cpu.vcpu);
+		assert_int_equal(cpu.stopped, 0);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(not_stopped, 0);
+	kvm_vcpu_del(&first.vcpu);
+	test_vm_close(&vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -435,6 +517,7 @@ int main(void)
 		cmocka_unit_test(test_loop),       cmocka_unit_test(test_resample),
 		cmocka_unit_test(test_levels),     cmocka_unit_test(test_pic),
 		cmocka_unit_test(test_processors), cmocka_unit_test(test_irqfd_race),
+		cmocka_unit_test(test_no_room),    cmocka_unit_test(test_slots_and_processors),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,6 +47,8 @@ static void test_descriptors(void **state)
 	assert_null(uvfio_kvm_get(kvm));
 	assert_null(uvfio_kvm_get(-1));
 	assert_null(uvfio_kvm_get(0));
+	assert_int_equal(uvfio_ioctl(kvm, KVM_IOEVENTFD, &value), -EINVAL); /* a VM's */
+	assert_int_equal(uvfio_ioctl(fd, KVM_GET_API_VERSION, NULL), -ENOTTY);
 	assert_int_equal(uvfio_close(kvm), 0);
 	assert_int_equal(uvfio_close(fd), 0);
 	assert_null(uvfio_kvm_get(fd));
@@ -126,11 +128,65 @@ static void test_devices(void **state)
 	assert_int_equal(value, 0x22);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, false, 0x62, 4, &value), 0);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_MMIO, false, 0x60, 4, &value), 0);
+	other = NULL;
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_PIO, 0x70, 0, &ops, &device, &other), -EINVAL);
+	assert_int_equal(uvfio_kvm_register(vm, (enum uvfio_kvm_bus)9, 0x70, 4, &ops, &device, &other),
+			 -EINVAL);
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_MMIO, UINT64_MAX - 2, 4, &ops, &device, &other),
+			 -EINVAL);
+	assert_null(other);
 	device.handles = false;
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, true, 0x60, 4, &value), 0);
 	assert_int_equal(uvfio_kvm_unregister(device.range), 0);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, false, 0x60, 4, &value), 0);
 	uvfio_kvm_put(vm); /* the other one ends with it */
+	uvfio_close(fd);
+	uvfio_close(kvm);
+}
+
+struct neighbour {
+	struct uvfio_kvm_range *range;
+	int calls, unregister_said;
+};
+
+static bool unregister_neighbour(void *arg, uint64_t addr, unsigned int len, const void *data)
+{
+	struct neighbour *neighbour = arg;
+
+	(void)addr, (void)len, (void)data;
+	if (neighbour->range)
+		neighbour->unregister_said = uvfio_kvm_unregister(neighbour->range);
+	neighbour->range = NULL;
+	return false;
+}
+
+static bool count_write(void *arg, uint64_t addr, unsigned int len, const void *data)
+{
+	(void)addr, (void)len, (void)data;
+	++((struct neighbour *)arg)->calls;
+	return true;
+}
+
+/* A handler unregisters the one who would be asked next; and the last of all hears of the access. */
+static void test_neighbours(void **state)
+{
+	static const struct uvfio_kvm_io_ops first = { NULL, unregister_neighbour },
+					     next = { NULL, count_write };
+	struct neighbour gone = { .unregister_said = -1 }, stays = { 0 };
+	struct uvfio_kvm_range *range;
+	struct uvfio_kvm *vm;
+	int kvm, fd = new_vm(&kvm, &vm);
+	uint32_t value = 0;
+
+	(void)state;
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_PIO, 0x60, 4, &first, &gone, &range), 0);
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_PIO, 0x60, 4, &next, &gone, &gone.range), 0);
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_PIO, 0x60, 8, &next, &stays, &stays.range), 0);
+	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_PIO, true, 0x60, 4, &value), 4);
+	assert_int_equal(gone.unregister_said, 0);
+	assert_int_equal(gone.calls, 0);
+	assert_int_equal(stays.calls, 1);
+	uvfio_kvm_put(vm);
 	uvfio_close(fd);
 	uvfio_close(kvm);
 }
@@ -261,7 +317,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptors), cmocka_unit_test(test_pieces),
 		cmocka_unit_test(test_devices),     cmocka_unit_test(test_memory),
-		cmocka_unit_test(test_processors),  cmocka_unit_test(test_hypercalls),
+		cmocka_unit_test(test_processors),  cmocka_unit_test(test_neighbours),
+		cmocka_unit_test(test_hypercalls),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include "base/private_fd.h"
 #include "base/why.h"
+#include "kvm/describe.h"
 #include "kvm/soft.h"
 
 #include <fcntl.h>
@@ -35,7 +36,11 @@ static long locked(struct ioctl_call *call, void *arg)
 
 /* What is called in a loop comes first. */
 static const struct ioctl_row rows[] = {
-	{ .cmd = KVM_RUN, .name = "KVM_RUN", .row_flags = IOC_VALUE, .handler = vcpu_ioctl_run },
+	{ .cmd = KVM_RUN,
+	  .name = "KVM_RUN",
+	  .row_flags = IOC_VALUE,
+	  .handler = vcpu_ioctl_run,
+	  .describe = vcpu_describe_run },
 	ROW(KVM_GET_REGS, vcpu_get_regs),
 	ROW(KVM_SET_REGS, vcpu_set_regs),
 	ROW(KVM_INTERRUPT, vcpu_interrupt),
@@ -82,7 +87,7 @@ static long vcpu_ioctl(struct file *file, const struct caller *caller, uint32_t 
 	if (unlikely(rc))
 		return rc;
 	if (unlikely(!is_known(cmd)))
-		return WHY(-EINVAL, "a vCPU has no request 0x%x", cmd);
+		return kvm_unknown_request(file, cmd, -EINVAL);
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
 
@@ -94,20 +99,28 @@ static int vcpu_mmap(struct file *file, struct mmap_plan *plan)
 
 	if (ring < 0)
 		return ring;
-	if (plan->offset >= VCPU_MMAP_SIZE || plan->length > VCPU_MMAP_SIZE - plan->offset)
-		return WHY(-EINVAL, "a vCPU has %llu bytes to be mapped", (unsigned long long)VCPU_MMAP_SIZE);
 	if (plan->offset < ring_at)
 		plan->segments[plan->nr++] = (struct mmap_segment){
 			.length = MIN(end, ring_at) - plan->offset,
 			.fd = vcpu->fd,
 			.fd_offset = plan->offset,
 		};
-	if (end > ring_at)
+	if (end > ring_at && plan->offset < VCPU_MMAP_SIZE)
 		plan->segments[plan->nr++] = (struct mmap_segment){
 			.offset = MAX(plan->offset, ring_at) - plan->offset,
 			.length = UVFIO_PAGE_SIZE,
 			.fd = ring,
 		};
+	if (end > VCPU_MMAP_SIZE) { /* can be mapped, and behind the end of a file is SIGBUS */
+		uint64_t from = MAX(plan->offset, VCPU_MMAP_SIZE);
+
+		plan->segments[plan->nr++] = (struct mmap_segment){
+			.offset = from - plan->offset,
+			.length = end - from,
+			.fd = vcpu->fd,
+			.fd_offset = from,
+		};
+	}
 	return 0;
 }
 
@@ -158,6 +171,7 @@ static int map_run(struct vcpu *vcpu)
 
 static int vcpu_new(struct kvm *kvm, uint32_t id, struct vcpu **out)
 {
+	const struct engine_fpu fpu = { .fcw = 0x37f, .mxcsr = 0x1f80 };
 	struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
 	int rc;
 
@@ -177,6 +191,7 @@ static int vcpu_new(struct kvm *kvm, uint32_t id, struct vcpu **out)
 		return rc;
 	}
 	vcpu_reset(vcpu);
+	engine_set_fpu(vcpu->engine, &fpu); /* INIT leaves it as it is */
 	rc = vcpu_turn_join(vcpu);
 	if (rc) {
 		kvm_vcpu_del(&vcpu->base);

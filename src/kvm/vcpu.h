@@ -48,7 +48,8 @@ struct vcpu {
 	struct vcpu_access log[VCPU_LOG];
 	unsigned int nr_log, replayed;
 	bool replaying, pending;
-	uint64_t pending_rip, asked_regs[16]; /* when the program was asked last */
+	uint64_t pending_rip;    /* when the program was asked last */
+	uint64_t piece_regs[16]; /* at the first piece of the last access in the log */
 
 	/* interrupts */
 	int irq;          /* by KVM_INTERRUPT, -1: none */

@@ -10,6 +10,7 @@
 
 #include <string.h>
 
+#define RCX         1
 #define RFLAGS_TF   BIT64(8)
 #define INHIBIT_IRQ BIT32(3) /* of hflags */
 
@@ -58,14 +59,18 @@ static bool is_next_piece(const struct vcpu *vcpu, uint64_t address, uintptr_t p
 		return false;
 	last = &vcpu->log[vcpu->nr_log - 1];
 	return !last->port && last->place == place && address == last->address + last->size &&
-	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->asked_regs, sizeof(vcpu->asked_regs));
+	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->piece_regs, sizeof(vcpu->piece_regs));
 }
 
 static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, unsigned int size,
 		 uint64_t value, uintptr_t place)
 {
-	if (vcpu->nr_log == VCPU_LOG || (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place &&
-					 !is_next_piece(vcpu, address, place)))
+	if (!is_next_piece(vcpu, address, place)) {
+		memcpy(vcpu->piece_regs, engine_state(vcpu->engine)->regs, sizeof(vcpu->piece_regs));
+		if (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place)
+			vcpu->nr_log = 0;
+	}
+	if (vcpu->nr_log == VCPU_LOG)
 		vcpu->nr_log = 0;
 	vcpu->log[vcpu->nr_log++] = (struct vcpu_access){
 		.write = write,
@@ -81,15 +86,12 @@ static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, uns
 static void keep_this_instruction(struct vcpu *vcpu, uint64_t address, uintptr_t place)
 {
 	uint64_t rip = engine_rip_of(vcpu->engine, place);
+	uintptr_t end = place + is_next_piece(vcpu, address, place); /* of places that may be of it */
 	unsigned int first = vcpu->nr_log;
-	uintptr_t next = place;
 
-	if (is_next_piece(vcpu, address, place))
-		return;
-	memcpy(vcpu->asked_regs, engine_state(vcpu->engine)->regs, sizeof(vcpu->asked_regs));
-	while (first && !vcpu->log[first - 1].port && vcpu->log[first - 1].place < next &&
+	while (first && !vcpu->log[first - 1].port && vcpu->log[first - 1].place < end &&
 	       engine_rip_of(vcpu->engine, vcpu->log[first - 1].place) == rip)
-		next = vcpu->log[--first].place;
+		end = vcpu->log[--first].place + 1;
 	vcpu->nr_log -= first;
 	memmove(vcpu->log, vcpu->log + first, vcpu->nr_log * sizeof(vcpu->log[0]));
 	engine_rip_of(vcpu->engine, place);
@@ -198,20 +200,27 @@ void vcpu_take_answer(struct vcpu *vcpu)
  */
 void vcpu_finish_store(struct vcpu *vcpu)
 {
+	struct engine_state *state = engine_state(vcpu->engine);
+	uint64_t rip = state->rip, rcx = state->regs[RCX], data;
 	struct kvm_run saved;
+	bool port;
 
-	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write ||
-	    (engine_state(vcpu->engine)->rflags & RFLAGS_TF))
+	if (!vcpu->pending || !vcpu->log[vcpu->nr_log - 1].write || (state->rflags & RFLAGS_TF))
 		return;
+	port = vcpu->log[vcpu->nr_log - 1].port;
 	memcpy(&saved, vcpu->run, sizeof(saved));
+	memcpy(&data, port_data(vcpu), sizeof(data));
 	vcpu_take_answer(vcpu);
 	if (!vcpu_step(vcpu)) {
 		vcpu->nr_log--; /* it is asked about again */
 		vcpu->replaying = vcpu->nr_log;
 		vcpu->replayed = 0;
+	} else if (port && state->regs[RCX] != rcx) {
+		state->rip = rip; /* a repeated instruction's end is seen when it is executed once more */
 	}
 	vcpu->pending = false;
 	memcpy(vcpu->run, &saved, sizeof(saved));
+	memcpy(port_data(vcpu), &data, sizeof(data));
 }
 
 enum engine_io vcpu_out(void *arg, uint16_t port, unsigned int size, uint32_t value)

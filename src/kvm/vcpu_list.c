@@ -2,7 +2,8 @@
 /*
  * The vCPUs of a VM, as interrupts and memory slots see them.
  *
- * Places are filled and emptied under vcpus_lock; who calls a vCPU is in a section of the VM's srcu, which
+ * Places are filled and emptied under vcpus_lock, and under slots_lock: none comes or goes between being
+ * stopped and being told that slots have changed. Who calls a vCPU is in a section of the VM's srcu, which
  * taking one out waits for.
  */
 #include "kvm/impl.h"
@@ -10,16 +11,19 @@
 
 static int check(const struct kvm *kvm, const struct kvm_vcpu *vcpu, unsigned int *place)
 {
+	bool taken = false;
+
 	*place = KVM_MAX_VCPU_COUNT;
 	for (unsigned int i = KVM_MAX_VCPU_COUNT; i--;) {
 		const struct kvm_vcpu *other = atomic_load(&kvm->vcpus[i]);
 
-		if (other && other->id == vcpu->id)
-			return WHY(-EEXIST, "there is a vCPU %u", vcpu->id);
+		taken |= other && other->id == vcpu->id;
 		if (!other)
 			*place = i;
 	}
-	return *place < KVM_MAX_VCPU_COUNT ? 0 : WHY(-EINVAL, "%d vCPUs are the most", KVM_MAX_VCPU_COUNT);
+	if (*place == KVM_MAX_VCPU_COUNT)
+		return WHY(-EINVAL, "%d vCPUs are the most", KVM_MAX_VCPU_COUNT);
+	return taken ? WHY(-EEXIST, "there is a vCPU %u", vcpu->id) : 0;
 }
 
 int kvm_vcpu_add(struct kvm_vcpu *vcpu)
@@ -29,6 +33,7 @@ int kvm_vcpu_add(struct kvm_vcpu *vcpu)
 
 	if (vcpu->id >= KVM_MAX_VCPU_IDS)
 		return WHY(-EINVAL, "vCPU %u, the last is %u", vcpu->id, KVM_MAX_VCPU_IDS - 1);
+	pthread_mutex_lock(&kvm->slots_lock);
 	pthread_mutex_lock(&kvm->vcpus_lock);
 	rc = check(kvm, vcpu, &vcpu->index);
 	if (!rc)
@@ -39,6 +44,7 @@ int kvm_vcpu_add(struct kvm_vcpu *vcpu)
 		atomic_store(&kvm->vcpus[vcpu->index], vcpu);
 	}
 	pthread_mutex_unlock(&kvm->vcpus_lock);
+	pthread_mutex_unlock(&kvm->slots_lock);
 	return rc;
 }
 
@@ -47,9 +53,11 @@ void kvm_vcpu_del(struct kvm_vcpu *vcpu)
 	struct kvm *kvm = vcpu->kvm;
 	struct kvm_intc *chip = kvm_irqchip_of(kvm);
 
+	pthread_mutex_lock(&kvm->slots_lock);
 	pthread_mutex_lock(&kvm->vcpus_lock);
 	atomic_store(&kvm->vcpus[vcpu->index], NULL);
 	pthread_mutex_unlock(&kvm->vcpus_lock);
+	pthread_mutex_unlock(&kvm->slots_lock);
 	if (chip) { /* who delivers an interrupt holds the lock, not a section */
 		kvm_irqchip_lock(chip);
 		kvm_irqchip_unlock(chip);

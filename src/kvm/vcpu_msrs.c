@@ -43,6 +43,9 @@ uint64_t vcpu_apic_base(struct vcpu *vcpu)
 
 long vcpu_set_apic_base(struct vcpu *vcpu, uint64_t base)
 {
+	/* an address of 52 bits, BSP and ENABLE; no x2APIC */
+	if (base >> 52 || base & 0x6ff)
+		return WHY(-EINVAL, "apic_base 0x%llx cannot be", (unsigned long long)base);
 	if (vcpu->base.apic)
 		return kvm_lapic_set_base(&vcpu->base, base);
 	vcpu->apic_base = base;

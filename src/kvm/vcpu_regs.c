@@ -5,13 +5,16 @@
 
 #include <string.h>
 
-#define CR0_PE   BIT64(0)
-#define CR0_NW   BIT64(29)
-#define CR0_CD   BIT64(30)
-#define CR0_PG   BIT64(31)
-#define CR4_PAE  BIT64(5)
-#define EFER_LME BIT64(8)
-#define EFER_LMA BIT64(10)
+#define CR0_PE    BIT64(0)
+#define CR0_NW    BIT64(29)
+#define CR0_CD    BIT64(30)
+#define CR0_PG    BIT64(31)
+#define CR4_PAE   BIT64(5)
+#define CR4_PCIDE BIT64(17)
+/* what the host has, too: not LA57, VMXE, SMXE, 15, 19, nor what is above PKE */
+#define CR4_KNOWN UINT64_C(0x770fff)
+#define EFER_LME  BIT64(8)
+#define EFER_LMA  BIT64(10)
 
 static long not_readable(const struct ioctl_call *call)
 {
@@ -155,6 +158,8 @@ static long check_sregs(const struct kvm_sregs *sregs)
 	if ((sregs->cr0 >> 32) || ((sregs->cr0 & CR0_PG) && !(sregs->cr0 & CR0_PE)) ||
 	    ((sregs->cr0 & CR0_NW) && !(sregs->cr0 & CR0_CD)))
 		return WHY(-EINVAL, "cr0 0x%llx cannot be", sregs->cr0);
+	if (sregs->cr4 & ~CR4_KNOWN || ((sregs->cr4 & CR4_PCIDE) && !(sregs->efer & EFER_LMA)))
+		return WHY(-EINVAL, "cr4 0x%llx cannot be", sregs->cr4);
 	if ((sregs->efer & EFER_LME) && (sregs->cr0 & CR0_PG)) {
 		if (!(sregs->cr4 & CR4_PAE) || !(sregs->efer & EFER_LMA))
 			return WHY(-EINVAL, "long mode is with PAE in cr4 and LMA in efer");

@@ -331,7 +331,7 @@ long vcpu_ioctl_run(struct ioctl_call *call, void *arg)
 
 	(void)arg;
 	if (call->arg)
-		return WHY(-EINVAL, "the argument is 0");
+		return WHY(-EINVAL, "the argument is %llu, must be 0", (unsigned long long)call->arg);
 	pthread_mutex_lock(&vcpu->lock);
 	rc = run(vcpu);
 	pthread_mutex_unlock(&vcpu->lock);

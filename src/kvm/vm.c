@@ -165,10 +165,10 @@ static const struct ioctl_row rows[] = {
 	VALUE(KVM_SET_IRQCHIP, kvm_ioctl_set_irqchip, NULL),
 };
 
-static bool is_known(uint32_t cmd)
+static bool has(const struct ioctl_row *table, size_t nr, uint32_t cmd)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-		if (rows[i].cmd == cmd)
+	for (size_t i = 0; i < nr; i++)
+		if (table[i].cmd == cmd)
 			return true;
 	return false;
 }
@@ -182,9 +182,11 @@ static long vm_ioctl(struct file *file, const struct caller *caller, uint32_t cm
 		return rc;
 	if (!kvm_arch_ioctl(file->priv, file, caller, cmd, arg, &answer))
 		return answer;
-	if (kvm_cpu_type && !is_known(cmd))
+	if (kvm_cpu_type && has(kvm_cpu_type->vm_rows, kvm_cpu_type->nr_vm_rows, cmd))
 		return ioctl_dispatch(kvm_cpu_type->vm_rows, kvm_cpu_type->nr_vm_rows, file, caller, cmd,
 				      arg);
+	if (!has(rows, ARRAY_SIZE(rows), cmd))
+		return kvm_unknown_request(file, cmd, -ENOTTY);
 	return ioctl_dispatch(rows, ARRAY_SIZE(rows), file, caller, cmd, arg);
 }
 

@@ -126,7 +126,7 @@ void write_misc_nodes(const struct uvfio_machine *machine, struct tree *tree)
 	if (machine->config.vfio.kvm == MACHINE_KVM_SOFT)
 		write_node(tree, &kvm);
 	else if (machine->config.vfio.kvm == MACHINE_KVM_OFF)
-		tree_link(tree, "dev/kvm", "dev/none"); /* leads nowhere, and hides the host's */
+		tree_data(tree, "dev/kvm.off", 0444, "", 0); /* hides the host's: intercept/paths.c */
 }
 
 /* ---- groups */

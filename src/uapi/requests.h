@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The names of VFIO's and IOMMUFD's ioctl requests, and what kind of descriptor each is for. Numbers are used
- * several times: 14 is one thing for a container and another for a device.
+ * The names of VFIO's, IOMMUFD's and KVM's (on x86) ioctl requests, and what kind of descriptor each is for.
+ * Numbers are used several times: 14 is one thing for a container and another for a device.
  */
 #ifndef UVFIO_UAPI_REQUESTS_H
 #define UVFIO_UAPI_REQUESTS_H

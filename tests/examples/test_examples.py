@@ -113,6 +113,15 @@ def _(directory):
             installation.run(compiler, *STRICT, "-o", f"{name}_driver", f"{name}_driver.c", cwd=directory)
 
 
+@case("the emulator: its own processor, and KVM's side from the library")
+def _(directory):
+    make(directory)
+    library = installation.directory_of(os.path.basename(os.path.dirname(installation.directory_of(
+        "pkgconfig", "uvfio.pc"))), "libuvfio.so")
+    result = installation.run("env", f"LD_LIBRARY_PATH={library}", "./emulator", cwd=directory)
+    equal((result.out, result.err), ("the guest says 0x1234\nthe guest says 0x41\n", ""), "emulator")
+
+
 @case("the skeleton has at most 80 lines")
 def _(_):
     with open(os.path.join(installation.examples, "skeleton.c"), encoding="utf-8") as source:

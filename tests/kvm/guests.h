@@ -43,6 +43,7 @@ struct guest {
 	  "cmpw $4, %cx; outb %al, %dx; jb 1f; incw %bx; 1: setc %al; outb %al, %dx; hlt")                   \
 	X(loop_out, REAL, 0, "1: movb %cl, %al; outb %al, %dx; loop 1b; hlt")                                \
 	X(outs, REAL, 0, "movw $0x9000, %si; movw $0x4241, (%si); outsb; hlt")                               \
+	X(outs_repeated, REAL, 0, "movw $0x9000, %si; movl $0x44434241, (%si); rep outsb; incw %bx; hlt")    \
 	X(store_byte, REAL, 0, "movb $0x5a, %es:0x21; hlt")                                                  \
 	X(store_word, REAL, 0, "movw $0x1234, %es:0x20; hlt")                                                \
 	X(store_long, REAL, 0, "movl $0x12345678, %es:0x20; incw %bx; hlt")                                  \

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Where a vCPU may do something twice, or never come back: signals in the middle of a loop, accesses that are
+ * completed later, what follows a triple fault, memory that goes. On the host's KVM and on software vCPUs.
+ */
+#include "machine.h"
+
+#include <sys/time.h>
+
+/* What a block of code has stored before a signal is not stored again. */
+static void counts_once(void)
+{
+	/* mov ecx,100000; 1: inc dword [0x7000]; inc edi; dec ecx; jnz 1b; hlt */
+	static const uint8_t code[] = { 0x66, 0xb9, 0xa0, 0x86, 0x01, 0x00, 0x66, 0xff, 0x06,
+					0x00, 0x70, 0x66, 0x47, 0x66, 0x49, 0x75, 0xf5, 0xf4 };
+	struct itimerval often = { .it_value.tv_usec = 200, .it_interval.tv_usec = 200 };
+	struct kvm_regs regs;
+	struct machine m;
+	uint32_t count;
+	int end;
+
+	make(&m, code, sizeof(code));
+	setitimer(ITIMER_REAL, &often, NULL);
+	do
+		end = run(&m, 0);
+	while (end == -EINTR);
+	memset(&often, 0, sizeof(often));
+	setitimer(ITIMER_REAL, &often, NULL);
+	memcpy(&count, m.ram + 0x7000, sizeof(count));
+	result(end == KVM_EXIT_HLT && !ioctl(m.vcpu[0], KVM_GET_REGS, &regs) && regs.rdi == 100000 &&
+		       count == 100000,
+	       "a loop counts right while signals come");
+	unmake(&m);
+}
+
+static void immediate_exit_load(void)
+{
+	/* mov ax,2000; mov ds,ax; mov al,[1000]; hlt */
+	static const uint8_t code[] = { 0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xa0, 0x00, 0x10, 0xf4 };
+	struct kvm_regs regs;
+	struct machine m;
+
+	make(&m, code, sizeof(code));
+	result(run(&m, 0) == KVM_EXIT_MMIO && !m.run[0]->mmio.is_write, "a load");
+	m.run[0]->mmio.data[0] = 0x42;
+	m.run[0]->immediate_exit = 1;
+	result(run(&m, 0) == -EINTR && !ioctl(m.vcpu[0], KVM_GET_REGS, &regs) && regs.rax == 0x2042 &&
+		       regs.rip == CODE + 8,
+	       "immediate_exit completes it, too");
+	m.run[0]->immediate_exit = 0;
+	m.run[0]->mmio.data[0] = 0;
+	alarm(5);
+	result(run(&m, 0) == KVM_EXIT_HLT && rip(&m) == CODE + 9, "and then HLT");
+	alarm(0);
+	unmake(&m);
+}
+
+/* Code that is executed already, in memory that goes. */
+static void memory_goes(void)
+{
+	struct machine m;
+	int rc;
+
+	make(&m, endless, sizeof(endless));
+	ualarm(20000, 0);
+	result(run(&m, 0) == -EINTR, "a guest runs");
+	munmap(m.ram, MEMORY);
+	alarm(5);
+	rc = run(&m, 0);
+	alarm(0);
+	result(rc == -EFAULT || rc == KVM_EXIT_MMIO || rc == KVM_EXIT_INTERNAL_ERROR,
+	       "its memory is unmapped: EFAULT");
+	unmake(&m);
+}
+
+/* How often each byte of [ZONE, ZONE + 8) has been stored. */
+#define ZONE 0x21000
+
+static void count_bytes(uint8_t *counts, uint64_t at, uint32_t len)
+{
+	for (uint32_t i = 0; i < len; i++)
+		if (at + i - ZONE < 8)
+			counts[at + i - ZONE]++;
+}
+
+static void zone_ends(void)
+{
+	/* mov ax,2000; mov ds,ax; mov dword [1002],3; inc dword [1002]; hlt */
+	static const uint8_t code[] = { 0xb8, 0x00, 0x20, 0x8e, 0xd8, 0x66, 0xc7, 0x06, 0x02, 0x10,
+					0x03, 0x00, 0x00, 0x00, 0x66, 0xff, 0x06, 0x02, 0x10, 0xf4 };
+	static const uint8_t twice[8] = { 0, 0, 2, 2, 2, 2, 0, 0 };
+	struct kvm_coalesced_mmio_zone zone = { .addr = ZONE, .size = 4 };
+	struct kvm_coalesced_mmio_ring *ring;
+	uint8_t counts[8] = { 0 };
+	struct machine m;
+	int end;
+
+	make(&m, code, sizeof(code));
+	if (ioctl(m.vm, KVM_REGISTER_COALESCED_MMIO, &zone))
+		err(1, "KVM_REGISTER_COALESCED_MMIO");
+	ring = (void *)((uint8_t *)m.run[0] + 0x2000);
+	for (int i = 0; (end = run(&m, 0)) == KVM_EXIT_MMIO && i < 40; i++) {
+		if (m.run[0]->mmio.is_write)
+			count_bytes(counts, m.run[0]->mmio.phys_addr, m.run[0]->mmio.len);
+		else
+			memset(m.run[0]->mmio.data, 0, sizeof(m.run[0]->mmio.data));
+	}
+	for (; ring->first != ring->last; ring->first++)
+		count_bytes(counts, ring->coalesced_mmio[ring->first].phys_addr,
+			    ring->coalesced_mmio[ring->first].len);
+	result(end == KVM_EXIT_HLT && !memcmp(counts, twice, 8),
+	       "stores over the end of a coalesced zone happen once");
+	unmake(&m);
+}
+
+static void new_fpu(void)
+{
+	struct kvm_fpu fpu;
+	struct machine m;
+
+	make(&m, endless, sizeof(endless));
+	result(!ioctl(m.vcpu[0], KVM_GET_FPU, &fpu) && fpu.fcw == 0x37f && !fpu.fsw && !fpu.ftwx,
+	       "a new vCPU's FPU is as after FNINIT");
+	unmake(&m);
+}
+
+/* Protected mode, with so much of vectors. */
+static void set_vectors(const struct machine *m, uint16_t limit)
+{
+	const struct kvm_segment data = {
+		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1
+	};
+	struct kvm_sregs s;
+
+	if (ioctl(m->vcpu[0], KVM_GET_SREGS, &s))
+		err(1, "KVM_GET_SREGS");
+	s.cs = s.ds = s.es = s.fs = s.gs = s.ss = data;
+	s.cs.selector = 8;
+	s.cs.type = 11;
+	s.cr0 |= 1;
+	s.gdt.base = 0x800;
+	s.gdt.limit = 23;
+	s.idt.base = 0;
+	s.idt.limit = limit;
+	if (ioctl(m->vcpu[0], KVM_SET_SREGS, &s))
+		err(1, "KVM_SET_SREGS");
+}
+
+static void shutdown_again(void)
+{
+	static const uint8_t code[] = { 0x0f, 0x0b, 0xf4 }; /* ud2; hlt */
+	struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2 };
+	const uint64_t gdt[] = { 0, 0x00cf9b000000ffff, 0x00cf93000000ffff };
+	const uint64_t gate = (CODE + 2) | 0x08ull << 16 | 0x8e00ull << 32;
+	struct machine m;
+	int rc;
+
+	make(&m, code, sizeof(code));
+	memcpy(m.ram + 8 * 6, &gate, sizeof(gate));
+	memcpy(m.ram + 0x800, gdt, sizeof(gdt));
+	set_vectors(&m, 0);
+	result(run(&m, 0) == KVM_EXIT_SHUTDOWN, "a triple fault");
+	alarm(5);
+	rc = run(&m, 0);
+	/* a kernel for AMD's processors resets the vCPU; its reset vector is no memory here */
+	result(rc == KVM_EXIT_SHUTDOWN || rc == KVM_EXIT_MMIO || rc == KVM_EXIT_INTERNAL_ERROR,
+	       "KVM_RUN after it ends, too");
+	set_vectors(&m, 0x3ff);
+	if (ioctl(m.vcpu[0], KVM_SET_REGS, &regs))
+		err(1, "KVM_SET_REGS");
+	result(run(&m, 0) == KVM_EXIT_HLT && rip(&m) == CODE + 3, "and behind a reset exceptions are taken");
+	alarm(0);
+	unmake(&m);
+}
+
+int main(void)
+{
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0) {
+		printf("1..0 # SKIP /dev/kvm: %s\n", strerror(errno));
+		return 0;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	catch_signals();
+	new_fpu();
+	counts_once();
+	immediate_exit_load();
+	zone_ends();
+	memory_goes();
+	shutdown_again();
+	printf("1..%d\n", nr);
+	return failed != 0;
+}
