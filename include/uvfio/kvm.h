@@ -297,6 +297,34 @@ enum uvfio_kvm_hcall_answer {
 UVFIO_PUBLIC long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, const uint64_t args[],
 				  uint64_t rets[]);
 
+/**
+ * struct uvfio_kvm_hcall_counts - how many of these hypercalls were answered in which tier.
+ * @fast: without allocating, locking or waiting, whatever the answer was.
+ * @slow: with one of these: an entry was used for the first time, or a device was using what was unmapped.
+ * @user: UVFIO_H_TOO_HARD.
+ *
+ * Numbers that are none of enum uvfio_kvm_hcall are not counted.
+ */
+struct uvfio_kvm_hcall_counts {
+	uint64_t fast;
+	uint64_t slow;
+	uint64_t user;
+};
+
+/**
+ * uvfio_kvm_get_hcall_counts() - how fast a guest's hypercalls were.
+ * @vm: the VM.
+ * @liobn: the table to ask for. NULL: all hypercalls since the VM was made, also for tables that are gone,
+ *   and for LIOBNs that have none.
+ * @counts: where to put them.
+ *
+ * Hypercalls go on meanwhile: one that another thread has not returned from may be counted or not.
+ *
+ * Return: 0, -ENOENT: the VM has no table of that LIOBN; -EINVAL: it was not made with KVM_VM_PPC_HV.
+ */
+UVFIO_PUBLIC int uvfio_kvm_get_hcall_counts(struct uvfio_kvm *vm, const uint64_t *liobn,
+					    struct uvfio_kvm_hcall_counts *counts);
+
 #ifdef __cplusplus
 }
 #endif

@@ -40,3 +40,8 @@ long kvm_hcall(struct kvm *kvm, uint64_t number, const uint64_t *args, uint64_t 
 {
 	return likely(kvm->arch_ops) ? kvm->arch_ops->hcall(kvm->arch, number, args, rets) : KVM_HCALL_USER;
 }
+
+int kvm_hcall_counts(struct kvm *kvm, const uint64_t *which, uint64_t counts[KVM_HCALL_COUNTS])
+{
+	return kvm->arch_ops ? kvm->arch_ops->hcall_counts(kvm->arch, which, counts) : -EINVAL;
+}

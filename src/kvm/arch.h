@@ -13,7 +13,9 @@
 #include "kvm/kvm.h"
 
 /* What a hypercall that nobody here answers says: user space must. The same number as PAPR's H_TOO_HARD. */
-#define KVM_HCALL_USER 9999
+#define KVM_HCALL_USER   9999
+
+#define KVM_HCALL_COUNTS 3
 
 struct kvm_arch_ops {
 	uint64_t type; /* KVM_CREATE_VM's argument */
@@ -33,6 +35,9 @@ struct kvm_arch_ops {
 	void (*file_removed)(void *arch, struct file *file);
 	/* The answer, or KVM_HCALL_USER. Any thread; no lock is held. */
 	long (*hcall)(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets);
+	/* How many there were that it did without waiting, with waiting, and that are user space's. Of all;
+	 * or of what *which names: 0, or -ENOENT. */
+	int (*hcall_counts)(void *arch, const uint64_t *which, uint64_t counts[KVM_HCALL_COUNTS]);
 };
 
 /* The architecture of that type, or NULL. */
@@ -46,5 +51,7 @@ int kvm_arch_ioctl(struct kvm *kvm, struct file *file, const struct caller *call
 
 /* Hypercall number of vcpu: its answer, or KVM_HCALL_USER. */
 long kvm_hcall(struct kvm *kvm, uint64_t number, const uint64_t *args, uint64_t *rets);
+/* As hcall_counts(); also -EINVAL: the VM has no hypercalls. */
+int kvm_hcall_counts(struct kvm *kvm, const uint64_t *which, uint64_t counts[KVM_HCALL_COUNTS]);
 
 #endif

@@ -225,6 +225,17 @@ long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, const uint64_t 
 	return kvm_hcall(cpu->vcpu.kvm, number, args, rets);
 }
 
+int uvfio_kvm_get_hcall_counts(struct uvfio_kvm *vm, const uint64_t *liobn,
+			       struct uvfio_kvm_hcall_counts *counts)
+{
+	uint64_t tiers[KVM_HCALL_COUNTS];
+	int rc = kvm_hcall_counts(to_kvm(vm), liobn, tiers);
+
+	if (!rc)
+		*counts = (struct uvfio_kvm_hcall_counts){ tiers[0], tiers[1], tiers[2] };
+	return rc;
+}
+
 int uvfio_kvm_interrupt(struct uvfio_kvm_cpu *cpu)
 {
 	return kvm_cpu_get_interrupt(&cpu->vcpu);

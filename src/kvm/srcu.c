@@ -3,16 +3,6 @@
 
 #include <sched.h>
 
-__thread unsigned int srcu_stripe;
-
-unsigned int srcu_choose_stripe(void)
-{
-	static _Atomic unsigned int next;
-
-	srcu_stripe = SRCU_STRIPES + atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % SRCU_STRIPES;
-	return srcu_stripe;
-}
-
 void srcu_init(struct kvm_srcu *srcu)
 {
 	pthread_mutex_init(&srcu->lock, NULL);
@@ -32,7 +22,7 @@ static void wait_for(_Atomic uint32_t *in)
 
 static void wait_for_phase(struct kvm_srcu *srcu, uint32_t phase)
 {
-	for (unsigned int i = 0; i < SRCU_STRIPES; i++)
+	for (unsigned int i = 0; i < STRIPES; i++)
 		wait_for(&srcu->stripe[i].in[phase & 1]);
 }
 

@@ -13,32 +13,23 @@
 #ifndef UVFIO_KVM_SRCU_H
 #define UVFIO_KVM_SRCU_H
 
-#include "base/base.h"
+#include "base/stripe.h"
 
 #include <pthread.h>
-
-#define SRCU_STRIPES 8
 
 struct kvm_srcu {
 	pthread_mutex_t lock; /* innermost: one waits at a time */
 	_Atomic uint32_t phase;
 	struct {
 		_Alignas(64) _Atomic uint32_t in[2];
-	} stripe[SRCU_STRIPES];
+	} stripe[STRIPES];
 };
-
-extern __thread unsigned int srcu_stripe __attribute__((visibility("hidden"))); /* 0: not chosen yet */
-unsigned int srcu_choose_stripe(void);
 
 static inline _Atomic uint32_t *srcu_read_lock(struct kvm_srcu *srcu)
 {
-	unsigned int stripe = srcu_stripe;
-	_Atomic uint32_t *in;
+	const uint32_t phase = atomic_load_explicit(&srcu->phase, memory_order_relaxed);
+	_Atomic uint32_t *in = &srcu->stripe[stripe()].in[phase & 1];
 
-	if (unlikely(!stripe))
-		stripe = srcu_choose_stripe();
-	in = &srcu->stripe[stripe % SRCU_STRIPES]
-		      .in[atomic_load_explicit(&srcu->phase, memory_order_relaxed) & 1];
 	atomic_fetch_add(in, 1);
 	return in;
 }

@@ -282,6 +282,7 @@ static void test_hypercalls(void **state)
 	struct uvfio_kvm *vm[2];
 	struct uvfio_kvm_cpu *cpu[2];
 	int kvm, plain = new_vm(&kvm, &vm[0]), fd, table;
+	struct uvfio_kvm_hcall_counts counts;
 	unsigned int kicks = 0;
 	uint64_t ret;
 
@@ -300,6 +301,11 @@ static void test_hypercalls(void **state)
 	assert_int_equal(ret, 0x50000);
 	assert_int_equal(hcall(cpu[1], UVFIO_H_STUFF_TCE, 0x70000, 0, &ret), UVFIO_H_SUCCESS);
 	assert_int_equal(hcall(cpu[1], 4, 0, 0, &ret), UVFIO_H_TOO_HARD);
+	assert_int_equal(uvfio_kvm_get_hcall_counts(vm[1], &in.liobn, &counts), 0);
+	assert_int_equal(counts.slow, 1);
+	assert_int_equal(counts.fast, 3);
+	assert_int_equal(counts.user, 0);
+	assert_int_equal(uvfio_kvm_get_hcall_counts(vm[0], NULL, &counts), -EINVAL);
 	uvfio_close(fd); /* before its table */
 	uvfio_kvm_put(vm[1]);
 	assert_int_equal(hcall(cpu[1], UVFIO_H_GET_TCE, 0x70000, 0, &ret), UVFIO_H_SUCCESS);

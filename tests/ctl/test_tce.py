@@ -12,6 +12,7 @@ HEADING = 'CONTAINER    DMA WINDOWS, REGISTERED MEMORY, CALLS'
 PENDING = 'window 0: the default window, not in use so far'
 DEFAULT = r'window 0: 0x0-0x7fffffff, pages of 4 KiB, levels: 1, entries: {} of 524288'
 TABLE = r'  put: {}, cleared: {}; tables of {} KiB, charged as {} KiB; attachments: 0'
+TIERS = r'  calls: in the fast tier: 0, in the slow tier: 0, in user space: {}'
 REGISTERED = r'registered: 0x[0-9a-f]+-0x[0-9a-f]+ of process \d+{}, {} KiB, for pages up to 64 KiB; entries into it: {}'
 CALLS = 'calls that mapped: {}, unmapped: {}, made windows: {}, removed windows: {}'
 
@@ -43,23 +44,24 @@ def every_step():
         look(s, 'registered', (1, PENDING), (1, REGISTERED.format('', 1024, 0)), (1, CALLS.format(0, 0, 0, 0)),
              charged=[1 << 20])
         look(s, 'mapped', (1, r'window 0: 0x0-0x3fffffff, pages of 64 KiB, levels: 2, entries: 0 of 16384'),
-             (1, TABLE.format(0, 0, 0, 264)),
+             (1, TABLE.format(0, 0, 0, 264)), (1, TIERS.format(0)),
              (1, r'window 1: 0x800000000000000-0x80000003fffffff, pages of 64 KiB, levels: 2, entries: 7 of 16384'),
-             (1, TABLE.format(9, 2, 12, 264)), (1, REGISTERED.format('', 1024, 7)), (1, CALLS.format(2, 1, 2, 0)))
-        look(s, 'removed', (1, r'window 0: .*'), (1, TABLE.format(0, 0, 0, 264)), (1, CALLS.format(2, 1, 2, 1)))
-        look(s, 'enabled', (2, DEFAULT.format(16)), (2, TABLE.format(16, 0, 8192, 8192)),
+             (1, TABLE.format(9, 2, 12, 264)), (1, TIERS.format(3)), (1, REGISTERED.format('', 1024, 7)), (1, CALLS.format(2, 1, 2, 0)))
+        look(s, 'removed', (1, r'window 0: .*'), (1, TABLE.format(0, 0, 0, 264)), (1, TIERS.format(0)),
+             (1, CALLS.format(2, 1, 2, 1)))
+        look(s, 'enabled', (2, DEFAULT.format(16)), (2, TABLE.format(16, 0, 8192, 8192)), (2, TIERS.format(1)),
              (2, r'enabled: 2097152 KiB are charged'), (2, CALLS.format(1, 0, 1, 0)), charged=[(2 << 30) + table])
         other = [(4, PENDING), (4, REGISTERED.format('', 128, 0)), (4, CALLS.format(0, 0, 0, 0))]
-        childs = [(3, DEFAULT.format(64)), (3, TABLE.format(64, 0, 8192, 8192)), (3, REGISTERED.format('', 256, 64)),
+        childs = [(3, DEFAULT.format(64)), (3, TABLE.format(64, 0, 8192, 8192)), (3, TIERS.format(1)), (3, REGISTERED.format('', 256, 64)),
                   (3, CALLS.format(1, 0, 1, 0))]
         look(s, 'in a child', *childs, *other, charged=[table + (256 << 10), 128 << 10])
-        childs[2] = (3, REGISTERED.format(r' \(exited\)', 256, 64))
-        other = [(4, DEFAULT.format(32)), (4, TABLE.format(32, 0, 8192, 8192)), (4, REGISTERED.format('', 128, 32)),
+        childs[3] = (3, REGISTERED.format(r' \(exited\)', 256, 64))
+        other = [(4, DEFAULT.format(32)), (4, TABLE.format(32, 0, 8192, 8192)), (4, TIERS.format(1)), (4, REGISTERED.format('', 128, 32)),
                  (4, CALLS.format(1, 0, 1, 0))]
         look(s, 'without it', *childs, *other)
-        look(s, 'given back', (4, DEFAULT.format(16)), (4, TABLE.format(48, 16, 8192, 8192)),
+        look(s, 'given back', (4, DEFAULT.format(16)), (4, TABLE.format(48, 16, 8192, 8192)), (4, TIERS.format(3)),
              (4, REGISTERED.format('', 128, 16)), (4, CALLS.format(2, 1, 1, 0)))
-        look(s, 'its own', (5, DEFAULT.format(64)), (5, TABLE.format(64, 0, 8192, 8192)), (5, REGISTERED.format('', 256, 64)),
+        look(s, 'its own', (5, DEFAULT.format(64)), (5, TABLE.format(64, 0, 8192, 8192)), (5, TIERS.format(1)), (5, REGISTERED.format('', 256, 64)),
              (5, CALLS.format(1, 0, 1, 0)), charged=[table + (256 << 10)])
         s.process.wait(30)
         s.end()

@@ -113,6 +113,7 @@ unlock:
 static void report_window(unsigned int number, struct tce_table *table,
 			  void (*line)(void *arg, const char *text), void *arg)
 {
+	struct tce_counts counts;
 	char text[200];
 
 	snprintf(text, sizeof(text),
@@ -127,6 +128,12 @@ static void report_window(unsigned int number, struct tce_table *table,
 		 (unsigned long long)table->puts, (unsigned long long)table->clears,
 		 (unsigned long long)table->arrays / 1024, (unsigned long long)table->bytes / 1024,
 		 table->refs - 1);
+	line(arg, text);
+	tce_sources_sum(&table->calls, &counts);
+	snprintf(text, sizeof(text),
+		 "  calls: in the fast tier: %llu, in the slow tier: %llu, in user space: %llu",
+		 (unsigned long long)counts.calls[TCE_FAST], (unsigned long long)counts.calls[TCE_SLOW],
+		 (unsigned long long)counts.calls[TCE_USER]);
 	line(arg, text);
 }
 

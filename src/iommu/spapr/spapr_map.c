@@ -30,7 +30,10 @@ static void finish(const struct change *change)
 
 static void clear(struct change *change, uint64_t count)
 {
-	if (tce_table_clear(change->table, change->first, count))
+	const uint64_t cleared = tce_table_clear(change->table, change->first, count);
+
+	change->table->clears += cleared;
+	if (cleared)
 		change->taken = true;
 }
 
@@ -76,7 +79,7 @@ static int put_all(struct change *change, uint64_t ua, unsigned int prot)
 	if (rc)
 		clear(change, i);
 	else
-		atomic_fetch_add_explicit(&change->table->puts, i, memory_order_relaxed);
+		change->table->puts += i;
 	finish(change);
 	return rc;
 }
@@ -105,6 +108,7 @@ static int find_entries(struct spapr *spapr, uint64_t iova, uint64_t va, uint64_
 	if (change->count > table->size - change->first)
 		return WHY(-EINVAL, "the window ends at 0x%llx",
 			   (unsigned long long)(table->start + (table->size << table->page_shift) - 1));
+	table->calls.own.calls[TCE_USER]++;
 	return 0;
 }
 

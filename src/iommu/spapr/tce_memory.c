@@ -6,6 +6,7 @@
 
 #include "base/failpoint.h"
 #include "base/why.h"
+#include "iommu/spapr/tce_counters.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -94,6 +95,7 @@ void tce_mm_forked(void)
 {
 	struct tce_mm *tmm;
 
+	tce_counters_forked();
 	pthread_mutex_init(&all_lock, NULL);
 	cds_list_for_each_entry (tmm, &all, node)
 		pthread_mutex_init(&tmm->lock, NULL);

@@ -75,10 +75,11 @@ struct tce_table *tce_table_new(struct mm *mm, struct tce_mm *memory, uint64_t s
 
 	if (BIT64(bits + WORD_SHIFT) > TCE_ARRAY_MAX)
 		return NULL;
-	table = failpoint() ? NULL : calloc(1, sizeof(*table));
+	table = failpoint() ? NULL : aligned_alloc(_Alignof(struct tce_table), sizeof(*table));
 	if (!table)
 		return NULL;
-	atomic_init(&table->refs, 1);
+	*table = (struct tce_table){ .refs = 1 };
+	tce_sources_init(&table->calls);
 	table->page_shift = page_shift;
 	table->levels = levels;
 	table->level_bits = bits;
@@ -189,7 +190,6 @@ uint64_t tce_table_clear(struct tce_table *table, uint64_t n, uint64_t count)
 		}
 	}
 	tce_unmapping_end(&unmapping);
-	atomic_fetch_add_explicit(&table->clears, cleared, memory_order_relaxed);
 	return cleared;
 }
 

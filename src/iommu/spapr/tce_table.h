@@ -33,6 +33,7 @@
 #define UVFIO_IOMMU_SPAPR_TCE_TABLE_H
 
 #include "iommu/pgtable.h"
+#include "iommu/spapr/tce_counters.h"
 #include "iommu/spapr/tce_memory.h"
 
 #define TCE_MAX_LEVELS 5
@@ -45,19 +46,22 @@ struct tce {
 };
 
 struct tce_table {
-	_Atomic uint32_t refs;
-	_Atomic bool dead;
 	unsigned int page_shift;
 	unsigned int levels, level_bits; /* 2^level_bits entries in each array */
-	uint64_t start;                  /* bus address */
-	uint64_t size;                   /* entries */
-	uint64_t bytes;                  /* what is charged for it: as if all of it were there */
-	struct mm *mm;                   /* a reference */
+	_Atomic bool dead;
+	uint64_t start;        /* bus address */
+	uint64_t size;         /* entries */
+	uint64_t bytes;        /* what is charged for it: as if all of it were there */
+	struct mm *mm;         /* a reference */
 	struct tce_mm *memory; /* its registered memory: a reference; NULL: entries are for any memory */
-	struct iommu_domain *domain;   /* whose devices it is for: a reference; NULL: none */
-	_Atomic uint64_t top;          /* address of the topmost array; 0: there is none yet */
-	_Atomic uint64_t arrays;       /* bytes that there really are */
-	_Atomic uint64_t puts, clears; /* entries, so far */
+	struct iommu_domain *domain; /* whose devices it is for: a reference; NULL: none */
+	_Atomic uint64_t top;        /* address of the topmost array; 0: there is none yet */
+
+	/* What changes while others use what stands above. */
+	_Alignas(64) _Atomic uint32_t refs;
+	_Atomic uint64_t arrays; /* bytes that there really are */
+	uint64_t puts, clears;   /* entries, by the owner's calls so far; under the owner's lock */
+	struct tce_sources calls;
 };
 
 /*

@@ -49,6 +49,7 @@ static struct hw_table *new_hw(struct guest_table *guest, struct tce_table *tabl
 	if (!hw)
 		return NULL;
 	hw->table = tce_table_get(table);
+	tce_source_add(&table->calls, &hw->source, &guest->counters);
 	hw->shift = guest->page_shift - table->page_shift;
 	return hw;
 }
@@ -102,6 +103,7 @@ static void free_gone(struct spapr_vm *vm, struct cds_list_head *gone)
 	srcu_synchronize(&vm->kvm->srcu);
 	cds_list_for_each_entry_safe (a, next, gone, node) {
 		if (a->hw) {
+			tce_source_remove(&a->hw->table->calls, &a->hw->source);
 			tce_table_put(a->hw->table);
 			free(a->hw);
 		}

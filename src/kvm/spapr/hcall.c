@@ -10,6 +10,7 @@
 #include "kvm/memslot.h"
 
 #include <endian.h>
+#include <string.h>
 
 #define TCE_READ  ((uint64_t)1)
 #define TCE_WRITE ((uint64_t)2)
@@ -377,12 +378,6 @@ static long run(struct call *call, const struct hcall *hcall, const uint64_t *ar
 	return rc;
 }
 
-static void count(struct spapr_vm *vm, enum spapr_tier tier)
-{
-	atomic_fetch_add_explicit(&vm->counters[srcu_stripe % SRCU_STRIPES].hcalls[tier], 1,
-				  memory_order_relaxed);
-}
-
 long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets)
 {
 	struct spapr_vm *vm = arch;
@@ -391,16 +386,21 @@ long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *re
 	_Atomic uint32_t *in;
 	long rc = UVFIO_H_TOO_HARD;
 
-	if (which == ARRAY_SIZE(hcalls) ||
-	    atomic_load_explicit(&vm->disabled, memory_order_relaxed) & 1u << which)
+	if (which == ARRAY_SIZE(hcalls))
 		return rc;
+	if (unlikely(atomic_load_explicit(&vm->disabled, memory_order_relaxed) & 1u << which)) {
+		tce_count(&vm->others, TCE_USER);
+		return rc;
+	}
 	in = srcu_read_lock(&vm->kvm->srcu);
 	call.guest = atomic_load_explicit(&vm->tables, memory_order_acquire);
 	while (call.guest && call.guest->liobn != args[0])
 		call.guest = atomic_load_explicit(&call.guest->next, memory_order_acquire);
 	if (call.guest)
 		rc = run(&call, &hcalls[which], args, rets);
-	count(vm, rc == UVFIO_H_TOO_HARD ? SPAPR_USER : call.slow ? SPAPR_SLOW : SPAPR_FAST);
+	tce_count(call.guest ? &call.guest->counters : &vm->others, rc == UVFIO_H_TOO_HARD ? TCE_USER
+								    : call.slow            ? TCE_SLOW
+											   : TCE_FAST);
 	srcu_read_unlock(in);
 	return rc;
 }
@@ -416,4 +416,29 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 	else
 		atomic_fetch_or(&vm->disabled, 1u << which);
 	return 0;
+}
+
+_Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
+
+int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS])
+{
+	struct spapr_vm *vm = arch;
+	struct guest_table *guest;
+	struct tce_counts sum = { { 0 } };
+
+	pthread_mutex_lock(&vm->lock);
+	guest = vm->tables;
+	while (guest && liobn && guest->liobn != *liobn)
+		guest = guest->next;
+	if (liobn && guest)
+		tce_counters_add(&guest->counters, &sum);
+	if (!liobn) {
+		sum = vm->past;
+		tce_counters_add(&vm->others, &sum);
+		cds_list_for_each_entry (guest, &vm->all, node)
+			tce_counters_add(&guest->counters, &sum);
+	}
+	pthread_mutex_unlock(&vm->lock);
+	memcpy(counts, sum.calls, sizeof(sum.calls));
+	return liobn && !guest ? -ENOENT : 0;
 }

@@ -16,6 +16,7 @@ static int create(struct kvm *kvm, void **arch)
 		return -ENOMEM;
 	*vm = (struct spapr_vm){ .kvm = kvm };
 	pthread_mutex_init(&vm->lock, NULL);
+	CDS_INIT_LIST_HEAD(&vm->all);
 	*arch = vm;
 	return 0;
 }
@@ -99,4 +100,5 @@ const struct kvm_arch_ops kvm_ppc_ops = {
 	.set_file_attr = spapr_set_file_attr,
 	.file_removed = spapr_file_removed,
 	.hcall = spapr_hcall,
+	.hcall_counts = spapr_get_counts,
 };

@@ -26,22 +26,15 @@
 #include "kvm/impl.h"
 #include "uvfio/kvm.h"
 
-enum spapr_tier {
-	SPAPR_FAST,
-	SPAPR_SLOW,
-	SPAPR_USER,
-	SPAPR_TIERS,
-};
-
 struct spapr_vm {
 	struct kvm *kvm;
 	pthread_mutex_t lock;
 	_Atomic(struct guest_table *) tables;
 	_Atomic unsigned int disabled; /* hypercalls that are the program's: bits, as hcall.c numbers them */
-	/* How many hypercalls ended in each tier: in stripes, as srcu has them. */
-	struct {
-		_Alignas(64) _Atomic uint64_t hcalls[SPAPR_TIERS];
-	} counters[SRCU_STRIPES];
+	struct cds_list_head
+		all; /* guest tables that count, under lock: also such that nobody finds any more */
+	struct tce_counts past;     /* of guest tables that are gone; under lock */
+	struct tce_counters others; /* hypercalls without a guest table */
 };
 
 struct guest_table {
@@ -56,6 +49,8 @@ struct guest_table {
 	uint64_t charged;
 	_Atomic(struct hw_table *) hw;
 	struct cds_list_head attachments; /* under vm->lock */
+	struct cds_list_head node;        /* in vm->all */
+	struct tce_counters counters;     /* hypercalls, by the tier that they ended in */
 };
 
 /* A hardware table of a guest table. Its pages may be smaller: each entry of the guest's is 2^shift of them.
@@ -65,6 +60,7 @@ struct hw_table {
 	struct tce_table *table; /* a reference */
 	unsigned int shift;
 	unsigned int attachments;          /* under vm->lock */
+	struct tce_source source;          /* of table's: the guest table's counters */
 	_Atomic(struct tce_memory *) hint; /* where memory was found last time */
 };
 
@@ -95,5 +91,7 @@ void spapr_detach_all(struct guest_table *guest);
 long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets);
 /* 0, or -EINVAL: it is none of them. */
 int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on);
+/* By tier. liobn: of that guest table; NULL: of the VM's since it was made. 0, or -ENOENT. */
+int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS]);
 
 #endif

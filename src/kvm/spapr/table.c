@@ -98,7 +98,7 @@ static int new_table(struct spapr_vm *vm, const struct kvm_create_spapr_tce_64 *
 	if (mm_charge(mm, charge, mm_memlock_limit(mm)))
 		return WHY(-ENOMEM, "%llu KiB of locked memory are over RLIMIT_MEMLOCK (ulimit -l)",
 			   (unsigned long long)charge * 4);
-	table = failpoint() ? NULL : malloc(sizeof(*table));
+	table = failpoint() ? NULL : aligned_alloc(_Alignof(struct guest_table), sizeof(*table));
 	if (!table) {
 		mm_uncharge(mm, charge);
 		return -ENOMEM;
@@ -112,6 +112,7 @@ static int new_table(struct spapr_vm *vm, const struct kvm_create_spapr_tce_64 *
 				       .pages = pages,
 				       .charged = charge };
 	CDS_INIT_LIST_HEAD(&table->attachments);
+	CDS_INIT_LIST_HEAD(&table->node);
 	rc = make_view(table);
 	if (rc)
 		free_table(table);
@@ -133,6 +134,7 @@ static int publish(struct spapr_vm *vm, struct guest_table *table)
 	if (!rc) {
 		atomic_store(&table->next, atomic_load(&vm->tables));
 		atomic_store(&vm->tables, table);
+		cds_list_add(&table->node, &vm->all);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	return rc;
@@ -155,9 +157,14 @@ static void unpublish(struct spapr_vm *vm, struct guest_table *table)
 /* Nobody finds it any more; somebody may still be in a section with it. */
 static void end_table(struct guest_table *table)
 {
-	struct kvm *kvm = table->vm->kvm;
+	struct spapr_vm *vm = table->vm;
+	struct kvm *kvm = vm->kvm;
 
 	spapr_detach_all(table);
+	pthread_mutex_lock(&vm->lock);
+	tce_counters_add(&table->counters, &vm->past);
+	cds_list_del(&table->node);
+	pthread_mutex_unlock(&vm->lock);
 	free_table(table);
 	kvm_put(kvm);
 }

@@ -9,6 +9,7 @@
 #include "iommu/spapr/test_forbid.h"
 
 #include "iommu/dma.h"
+#include "vfio/spapr.h"
 
 #include <endian.h>
 
@@ -18,13 +19,13 @@
 
 static long fast(const struct rig *r, uint64_t number, uint64_t ioba, uint64_t a, uint64_t b)
 {
-	const uint64_t before = in_tier(r, SPAPR_FAST);
+	const uint64_t before = in_tier(r, TCE_FAST);
 	long rc;
 
 	forbidden = true;
 	rc = hcall(r, number, ioba, a, b);
 	forbidden = false;
-	assert_int_equal(in_tier(r, SPAPR_FAST), before + 1);
+	assert_int_equal(in_tier(r, TCE_FAST), before + 1);
 	return rc;
 }
 
@@ -53,7 +54,7 @@ static int attached(const struct rig *r)
 	assert_int_equal(add_group(r, r->t->g), 0);
 	assert_int_equal(tie(r, r->t->g, fd), 0);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0); /* the first use */
-	assert_int_equal(in_tier(r, SPAPR_SLOW), 1);
+	assert_int_equal(in_tier(r, TCE_SLOW), 1);
 	return fd;
 }
 
@@ -79,14 +80,14 @@ static void test_fast(void **state)
 	assert_int_equal(fast(r, UVFIO_H_PUT_TCE, 0, 0x5000, 0), 0); /* no permissions */
 	assert_int_equal(fast(r, UVFIO_H_PUT_TCE, 1, 0, 0), UVFIO_H_PARAMETER);
 	assert_int_equal(fast(r, UVFIO_H_STUFF_TCE, 0, R, 1), UVFIO_H_PARAMETER);
-	assert_int_equal(in_tier(r, SPAPR_SLOW), 1);
+	assert_int_equal(in_tier(r, TCE_SLOW), 1);
 	assert_int_equal(reg(r->t, r->t->memory, 16 * MIB, false), 0); /* no entry is left */
-	assert_int_equal(in_tier(r, SPAPR_USER), 0);
+	assert_int_equal(in_tier(r, TCE_USER), 0);
 	forbidden = true;
 	tce = (uint64_t)hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0);
 	forbidden = false;
 	assert_int_equal(tce, UVFIO_H_TOO_HARD);
-	assert_int_equal(in_tier(r, SPAPR_USER), 1);
+	assert_int_equal(in_tier(r, TCE_USER), 1);
 	close_fd(fd);
 }
 
@@ -100,7 +101,7 @@ static void test_first_use(void **state)
 
 	for (uint64_t i = 0; i < 100; i++) {
 		assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, i * 512 * PG, GPA | R, 0), 0);
-		assert_int_equal(in_tier(r, SPAPR_SLOW), i + 1);
+		assert_int_equal(in_tier(r, TCE_SLOW), i + 1);
 		assert_int_equal(fast(r, UVFIO_H_PUT_TCE, (i * 512 + 511) * PG, GPA | R, 0), 0);
 	}
 	close_fd(fd);
@@ -111,7 +112,7 @@ static void test_first_use(void **state)
 	assert_int_equal(tie(r, t->g, fd), 0);
 	write_list(r, 0);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, (BIT64(23) - 100) * PG, GPA, 200), 0);
-	assert_int_equal(in_tier(r, SPAPR_SLOW), 101);
+	assert_int_equal(in_tier(r, TCE_SLOW), 101);
 	assert_int_equal(fast(r, UVFIO_H_PUT_TCE_INDIRECT, (BIT64(23) - 100) * PG, GPA, 200), 0);
 	assert_int_equal(translated(t, BIT64(35) + 99 * PG, RW), (uintptr_t)t->memory + 199 * PG);
 	close_fd(fd);
@@ -141,9 +142,82 @@ static void test_waits(void **state)
 	assert_int_equal(pthread_create(&thread, NULL, end_section, dma), 0);
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, TG), 0);
 	pthread_join(thread, NULL);
-	assert_int_equal(in_tier(r, SPAPR_SLOW), 2);
+	assert_int_equal(in_tier(r, TCE_SLOW), 2);
 	dma_user_free(dma);
 	close_fd(fd);
+}
+
+/* ---- counters */
+
+static struct tce_counts of_table(const struct rig *r, uint64_t liobn)
+{
+	struct tce_counts counts;
+
+	assert_int_equal(kvm_hcall_counts(kvm_of(r), &liobn, counts.calls), 0);
+	return counts;
+}
+
+/* Of the window at 0, for which the program has made so many calls. */
+static void check_window(const struct rig *r, uint64_t fast, uint64_t slow, uint64_t user)
+{
+	struct file *file = fdtable_get(r->t->g);
+	struct tce_table *window = vfio_spapr_get_table(file, 0, MIB, 12);
+	struct tce_counts counts;
+
+	assert_non_null(window);
+	tce_sources_sum(&window->calls, &counts);
+	assert_int_equal(counts.calls[TCE_FAST], fast);
+	assert_int_equal(counts.calls[TCE_SLOW], slow);
+	assert_int_equal(counts.calls[TCE_USER], user);
+	tce_table_put(window);
+	file_put(file);
+}
+
+static void check_counts(const struct tce_counts *counts, uint64_t fast, uint64_t slow, uint64_t user)
+{
+	assert_int_equal(counts->calls[TCE_FAST], fast);
+	assert_int_equal(counts->calls[TCE_SLOW], slow);
+	assert_int_equal(counts->calls[TCE_USER], user);
+}
+
+/* A window has what its tables have counted while they were tied to it, and the program's own calls. */
+static void test_counters(void **state)
+{
+	struct rig *r = *state;
+	int fd = attached(r), other = (int)create_table(r, LIOBN + 1, 12, 0, TG);
+	uint64_t args[] = { LIOBN + 1, 0, GPA | R, 0 }, none = LIOBN + 2;
+	struct tce_counts counts = of_table(r, LIOBN);
+
+	check_counts(&counts, 0, 1, 0);
+	check_window(r, 0, 1, 0);
+	assert_int_equal(fast(r, UVFIO_H_PUT_TCE, PG, GPA | R, 0), 0);
+	assert_int_equal(fast(r, UVFIO_H_PUT_TCE, 1, 0, 0), UVFIO_H_PARAMETER);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, PG, 1 | R, 0), UVFIO_H_TOO_HARD);
+	assert_int_equal(map(r->t->c, 5 * PG, r->t->memory, PG, RW), 0);
+	assert_int_equal(unmap_all(r->t, 0, 8 * PG), 0);
+	assert_int_equal(unmap_all(r->t, 1, PG), -EINVAL);
+	check_window(r, 2, 1, 2);
+	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
+	counts = of_table(r, LIOBN + 1);
+	check_counts(&counts, 0, 1, 0); /* the first use of its view; tied to nothing */
+	check_window(r, 2, 1, 2);
+	assert_int_equal(tie(r, r->t->g, other), 0);
+	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
+	check_window(r, 3, 1, 2);
+	close_fd(fd);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, PG, 0, 0), UVFIO_H_TOO_HARD); /* of no table any more */
+	check_window(r, 3, 1, 2);
+	counts = of_table(r, LIOBN + 1);
+	check_counts(&counts, 1, 1, 0);
+	assert_int_equal(del_group(r, r->t->g), 0);
+	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), 0);
+	check_window(r, 3, 1, 2);
+	assert_int_equal(kvm_hcall_counts(kvm_of(r), NULL, counts.calls), 0);
+	check_counts(&counts, 2 + 2, 2, 2);
+	assert_int_equal(kvm_hcall_counts(kvm_of(r), &none, counts.calls), -ENOENT);
+	close_fd(other);
+	assert_int_equal(kvm_hcall_counts(kvm_of(r), NULL, counts.calls), 0);
+	check_counts(&counts, 2 + 2, 2, 2);
 }
 
 /* Each allocation fails once: the program is asked, and nothing is left. */
@@ -179,9 +253,7 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RIG(test_fast),
-		RIG(test_first_use),
-		RIG(test_waits),
+		RIG(test_fast),      RIG(test_first_use), RIG(test_waits), RIG(test_counters),
 #ifdef UVFIO_IOMMUFD_TEST
 		RIG(test_no_memory),
 #endif

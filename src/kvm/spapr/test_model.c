@@ -334,7 +334,7 @@ static void test_model(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(m->answers); i++)
 		assert_true(m->answers[i]);
 	assert_true(m->read);
-	assert_true(in_tier(m->r, SPAPR_FAST) > STEPS / 10);
+	assert_true(in_tier(m->r, TCE_FAST) > STEPS / 10);
 	if (m->extra) {
 		assert_int_equal(hcall(m->r, UVFIO_H_STUFF_TCE, 0, 0, TG), 0);
 		for (unsigned int i = 0; i < HW; i++)

@@ -86,13 +86,12 @@ static inline long get(const struct rig *r, uint64_t ioba, uint64_t *tce)
 }
 
 /* How many hypercalls have ended in this tier. */
-static inline uint64_t in_tier(const struct rig *r, enum spapr_tier tier)
+static inline uint64_t in_tier(const struct rig *r, enum tce_tier tier)
 {
-	uint64_t sum = 0;
+	uint64_t counts[TCE_TIERS];
 
-	for (unsigned int i = 0; i < SRCU_STRIPES; i++)
-		sum += spapr_of(r)->counters[i].hcalls[tier];
-	return sum;
+	assert_int_equal(kvm_hcall_counts(kvm_of(r), NULL, counts), 0);
+	return counts[tier];
 }
 
 /* A container with group 1, v2 or v1, with a window of 4 KiB pages at 0 of 1 MiB when v2. */

@@ -197,10 +197,10 @@ static void test_mapping(void **state)
 	assert_int_equal(add_group(r, r->t->g), 0);
 	assert_int_equal(tie(r, r->t->g, fd), 0);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 3 * PG, (GPA + 7 * PG) | R | W, 0), 0);
-	assert_int_equal(in_tier(r, SPAPR_SLOW), 1); /* its first use */
+	assert_int_equal(in_tier(r, TCE_SLOW), 1); /* its first use */
 	assert_int_equal(translated(r->t, 3 * PG + 5, RW), (uintptr_t)memory + 7 * PG + 5);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 4 * PG, (GPA + 8 * PG) | R, 0), 0);
-	assert_int_equal(in_tier(r, SPAPR_FAST), 1);
+	assert_int_equal(in_tier(r, TCE_FAST), 1);
 	assert_int_equal(translated(r->t, 4 * PG, IOMMU_WRITE), 0);
 	assert_int_equal(translated(r->t, 4 * PG, IOMMU_READ), (uintptr_t)memory + 8 * PG);
 	/* In a slot, but not registered. */
