@@ -80,12 +80,24 @@ static bool is_gone(const struct hw_table *hw)
 	return !hw->table->memory || tce_table_is_dead(hw->table);
 }
 
+static struct tce_memory *get_hint(const struct hw_table *hw)
+{
+	return atomic_load_explicit(&hw->hint[stripe()].at, memory_order_relaxed);
+}
+
+static void set_hint(struct hw_table *hw, struct tce_memory *mem)
+{
+	atomic_store_explicit(&hw->hint[stripe()].at, mem, memory_order_relaxed);
+}
+
 /* Can it take ua for an entry of the guest's? */
 static bool may_map(struct hw_table *hw, uint64_t ua)
 {
 	const uint64_t page = BIT64(hw->table->page_shift);
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed);
+	struct tce_memory *hint = get_hint(hw);
 
+	if (likely(hint && !hw->shift && tce_memory_place_is_for(hint, ua, hw->table->page_shift)))
+		return true;
 	if (unlikely(tce_table_is_dead(hw->table)))
 		return true;
 	if (unlikely(!hw->table->memory))
@@ -104,7 +116,7 @@ static void clear_hw(struct call *call, const struct hw_table *hw, uint64_t inde
 
 static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce)
 {
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	struct tce_memory *hint = get_hint(hw), *found = hint;
 	const uint64_t page = BIT64(hw->table->page_shift);
 	const uint64_t first = index << hw->shift;
 	unsigned int prot = IOMMU_READ | (tce & TCE_WRITE ? IOMMU_WRITE : 0);
@@ -116,7 +128,7 @@ static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint6
 		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found,
 					&call->taken);
 	if (found != hint)
-		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
@@ -160,7 +172,7 @@ static long view_fill(struct call *call, uint64_t index, uint64_t count, uint64_
 /* ---- the calls */
 
 /* Before anything is changed. */
-static long validate(struct call *call, uint64_t tce, uint64_t *ua)
+static inline long validate(struct call *call, uint64_t tce, uint64_t *ua)
 {
 	*ua = 0;
 	if (!(tce & TCE_RW))
@@ -218,7 +230,7 @@ static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 static long map_list(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
 		     const uint64_t *tces, unsigned int count)
 {
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	struct tce_memory *hint = get_hint(hw), *found = hint;
 	uint64_t words[MAX_LIST];
 	int rc;
 
@@ -228,7 +240,7 @@ static long map_list(struct call *call, struct hw_table *hw, uint64_t index, con
 		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
 	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, &call->taken);
 	if (found != hint)
-		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)

@@ -59,9 +59,11 @@ struct hw_table {
 	_Atomic(struct hw_table *) next;
 	struct tce_table *table; /* a reference */
 	unsigned int shift;
-	unsigned int attachments;          /* under vm->lock */
-	struct tce_source source;          /* of table's: the guest table's counters */
-	_Atomic(struct tce_memory *) hint; /* where memory was found last time */
+	unsigned int attachments; /* under vm->lock */
+	struct tce_source source; /* of table's: the guest table's counters */
+	struct {
+		_Alignas(64) _Atomic(struct tce_memory *) at;
+	} hint[STRIPES]; /* where memory was found last time */
 };
 
 /* ---- table.c */
