@@ -435,8 +435,9 @@ _Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
 int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS])
 {
 	struct spapr_vm *vm = arch;
-	struct guest_table *guest;
 	struct tce_counts sum = { { 0 } };
+	struct guest_table *guest;
+	struct cds_list_head *at;
 
 	pthread_mutex_lock(&vm->lock);
 	guest = vm->tables;
@@ -447,8 +448,8 @@ int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIER
 	if (!liobn) {
 		sum = vm->past;
 		tce_counters_add(&vm->others, &sum);
-		cds_list_for_each_entry (guest, &vm->all, node)
-			tce_counters_add(&guest->counters, &sum);
+		cds_list_for_each(at, &vm->all)
+			tce_counters_add(&cds_list_entry(at, struct guest_table, node)->counters, &sum);
 	}
 	pthread_mutex_unlock(&vm->lock);
 	memcpy(counts, sum.calls, sizeof(sum.calls));

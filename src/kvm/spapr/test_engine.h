@@ -49,7 +49,8 @@ static inline void engine_write(const struct engine *e, unsigned int at, uint64_
 static inline void engine_open(struct engine *e, struct uvfio_machine *machine, unsigned int n, char *memory)
 {
 	struct vfio_region_info info = { .argsz = sizeof(info), .index = VFIO_PCI_CONFIG_REGION_INDEX };
-	char node[32], bdf[16];
+	_Alignas(64) char bdf[64]; /* is read up to the next multiple of 64 */
+	char node[32];
 	uint16_t command = 6;
 
 	snprintf(node, sizeof(node), "/dev/vfio/%u", n + 1);
@@ -60,7 +61,7 @@ static inline void engine_open(struct engine *e, struct uvfio_machine *machine, 
 	e->t.g = uvfio_open(machine, node, O_RDWR);
 	assert_int_equal(call_ptr(e->t.g, VFIO_GROUP_SET_CONTAINER, &e->t.c), 0);
 	assert_int_equal(call(e->t.c, VFIO_SET_IOMMU, VFIO_SPAPR_TCE_v2_IOMMU), 0);
-	e->device = (int)call_ptr(e->t.g, VFIO_GROUP_GET_DEVICE_FD, bdf);
+	e->device = get_device(e->t.g, bdf);
 	assert_true(e->device >= 0);
 	small_window(&e->t);
 	assert_int_equal(create(&e->t, 12, MIB, 1, NULL), 0);
