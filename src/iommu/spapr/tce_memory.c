@@ -57,15 +57,21 @@ static struct tce_mm *tce_mm_new(struct mm *mm)
 	return tmm;
 }
 
+/* Each, by its node: the head is in nothing that is aligned as a tce_mm. Under all_lock. */
+#define for_each_node(at) for (struct cds_list_head * (at) = all.next; (at) != &all; (at) = (at)->next)
+
 struct tce_mm *tce_mm_get(struct mm *mm)
 {
 	struct tce_mm *found = NULL;
-	struct cds_list_head *at;
 
 	pthread_mutex_lock(&all_lock);
-	cds_list_for_each(at, &all) /* the head is in nothing that is aligned as a tce_mm */
-		if (cds_list_entry(at, struct tce_mm, node)->mm == mm) found =
-			cds_list_entry(at, struct tce_mm, node);
+	for_each_node(at)
+	{
+		struct tce_mm *tmm = cds_list_entry(at, struct tce_mm, node);
+
+		if (tmm->mm == mm)
+			found = tmm;
+	}
 	if (found)
 		found->refs++;
 	else
@@ -106,11 +112,12 @@ void tce_mm_put(struct tce_mm *tmm)
 
 void tce_mm_forked(void)
 {
-	struct cds_list_head *at;
-
 	tce_counters_forked();
 	pthread_mutex_init(&all_lock, NULL);
-	cds_list_for_each(at, &all) pthread_mutex_init(&cds_list_entry(at, struct tce_mm, node)->lock, NULL);
+	for_each_node(at)
+	{
+		pthread_mutex_init(&cds_list_entry(at, struct tce_mm, node)->lock, NULL);
+	}
 }
 
 int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)

@@ -7,6 +7,8 @@
 
 #include "base/why.h"
 
+#include <assert.h>
+
 static void take(struct tce_table *table, struct tce *entry, bool *taken)
 {
 	uint64_t old = tce_xchg(entry, 0);
@@ -95,6 +97,7 @@ static int count_run(const struct tce_table *table, const uint64_t *words, unsig
 
 	if (unlikely(rc))
 		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
+	assert(*mem);
 	if (unlikely(table->page_shift > atomic_load_explicit(&(*mem)->page_shift, memory_order_relaxed)))
 		rc = not_registered(table, ua, *mem);
 	*run = run_of(table, *mem, words, count, entries);

@@ -432,25 +432,29 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 
 _Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
 
+/* Under the lock. */
+static void count_all(const struct spapr_vm *vm, struct tce_counts *sum)
+{
+	*sum = vm->past;
+	tce_counters_add(&vm->others, sum);
+	for (const struct cds_list_head *at = vm->all.next; at != &vm->all; at = at->next)
+		tce_counters_add(&cds_list_entry(at, struct guest_table, node)->counters, sum);
+}
+
 int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS])
 {
 	struct spapr_vm *vm = arch;
 	struct tce_counts sum = { { 0 } };
 	struct guest_table *guest;
-	struct cds_list_head *at;
 
 	pthread_mutex_lock(&vm->lock);
 	guest = vm->tables;
 	while (guest && liobn && guest->liobn != *liobn)
 		guest = guest->next;
-	if (liobn && guest)
+	if (!liobn)
+		count_all(vm, &sum);
+	else if (guest)
 		tce_counters_add(&guest->counters, &sum);
-	if (!liobn) {
-		sum = vm->past;
-		tce_counters_add(&vm->others, &sum);
-		cds_list_for_each(at, &vm->all)
-			tce_counters_add(&cds_list_entry(at, struct guest_table, node)->counters, &sum);
-	}
 	pthread_mutex_unlock(&vm->lock);
 	memcpy(counts, sum.calls, sizeof(sum.calls));
 	return liobn && !guest ? -ENOENT : 0;

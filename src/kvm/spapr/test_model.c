@@ -438,7 +438,7 @@ static void test_model(void **state)
 /* ---- four vCPUs, reboots, unplugs */
 
 #define VCPUS  4u
-#define ROUNDS 3000u
+#define ROUNDS 1000u
 
 struct vcpu {
 	struct model *m;
