@@ -110,16 +110,6 @@ void tce_mm_put(struct tce_mm *tmm)
 	free(tmm);
 }
 
-void tce_mm_forked(void)
-{
-	tce_counters_forked();
-	pthread_mutex_init(&all_lock, NULL);
-	for_each_node(at)
-	{
-		pthread_mutex_init(&cds_list_entry(at, struct tce_mm, node)->lock, NULL);
-	}
-}
-
 int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 {
 	uint64_t limit = params->memlock_rlimit ? mm_memlock_limit(mm) : params->memlock_pages;
@@ -138,6 +128,26 @@ int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 	for (struct places *places = &(tmm)->first; places;                                                  \
 	     places = atomic_load_explicit(&places->next, memory_order_acquire))                             \
 		for (struct tce_memory *mem = places->mem; mem < places->mem + TCE_PLACES; mem++)
+
+/* Who was unregistering is not there any more: nothing has come of it. */
+static void stay(struct tce_mm *tmm)
+{
+	for_each_place(tmm, places, mem) if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
+		atomic_store(&mem->state, TCE_MEMORY_LIVE);
+}
+
+void tce_mm_forked(void)
+{
+	tce_counters_forked();
+	pthread_mutex_init(&all_lock, NULL);
+	for_each_node(at)
+	{
+		struct tce_mm *tmm = cds_list_entry(at, struct tce_mm, node);
+
+		pthread_mutex_init(&tmm->lock, NULL);
+		stay(tmm);
+	}
+}
 
 static bool taken(const struct tce_memory *mem)
 {

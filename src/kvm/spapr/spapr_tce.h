@@ -31,10 +31,9 @@ struct spapr_vm {
 	pthread_mutex_t lock;
 	_Atomic(struct guest_table *) tables;
 	_Atomic unsigned int disabled; /* hypercalls that are the program's: bits, as hcall.c numbers them */
-	struct cds_list_head
-		all; /* guest tables that count, under lock: also such that nobody finds any more */
-	struct tce_counts past;     /* of guest tables that are gone; under lock */
-	struct tce_counters others; /* hypercalls without a guest table */
+	struct cds_list_head all;      /* guest tables that count, also ones that nobody finds; under lock */
+	struct tce_counts past;        /* of guest tables that are gone; under lock */
+	struct tce_counters others;    /* hypercalls without a guest table */
 };
 
 struct guest_table {
