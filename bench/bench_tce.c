@@ -13,6 +13,7 @@
 #include <linux/futex.h>
 #include <linux/vfio.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -227,12 +228,24 @@ struct vcpu {
 	double start, end, cpu_ns;
 };
 
+/* Evenly: a scheduler may take longer to spread them than they run. */
+static void pin(unsigned int n)
+{
+	const unsigned int online = (unsigned int)sysconf(_SC_NPROCESSORS_ONLN);
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(n % online, &set);
+	pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	const uint64_t first = vcpu->cpu * 2 * BATCH;
 	double cpu_start;
 
+	pin(vcpu->cpu);
 	pthread_barrier_wait(&barrier);
 	vcpu->start = bench_now_ns();
 	cpu_start = cpu_now_ns();
