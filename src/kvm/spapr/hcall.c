@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hypercalls. Each is done in the fast tier; where that stops (AGAIN), from the start in the slow one.
+ * The hypercalls. Each is done in the fast tier; where memory is missing (AGAIN), from the start in the slow
+ * one. Where a device may be using what was taken out of a hardware table, the rest is in the slow one.
  *
  * A TCE of the guest's is a guest address and, in its lowest bits, what devices may do there. One without
  * permissions is nothing, whatever else it says, but the guest sees it as it has put it.
@@ -25,7 +26,6 @@ struct call {
 	struct guest_table *guest;
 	const struct kvm_slot *slot; /* where a guest address was last, or NULL */
 	bool slow;
-	bool taken; /* devices may use what was there */
 };
 
 /* ---- arguments */
@@ -96,13 +96,26 @@ static bool may_map(struct hw_table *hw, uint64_t ua)
 	return true;
 }
 
-static void clear_hw(struct call *call, const struct hw_table *hw, uint64_t index, uint64_t count)
+/*
+ * No device uses any more what was taken out of this one. Before the next one is looked at: this one may be
+ * unlinked meanwhile.
+ */
+static void finish(struct call *call, const struct hw_table *hw, bool taken)
 {
-	if (tce_table_clear(hw->table, index << hw->shift, count << hw->shift))
-		call->taken = true;
+	if (!taken || likely(!tce_try_finish(hw->table)))
+		return;
+	call->slow = true;
+	tce_finish(hw->table);
 }
 
-static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce)
+static void clear_hw(const struct hw_table *hw, uint64_t index, uint64_t count, bool *taken)
+{
+	if (tce_table_clear(hw->table, index << hw->shift, count << hw->shift))
+		*taken = true;
+}
+
+static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce,
+		   bool *taken)
 {
 	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
 	const uint64_t page = BIT64(hw->table->page_shift);
@@ -113,15 +126,14 @@ static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint6
 	if (unlikely(is_gone(hw)))
 		return UVFIO_H_SUCCESS;
 	for (uint64_t i = 0; !rc && i < BIT64(hw->shift); i++)
-		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found,
-					&call->taken);
+		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found, taken);
 	if (found != hint)
 		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
 		return AGAIN;
-	clear_hw(call, hw, index, 1);
+	clear_hw(hw, index, 1, taken);
 	return UVFIO_H_TOO_HARD;
 }
 
@@ -180,10 +192,13 @@ static long put_entry(struct call *call, uint64_t index, uint64_t tce, uint64_t 
 	long rc = view_ready(call, index, tce);
 
 	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
+		bool taken = false;
+
 		if (ua)
-			rc = map_hw(call, hw, index, ua, tce);
+			rc = map_hw(call, hw, index, ua, tce, &taken);
 		else
-			clear_hw(call, hw, index, 1);
+			clear_hw(hw, index, 1, &taken);
+		finish(call, hw, taken);
 	}
 	if (likely(!rc))
 		view_put(call, index, tce);
@@ -216,7 +231,7 @@ static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 
 /* All of a list, in a table with the guest's page size. */
 static long map_list(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
-		     const uint64_t *tces, unsigned int count)
+		     const uint64_t *tces, unsigned int count, bool *taken)
 {
 	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
 	uint64_t words[MAX_LIST];
@@ -226,27 +241,27 @@ static long map_list(struct call *call, struct hw_table *hw, uint64_t index, con
 		return UVFIO_H_SUCCESS;
 	for (unsigned int i = 0; i < count; i++)
 		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
-	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, &call->taken);
+	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, taken);
 	if (found != hint)
 		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
 		return AGAIN;
-	clear_hw(call, hw, index, count);
+	clear_hw(hw, index, count, taken);
 	return UVFIO_H_TOO_HARD;
 }
 
 static long map_each(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
-		     const uint64_t *tces, unsigned int count)
+		     const uint64_t *tces, unsigned int count, bool *taken)
 {
 	long rc = UVFIO_H_SUCCESS;
 
 	for (unsigned int i = 0; !rc && i < count; i++) {
 		if (uas[i])
-			rc = map_hw(call, hw, index + i, uas[i], tces[i]);
+			rc = map_hw(call, hw, index + i, uas[i], tces[i], taken);
 		else
-			clear_hw(call, hw, index + i, 1);
+			clear_hw(hw, index + i, 1, taken);
 	}
 	return rc;
 }
@@ -280,8 +295,13 @@ static long put_list(struct call *call, uint64_t index, uint64_t *tces, uint64_t
 		tces[i] = be64toh(tces[i]);
 		rc = validate(call, tces[i], &uas[i]);
 	}
-	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw))
-		rc = (hw->shift ? map_each : map_list)(call, hw, index, uas, tces, (unsigned int)count);
+	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
+		bool taken = false;
+
+		rc = (hw->shift ? map_each : map_list)(call, hw, index, uas, tces, (unsigned int)count,
+						       &taken);
+		finish(call, hw, taken);
+	}
 	return rc ? rc : view_list(call, index, tces, count);
 }
 
@@ -311,8 +331,12 @@ static long stuff_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 		return UVFIO_H_PARAMETER;
 	if (!may_clear(call->guest))
 		return UVFIO_H_TOO_HARD;
-	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
-		clear_hw(call, hw, index, count);
+	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw)) {
+		bool taken = false;
+
+		clear_hw(hw, index, count, &taken);
+		finish(call, hw, taken);
+	}
 	return view_fill(call, index, count, tce);
 }
 
@@ -353,29 +377,15 @@ static unsigned int find_hcall(uint64_t number)
 
 /* ---- tiers */
 
-/* No device uses what was taken out: false: some may, in the fast tier. */
-static bool finish(const struct call *call)
-{
-	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw)) {
-		if (call->slow)
-			tce_finish(hw->table);
-		else if (call->taken && tce_try_finish(hw->table))
-			return false;
-	}
-	return true;
-}
-
 /* In a section. */
 static long run(struct call *call, const struct hcall *hcall, const uint64_t *args, uint64_t *rets)
 {
 	long rc = hcall->fn(call, args, rets);
 
-	if (likely(rc != AGAIN && finish(call)))
+	if (likely(rc != AGAIN))
 		return rc;
 	call->slow = true;
-	rc = hcall->fn(call, args, rets);
-	finish(call);
-	return rc;
+	return hcall->fn(call, args, rets);
 }
 
 long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets)
