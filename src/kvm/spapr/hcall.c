@@ -90,6 +90,8 @@ static bool may_map(struct hw_table *hw, uint64_t ua)
 		return true;
 	if (unlikely(!hw->table->memory))
 		return false; /* v1: pinned page by page, by the program's calls */
+	if (unlikely(ua & (page - 1)))
+		return false; /* the memory slot is not aligned as the guest sees it */
 	for (uint64_t i = 0; i < BIT64(hw->shift); i++)
 		if (!tce_memory_is_for(hw->table->memory, ua + i * page, hw->table->page_shift, hint))
 			return false;
