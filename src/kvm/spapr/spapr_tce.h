@@ -30,6 +30,7 @@ struct spapr_vm {
 	struct kvm *kvm;
 	pthread_mutex_t lock;
 	_Atomic(struct guest_table *) tables;
+	_Atomic uint64_t charged;      /* pages of locked memory, for guest tables */
 	_Atomic unsigned int disabled; /* hypercalls that are the program's: bits, as hcall.c numbers them */
 	struct cds_list_head
 		all; /* guest tables that count, under lock: also such that nobody finds any more */

@@ -54,9 +54,54 @@ static void test_alignment(void **state)
 	close_fd(high);
 }
 
+/* ---- locked memory */
+
+static void limit_memory(uint64_t bytes)
+{
+	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+	struct rlimit limit;
+
+	assert_int_equal(syscall(SYS_capget, &header, data), 0);
+	data[0].effective &= ~BIT32(CAP_IPC_LOCK);
+	assert_int_equal(syscall(SYS_capset, &header, data), 0);
+	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	limit.rlim_cur = bytes;
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+}
+
+/* What the kernel counts: the view, and a list of its pages. What containers have without a limit is no part
+ * of it.
+ */
+static void test_limit(void **state)
+{
+	struct rig *r = *state;
+	const uint64_t before = r->t->mm->locked_pages, entries = PG / 8;
+	long fds[3];
+
+	assert_true(before > 16);
+	limit_memory(16 * PG);
+	assert_int_equal(create_table(r, LIOBN, 12, 0, 15 * entries + 1), -ENOMEM);
+	assert_int_equal(r->t->mm->locked_pages, before);
+	fds[0] = create_table(r, LIOBN, 12, 0, 13 * entries);
+	assert_true(fds[0] >= 0);
+	assert_int_equal(r->t->mm->locked_pages, before + 14);
+	assert_int_equal(create_table(r, LIOBN, 12, 0, 2 * entries), -ENOMEM); /* comes before EBUSY */
+	assert_int_equal(create_table(r, LIOBN, 12, 0, 1), -EBUSY);
+	fds[1] = create_table(r, 1, 12, 0, 1);
+	assert_true(fds[1] >= 0);
+	assert_int_equal(create_table(r, 2, 12, 0, 1), -ENOMEM);
+	close_fd((int)fds[1]);
+	fds[2] = create_table(r, 2, 12, 0, entries);
+	assert_true(fds[2] >= 0);
+	close_fd((int)fds[0]);
+	close_fd((int)fds[2]);
+	assert_int_equal(r->t->mm->locked_pages, before);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { RIG(test_alignment) };
+	const struct CMUnitTest tests[] = { RIG(test_alignment), RIG(test_limit) };
 
 	return cmocka_run_group_tests_name("kvm_spapr_memory", tests, NULL, NULL);
 }
