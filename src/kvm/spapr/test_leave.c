@@ -93,9 +93,90 @@ static void test_detached_meanwhile(void **state)
 	close_fd(other.c);
 }
 
+/* ---- who is tied, and how often */
+
+static uint32_t nr_hw(const struct rig *r)
+{
+	uint32_t nr = 0;
+
+	for (struct hw_table *hw = atomic_load(&atomic_load(&spapr_of(r)->tables)->hw); hw; hw = hw->next)
+		nr++;
+	return nr;
+}
+
+/* Two groups of one container: its table is there once, until both have left. */
+static void test_one_container(void **state)
+{
+	struct rig *r = *state;
+	int fd = (int)create_table(r, LIOBN, 12, 0, TG), g2 = open_group(r->t->bench, 2);
+
+	assert_int_equal(call_ptr(g2, VFIO_GROUP_SET_CONTAINER, &r->t->c), 0);
+	assert_int_equal(add_group(r, r->t->g), 0);
+	assert_int_equal(add_group(r, g2), 0);
+	assert_int_equal(tie(r, r->t->g, fd), 0);
+	assert_int_equal(tie(r, g2, fd), 0);
+	assert_int_equal(nr_hw(r), 1);
+	assert_int_equal(del_group(r, r->t->g), 0);
+	assert_int_equal(nr_hw(r), 1);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
+	assert_int_equal(translated(r->t, 0, IOMMU_READ), (uintptr_t)r->t->memory);
+	assert_int_equal(del_group(r, g2), 0);
+	assert_int_equal(nr_hw(r), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, 0, 0), 0);
+	assert_int_equal(translated(r->t, 0, IOMMU_READ), (uintptr_t)r->t->memory); /* the program's now */
+	close_fd(g2);
+	close_fd(fd);
+}
+
+/* A window that is made anew is another one: the group is tied again. Both go with the group. */
+static void test_window_anew(void **state)
+{
+	struct rig *r = *state;
+	int fd = (int)create_table(r, LIOBN, 12, 0, TG);
+
+	assert_int_equal(add_group(r, r->t->g), 0);
+	assert_int_equal(tie(r, r->t->g, fd), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
+	assert_int_equal(remove_at(r->t, 0), 0);
+	assert_int_equal(tie(r, r->t->g, fd), -EINVAL);
+	assert_int_equal(create(r->t, 12, MIB, 2, NULL), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
+	assert_int_equal(translated(r->t, 0, IOMMU_READ), 0);
+	assert_int_equal(tie(r, r->t->g, fd), 0);
+	assert_int_equal(nr_hw(r), 2);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
+	assert_int_equal(translated(r->t, 0, IOMMU_READ), (uintptr_t)r->t->memory);
+	assert_int_equal(del_group(r, r->t->g), 0);
+	assert_int_equal(nr_hw(r), 0);
+	close_fd(fd);
+}
+
+/* A device's file has no table; nor has another VM this one's. */
+static void test_not_ours(void **state)
+{
+	struct rig *r = *state, other = *r;
+	int fd = (int)create_table(r, LIOBN, 12, 0, TG), device = get_device(r->t->g, NAME_A);
+
+	assert_true(device >= 0);
+	assert_int_equal(add_group(r, device), 0);
+	assert_int_equal(tie(r, device, fd), -EIO);
+	assert_int_equal(tie(r, device, 9999), -EIO);
+	assert_int_equal(del_group(r, device), 0);
+	close_fd(device);
+	other.vm = (int)call(r->sys, KVM_CREATE_VM, KVM_VM_PPC_HV);
+	other.kv = new_device(&other);
+	assert_int_equal(add_group(&other, r->t->g), 0);
+	assert_int_equal(tie(&other, r->t->g, fd), -EINVAL);
+	assert_int_equal(tie(r, r->t->g, fd), -ENOENT);
+	close_fd(other.kv);
+	close_fd(other.vm);
+	close_fd(fd);
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = { RIG(test_detached_meanwhile) };
+	const struct CMUnitTest tests[] = { RIG(test_detached_meanwhile), RIG(test_one_container),
+					    RIG(test_window_anew), RIG(test_not_ours) };
 
 	return cmocka_run_group_tests_name("kvm_spapr_leave", tests, NULL, NULL);
 }
