@@ -431,6 +431,7 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 }
 
 _Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
+_Static_assert((int)UVFIO_H_TOO_HARD == KVM_HCALL_USER, "they say the same");
 
 int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS])
 {
