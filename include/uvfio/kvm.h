@@ -285,7 +285,8 @@ enum uvfio_kvm_hcall_answer {
  * @number: as the guest has it in r3.
  * @args: from r4 on: LIOBN, I/O bus address, and
  *   H_PUT_TCE: the TCE;  H_GET_TCE: -;  H_PUT_TCE_INDIRECT: the guest address of a page with up to 512 TCEs,
- *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it.
+ *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it: any
+ *   number, as on Linux; older guests do not keep to PAPR's 512.
  * @rets: for r4 on: H_GET_TCE: the TCE. Others leave it alone; may be NULL for those.
  *
  * Where VFIO's containers have the window, and the memory is registered with them, it is mapped for their
