@@ -301,7 +301,8 @@ UVFIO_PUBLIC long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, co
 /**
  * struct uvfio_kvm_hcall_counts - how many of these hypercalls were answered in which tier.
  * @fast: without allocating, locking or waiting, whatever the answer was.
- * @slow: with one of these: an entry was used for the first time, or a device was using what was unmapped.
+ * @slow: with one of these: an entry was used for the first time, a device was using what was unmapped, or,
+ *   without uvfio_catch_faults(), a list was read by a system call.
  * @user: UVFIO_H_TOO_HARD.
  *
  * Numbers that are none of enum uvfio_kvm_hcall are not counted.

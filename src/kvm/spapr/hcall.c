@@ -8,6 +8,7 @@
  */
 #include "kvm/spapr/spapr_tce.h"
 
+#include "base/fault.h"
 #include "kvm/memslot.h"
 
 #include <endian.h>
@@ -317,8 +318,11 @@ static long put_tce_indirect(struct call *call, const uint64_t *args, uint64_t *
 	if (count > MAX_LIST || list & UVFIO_PAGE_MASK || !is_in_window(call->guest, args[1], count, &index))
 		return UVFIO_H_PARAMETER;
 	ua = to_ua(call, list, UVFIO_PAGE_SIZE);
-	if (!ua || !may_clear(call->guest) ||
-	    mm_copy_memory(call->kvm->mm, ua, tces, count * sizeof(*tces), false))
+	if (!ua || !may_clear(call->guest))
+		return UVFIO_H_TOO_HARD;
+	if (unlikely(!call->slow && !fault_handler_installed()))
+		return AGAIN; /* a system call reads it, which may wait */
+	if (mm_copy_memory(call->kvm->mm, ua, tces, count * sizeof(*tces), false))
 		return UVFIO_H_TOO_HARD;
 	return put_list(call, index, tces, count);
 }
