@@ -426,7 +426,9 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 	const unsigned int which = find_hcall(number);
 
 	if (which == ARRAY_SIZE(hcalls))
-		return -EINVAL;
+		return WHY(-EINVAL,
+			   "hypercall 0x%llx is none of H_GET_TCE, H_PUT_TCE, _INDIRECT, H_STUFF_TCE",
+			   (unsigned long long)number);
 	if (on)
 		atomic_fetch_and(&vm->disabled, ~(1u << which));
 	else

@@ -62,7 +62,7 @@ static int make_view(struct guest_table *table)
 		       ? MAP_FAILED
 		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, table->fd, 0);
 	if (view == MAP_FAILED)
-		return -ENOMEM;
+		return WHY(-ENOMEM, "a view of %zu bytes has no room in the address space", bytes);
 	table->view = view;
 	/* Last: what is too large for an address space has been refused. */
 	table->present = failpoint() ? NULL : calloc(table->pages / 64 + 1, sizeof(*table->present));
