@@ -225,22 +225,24 @@ static double cpu_now_ns(void)
 struct vcpu {
 	pthread_t thread;
 	unsigned int cpu;
-	double cpu_ns;
+	double start, end, cpu_ns;
 };
 
 static void *vcpu_thread(void *arg)
 {
 	struct vcpu *vcpu = arg;
 	const uint64_t first = vcpu->cpu * 2 * BATCH;
-	double start;
+	double cpu_start;
 
 	pthread_barrier_wait(&barrier);
-	start = cpu_now_ns();
+	vcpu->start = bench_now_ns();
+	cpu_start = cpu_now_ns();
 	for (int i = 0; i < ROUNDS; i++) {
 		time_puts(vcpu->cpu, first, true);
 		time_puts(vcpu->cpu, first, false);
 	}
-	vcpu->cpu_ns = cpu_now_ns() - start;
+	vcpu->cpu_ns = cpu_now_ns() - cpu_start;
+	vcpu->end = bench_now_ns();
 	return NULL;
 }
 
@@ -249,23 +251,22 @@ static void time_threads(unsigned int threads, double *wall, double *cpu)
 {
 	const double calls = 2.0 * ROUNDS * BATCH;
 	struct vcpu vcpus[4];
-	double start, sum = 0;
+	double start = 1e18, end = 0, sum = 0;
 
-	pthread_barrier_init(&barrier, NULL, threads + 1);
+	pthread_barrier_init(&barrier, NULL, threads);
 	for (unsigned int i = 0; i < threads; i++) {
 		vcpus[i].cpu = i;
 		if (pthread_create(&vcpus[i].thread, NULL, vcpu_thread, &vcpus[i]))
 			exit(1);
 	}
-	pthread_barrier_wait(&barrier);
-	start = bench_now_ns();
 	for (unsigned int i = 0; i < threads; i++) {
 		pthread_join(vcpus[i].thread, NULL);
+		start = vcpus[i].start < start ? vcpus[i].start : start;
+		end = vcpus[i].end > end ? vcpus[i].end : end;
 		sum += vcpus[i].cpu_ns;
 	}
-	start = (bench_now_ns() - start) / calls;
-	if (start < *wall) {
-		*wall = start;
+	if ((end - start) / calls < *wall) {
+		*wall = (end - start) / calls;
 		*cpu = sum / (threads * calls);
 	}
 	pthread_barrier_destroy(&barrier);

@@ -10,11 +10,12 @@
  * users_lock protects the lists of users and of a domain's devices. It is held while waiting: sections never
  * take it.
  *
- * Who must not wait for it looks at the domain's array of users. So a user's memory stays a user's: what is
+ * Who must not wait for it looks at the domain's arrays of users. So a user's memory stays a user's: what is
  * freed is kept for the next one, and a section number is never anything else.
  */
 #include "iommu/dma_private.h"
 
+#include "base/failpoint.h"
 #include "base/log.h"
 #include "base/trace.h"
 
@@ -111,39 +112,66 @@ void dma_wait_sections(struct iommu_domain *domain)
 
 /* ---- the users that a domain knows of. Under users_lock. */
 
+/* The first place that is free, after those that never were taken a new one; NULL: no memory. */
+static _Atomic(struct dma_user *) *user_place(struct domain_users *users)
+{
+	for (;; users = atomic_load(&users->next)) {
+		uint32_t i = 0, nr = atomic_load(&users->nr);
+
+		while (i < nr && atomic_load(&users->user[i]))
+			i++;
+		if (i < DOMAIN_USERS) {
+			atomic_store(&users->nr, MAX(nr, i + 1));
+			return &users->user[i];
+		}
+		if (!atomic_load(&users->next))
+			atomic_store(&users->next, failpoint() ? NULL : calloc(1, sizeof(*users)));
+		if (!atomic_load(&users->next))
+			return NULL;
+	}
+}
+
 /* Before its sections can use the domain. */
 static void add_user(struct iommu_domain *domain, struct dma_user *user)
 {
-	uint32_t i = 0, nr = atomic_load(&domain->nr_users);
+	_Atomic(struct dma_user *) *place = user_place(&domain->users);
 
-	while (i < nr && atomic_load(&domain->users[i]))
-		i++;
-	if (i == DOMAIN_USERS) {
+	if (place)
+		atomic_store(place, user);
+	else
 		atomic_store(&domain->crowded, true);
-		return;
-	}
-	atomic_store(&domain->users[i], user);
-	if (i == nr)
-		atomic_store(&domain->nr_users, nr + 1);
 }
 
 /* When none of its sections uses the domain any more. */
 static void remove_user(struct iommu_domain *domain, const struct dma_user *user)
 {
-	for (uint32_t i = 0; i < atomic_load(&domain->nr_users); i++)
-		if (atomic_load(&domain->users[i]) == user)
-			atomic_store(&domain->users[i], NULL);
+	for (struct domain_users *users = &domain->users; users; users = atomic_load(&users->next))
+		for (uint32_t i = 0; i < atomic_load(&users->nr); i++)
+			if (atomic_load(&users->user[i]) == user)
+				atomic_store(&users->user[i], NULL);
+}
+
+void dma_free_users(struct iommu_domain *domain)
+{
+	struct domain_users *users = atomic_load(&domain->users.next), *next;
+
+	for (; users; users = next) {
+		next = atomic_load(&users->next);
+		free(users);
+	}
 }
 
 bool dma_sections_open(struct iommu_domain *domain)
 {
-	uint32_t nr = atomic_load(&domain->nr_users);
+	for (struct domain_users *users = &domain->users; users; users = atomic_load(&users->next)) {
+		uint32_t nr = atomic_load(&users->nr);
 
-	for (uint32_t i = 0; i < nr; i++) {
-		struct dma_user *user = atomic_load(&domain->users[i]);
+		for (uint32_t i = 0; i < nr; i++) {
+			struct dma_user *user = atomic_load(&users->user[i]);
 
-		if (user && atomic_load(&user->section) & 1)
-			return true;
+			if (user && atomic_load(&user->section) & 1)
+				return true;
+		}
 	}
 	return atomic_load(&domain->crowded);
 }
@@ -245,6 +273,17 @@ static void new_generation(struct dma_user *user, uint64_t generation)
 	}
 }
 
+/* Before an entry is read. generation was the domain's. */
+static uint64_t see_generation(struct iommu_domain *domain, uint64_t generation)
+{
+	while (!(generation & GENERATION_SEEN))
+		if (atomic_compare_exchange_strong(&domain->generation, &generation,
+						   generation | GENERATION_SEEN))
+			generation |= GENERATION_SEEN;
+	atomic_thread_fence(memory_order_seq_cst);
+	return generation;
+}
+
 void dma_begin(struct uvfio_dma *dma)
 {
 	struct dma_user *user = to_user(dma);
@@ -260,7 +299,7 @@ void dma_begin(struct uvfio_dma *dma)
 		return;
 	generation = atomic_load(&domain->generation);
 	if (unlikely(generation != user->generation))
-		new_generation(user, generation);
+		new_generation(user, see_generation(domain, generation));
 }
 
 static void count_bytes(struct dma_user *user)

@@ -6,6 +6,10 @@
  * sections that were open. A section announces itself before it reads the generation or an entry, and an
  * unmap reads the announcements after it has cleared, both with full ordering: one of the two sees the other.
  *
+ * A section also marks the generation as seen before it reads an entry. An unmap that finds it unmarked,
+ * after it has cleared, needs no new one: no cache is of this generation, and who marks it later finds the
+ * entries cleared.
+ *
  * Lock order: describe_lock, the owner's lock, users_lock (dma.c). DMA sections take none of them.
  */
 #include "base/failpoint.h"
@@ -13,11 +17,21 @@
 
 #include <stdlib.h>
 
-uint64_t iommu_domain_next_generation(void)
+static uint64_t next_generation(void)
 {
 	static _Atomic uint64_t last;
 
-	return atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1;
+	return (atomic_fetch_add_explicit(&last, 1, memory_order_relaxed) + 1) * (GENERATION_SEEN + 1);
+}
+
+/* Translation caches are void. When no section has begun since the last time there are none: nothing is
+ * written, and those who unmap at the same time do not meet. Else whoever changes it changes it for all. */
+static void new_generation(struct iommu_domain *domain)
+{
+	uint64_t generation = atomic_load(&domain->generation);
+
+	if (generation & GENERATION_SEEN)
+		atomic_compare_exchange_strong(&domain->generation, &generation, next_generation());
 }
 
 struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params)
@@ -31,7 +45,7 @@ struct iommu_domain *iommu_domain_alloc(const struct iommu_params *params)
 		free(domain);
 		return NULL;
 	}
-	domain->generation = iommu_domain_next_generation();
+	domain->generation = next_generation();
 	CDS_INIT_LIST_HEAD(&domain->devs);
 	pthread_mutex_init(&domain->describe_lock, NULL);
 	return domain;
@@ -48,6 +62,7 @@ void iommu_domain_put(struct iommu_domain *domain)
 		return;
 	pthread_mutex_destroy(&domain->describe_lock);
 	pgtable_fini(&domain->pt);
+	dma_free_users(domain);
 	free(domain);
 }
 
@@ -73,7 +88,7 @@ void iommu_domain_forked(struct iommu_domain *domain)
 /* Nothing uses what was cleared once this returns. */
 static void wait_for_devices(struct iommu_domain *domain)
 {
-	atomic_store(&domain->generation, iommu_domain_next_generation());
+	new_generation(domain);
 	dma_wait_sections(domain);
 	for (unsigned int round = 0; atomic_load(&domain->readers); round++)
 		dma_back_off(round);
@@ -99,7 +114,7 @@ void iommu_domain_sync(struct iommu_domain *domain)
 
 bool iommu_domain_try_sync(struct iommu_domain *domain)
 {
-	atomic_store(&domain->generation, iommu_domain_next_generation());
+	new_generation(domain);
 	return !dma_sections_open(domain) && !atomic_load(&domain->readers);
 }
 

@@ -2,6 +2,7 @@
 /* VMs of other architectures: which there are. */
 #include "kvm/arch.h"
 
+#include "kvm/describe.h"
 #include "kvm/impl.h"
 
 extern const struct kvm_arch_ops kvm_ppc_ops; /* src/kvm/spapr */
@@ -25,6 +26,13 @@ long kvm_archs_check_extension(uint32_t cap)
 	return value;
 }
 
+static bool is_in(const uint32_t *list, uint32_t which, uint32_t end)
+{
+	while (*list != end && *list != which)
+		list++;
+	return *list != end;
+}
+
 int kvm_arch_ioctl(struct kvm *kvm, struct file *file, const struct caller *caller, uint32_t cmd,
 		   uint64_t arg, long *rc)
 {
@@ -33,7 +41,16 @@ int kvm_arch_ioctl(struct kvm *kvm, struct file *file, const struct caller *call
 			*rc = ioctl_dispatch(&kvm->arch_ops->rows[i], 1, file, caller, cmd, arg);
 			return 0;
 		}
+	if (kvm->arch_ops && is_in(kvm->arch_ops->without_ioctls, cmd, 0)) {
+		*rc = kvm_unknown_request(file, cmd, -ENOTTY);
+		return 0;
+	}
 	return -1;
+}
+
+bool kvm_arch_is_without_cap(const struct kvm *kvm, uint32_t cap)
+{
+	return kvm->arch_ops && is_in(kvm->arch_ops->without_caps, cap, KVM_ARCH_NO_CAP);
 }
 
 long kvm_hcall(struct kvm *kvm, uint64_t number, const uint64_t *args, uint64_t *rets)

@@ -25,6 +25,9 @@ struct kvm_arch_ops {
 	const struct ioctl_row *rows; /* of the VM's file */
 	unsigned int nr_rows;
 	long (*check_extension)(uint32_t cap); /* 0: not known */
+	/* What other VMs have and these have not: ioctls (-ENOTTY), and capabilities, each ended by 0 or by
+	 * KVM_ARCH_NO_CAP. */
+	const uint32_t *without_ioctls, *without_caps;
 	int (*enable_cap)(void *arch, const struct kvm_enable_cap *in);
 	/* Attributes of KVM_DEV_VFIO_FILE beside ADD and DEL. */
 	bool (*has_file_attr)(uint64_t attr);
@@ -40,14 +43,19 @@ struct kvm_arch_ops {
 	int (*hcall_counts)(void *arch, const uint64_t *which, uint64_t counts[KVM_HCALL_COUNTS]);
 };
 
+#define KVM_ARCH_NO_CAP UINT32_MAX /* 0 is one */
+
 /* The architecture of that type, or NULL. */
 const struct kvm_arch_ops *kvm_arch_of_type(uint64_t type);
 /* KVM_CHECK_EXTENSION on /dev/kvm: what any of them has. */
 long kvm_archs_check_extension(uint32_t cap);
 
-/* The VM's ioctl rows of its architecture: 0 and *rc, or -1: none of them. */
+/* The VM's ioctl rows of its architecture, or ioctls that it is without: 0 and *rc, or -1: none of them. */
 int kvm_arch_ioctl(struct kvm *kvm, struct file *file, const struct caller *caller, uint32_t cmd,
 		   uint64_t arg, long *rc);
+
+/* Is the VM without it, though others have it? */
+bool kvm_arch_is_without_cap(const struct kvm *kvm, uint32_t cap);
 
 /* Hypercall number of vcpu: its answer, or KVM_HCALL_USER. */
 long kvm_hcall(struct kvm *kvm, uint64_t number, const uint64_t *args, uint64_t *rets);

@@ -54,6 +54,8 @@ long kvm_check_extension(const struct kvm *kvm, uint32_t cap)
 	const struct kvm_arch_ops *arch_ops = kvm ? kvm->arch_ops : NULL;
 	long value = 0;
 
+	if (kvm && kvm_arch_is_without_cap(kvm, cap))
+		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(capabilities); i++)
 		if (capabilities[i].cap == cap)
 			return capabilities[i].value;

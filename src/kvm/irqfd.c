@@ -195,6 +195,8 @@ static int assign(const struct ioctl_call *call, const struct kvm_irqfd *in)
 	struct irqfd *irqfd;
 	int rc;
 
+	if (!chip && kvm->arch_ops)
+		return WHY(-EAGAIN, "the VM has no interrupt controller of its architecture");
 	if (!chip || (chip->split && in->flags & KVM_IRQFD_FLAG_RESAMPLE))
 		return WHY(-EINVAL, "the VM has no interrupt controllers for it");
 	rc = irqfd_new(call, in, &irqfd);

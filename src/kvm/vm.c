@@ -113,6 +113,8 @@ static long enable_cap(struct ioctl_call *call, void *arg)
 	const struct kvm_enable_cap *in = arg;
 	struct kvm *kvm = kvm_of_call(call);
 
+	if (kvm_arch_is_without_cap(kvm, in->cap))
+		return WHY(-EINVAL, "capability %u is none of this architecture's", in->cap);
 	switch (in->cap) {
 	case KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2:
 		return enable_manual_protect(kvm, in);

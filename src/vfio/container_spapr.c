@@ -201,6 +201,11 @@ static void describe_remove(const struct ioctl_call *call, const void *arg, char
 
 /* ---- EEH */
 
+/* EEH_ERR_FUNC_MAX and EEH_ERR_TYPE_64 of <asm/eeh.h> on POWER. */
+#define LAST_ERROR_FUNCTION 19
+#define LAST_ERROR_TYPE     1
+
+/* As a platform that could, whose firmware cannot. */
 static long inject_error(struct ioctl_call *call)
 {
 	struct vfio_eeh_pe_op op;
@@ -210,7 +215,11 @@ static long inject_error(struct ioctl_call *call)
 			   offsetofend(struct vfio_eeh_pe_op, err.mask));
 	if (copy_in(call->caller, &op, call->arg, offsetofend(struct vfio_eeh_pe_op, err.mask)))
 		return -EFAULT;
-	return WHY(-ENOENT, "errors cannot be injected");
+	if (op.err.func > LAST_ERROR_FUNCTION)
+		return WHY(-EINVAL, "func %u: there are 0 to %u", op.err.func, LAST_ERROR_FUNCTION);
+	if (op.err.type > LAST_ERROR_TYPE)
+		return WHY(-ERANGE, "type %u: there are 0 and 1", op.err.type);
+	return WHY(-ENXIO, "errors cannot be injected");
 }
 
 static long ioctl_eeh(struct ioctl_call *call, void *arg)

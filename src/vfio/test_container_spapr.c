@@ -379,8 +379,14 @@ static void test_eeh(void **state)
 	assert_int_equal(eeh(t, VFIO_EEH_PE_CONFIGURE), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_DISABLE), 0);
 	assert_int_equal(eeh(t, 10), -EINVAL);
-	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -ENOENT);
-	inject.argsz = 31;
+	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -ENXIO);
+	inject.err.type = 2;
+	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -ERANGE);
+	inject.err.func = 20;
+	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -EINVAL);
+	inject.err = (struct vfio_eeh_pe_err){ .type = 1, .func = 19 };
+	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -ENXIO);
+	inject.argsz = 39;
 	assert_int_equal(call_ptr(t->c, VFIO_EEH_PE_OP, &inject), -EINVAL);
 }
 

@@ -152,7 +152,7 @@ static void report_memory(const struct spapr *spapr, void (*line)(void *arg, con
 			 (unsigned long long)mem->ua, (unsigned long long)(mem->ua + mem->size - 1), whose,
 			 (unsigned long long)mem->size / 1024,
 			 (unsigned long long)BIT64(mem->page_shift) / 1024,
-			 (unsigned long long)mem->mapped - 1);
+			 (unsigned long long)tce_memory_entries(mem));
 		line(arg, text);
 	}
 }

@@ -11,12 +11,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-#define PLACES 32
-
 struct places {
-	struct tce_memory mem[PLACES];
+	struct tce_memory mem[TCE_PLACES];
 	_Atomic(struct places *) next;
+	/* How many entries point into each: who has nothing to do with a stripe is not in its cache lines. */
+	struct {
+		_Alignas(64) _Atomic uint64_t of[TCE_PLACES];
+	} entries[STRIPES];
 };
+_Static_assert(TCE_PLACES * sizeof(uint64_t) % 64 == 0, "stripes are TCE_PLACES counters apart");
 
 struct tce_mm {
 	struct mm *mm;     /* a reference */
@@ -31,12 +34,21 @@ struct tce_mm {
 static pthread_mutex_t all_lock = PTHREAD_MUTEX_INITIALIZER;
 static CDS_LIST_HEAD(all);
 
+static void places_init(struct places *places)
+{
+	*places = (struct places){ .next = NULL };
+	for (unsigned int i = 0; i < TCE_PLACES; i++)
+		places->mem[i].entries = &places->entries[0].of[i];
+}
+
 static struct tce_mm *tce_mm_new(struct mm *mm)
 {
-	struct tce_mm *tmm = failpoint() ? NULL : calloc(1, sizeof(*tmm));
+	struct tce_mm *tmm = failpoint() ? NULL : aligned_alloc(_Alignof(struct tce_mm), sizeof(*tmm));
 
 	if (!tmm)
 		return NULL;
+	*tmm = (struct tce_mm){ .mm = NULL };
+	places_init(&tmm->first);
 	tmm->mm = mm_get(mm);
 	tmm->refs = 1;
 	pthread_mutex_init(&tmm->lock, NULL);
@@ -45,14 +57,21 @@ static struct tce_mm *tce_mm_new(struct mm *mm)
 	return tmm;
 }
 
+/* Each, by its node: the head is in nothing that is aligned as a tce_mm. Under all_lock. */
+#define for_each_node(at) for (struct cds_list_head * (at) = all.next; (at) != &all; (at) = (at)->next)
+
 struct tce_mm *tce_mm_get(struct mm *mm)
 {
-	struct tce_mm *tmm, *found = NULL;
+	struct tce_mm *found = NULL;
 
 	pthread_mutex_lock(&all_lock);
-	cds_list_for_each_entry (tmm, &all, node)
+	for_each_node(at)
+	{
+		struct tce_mm *tmm = cds_list_entry(at, struct tce_mm, node);
+
 		if (tmm->mm == mm)
 			found = tmm;
+	}
 	if (found)
 		found->refs++;
 	else
@@ -91,16 +110,6 @@ void tce_mm_put(struct tce_mm *tmm)
 	free(tmm);
 }
 
-void tce_mm_forked(void)
-{
-	struct tce_mm *tmm;
-
-	tce_counters_forked();
-	pthread_mutex_init(&all_lock, NULL);
-	cds_list_for_each_entry (tmm, &all, node)
-		pthread_mutex_init(&tmm->lock, NULL);
-}
-
 int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 {
 	uint64_t limit = params->memlock_rlimit ? mm_memlock_limit(mm) : params->memlock_pages;
@@ -118,11 +127,48 @@ int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 #define for_each_place(tmm, places, mem)                                                                     \
 	for (struct places *places = &(tmm)->first; places;                                                  \
 	     places = atomic_load_explicit(&places->next, memory_order_acquire))                             \
-		for (struct tce_memory *mem = places->mem; mem < places->mem + PLACES; mem++)
+		for (struct tce_memory *mem = places->mem; mem < places->mem + TCE_PLACES; mem++)
+
+/* Who was unregistering is not there any more: nothing has come of it. */
+static void stay(struct tce_mm *tmm)
+{
+	for_each_place(tmm, places, mem) if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
+		atomic_store(&mem->state, TCE_MEMORY_LIVE);
+}
+
+void tce_mm_forked(void)
+{
+	tce_counters_forked();
+	pthread_mutex_init(&all_lock, NULL);
+	for_each_node(at)
+	{
+		struct tce_mm *tmm = cds_list_entry(at, struct tce_mm, node);
+
+		pthread_mutex_init(&tmm->lock, NULL);
+		stay(tmm);
+	}
+}
 
 static bool taken(const struct tce_memory *mem)
 {
-	return atomic_load_explicit(&mem->mapped, memory_order_acquire);
+	return atomic_load_explicit(&mem->state, memory_order_acquire);
+}
+
+/* Modulo 2^64: parts of it can be less than 0. */
+static uint64_t sum(const struct tce_memory *mem)
+{
+	uint64_t entries = 0;
+
+	for (unsigned int i = 0; i < STRIPES; i++)
+		entries += atomic_load(mem->entries + (size_t)i * TCE_PLACES);
+	return entries;
+}
+
+uint64_t tce_memory_entries(const struct tce_memory *mem)
+{
+	uint64_t entries = sum(mem);
+
+	return entries >> 63 ? 0 : entries;
 }
 
 /* Under the lock. A place without a region; NULL: no memory. */
@@ -136,35 +182,82 @@ static struct tce_memory *free_place(struct tce_mm *tmm)
 			return mem;
 		last = places;
 	}
-	more = failpoint() ? NULL : calloc(1, sizeof(*more));
-	if (more)
-		atomic_store_explicit(&last->next, more, memory_order_release);
-	return more ? more->mem : NULL;
+	more = failpoint() ? NULL : aligned_alloc(_Alignof(struct places), sizeof(*more));
+	if (!more)
+		return NULL;
+	places_init(more);
+	atomic_store_explicit(&last->next, more, memory_order_release);
+	return more->mem;
 }
 
-/* One entry more, if it is a region that has all of [ua, ua+size). */
-static bool count_in(struct tce_memory *mem, uint64_t ua, uint64_t size)
+/* One entry more, if it is a region that has all of [ua, ua+size): 0; -ENOENT: it is not; -EAGAIN: it leaves.
+ */
+static inline int count_in(struct tce_memory *mem, uint64_t ua, uint64_t size)
 {
-	uint64_t mapped = atomic_load_explicit(&mem->mapped, memory_order_acquire);
+	_Atomic uint64_t *stripe;
+	uint32_t state;
 
-	if (!tce_memory_has(mem, ua, size))
-		return false;
-	do {
-		if (!mapped)
-			return false;
-	} while (!atomic_compare_exchange_weak(&mem->mapped, &mapped, mapped + 1));
-	if (likely(tce_memory_has(mem, ua, size)))
-		return true;
-	atomic_fetch_sub(&mem->mapped, 1);
-	return false;
+	if (!tce_memory_has(mem, ua, size) || !taken(mem))
+		return -ENOENT;
+	stripe = tce_memory_stripe(mem);
+	atomic_fetch_add(stripe, 1);
+	state = atomic_load(&mem->state);
+	if (likely(state == TCE_MEMORY_LIVE && tce_memory_has(mem, ua, size)))
+		return 0;
+	atomic_fetch_sub(stripe, 1);
+	return state == TCE_MEMORY_LEAVING ? -EAGAIN : -ENOENT;
 }
 
-struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint)
+static int count_in_any(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory **out)
 {
-	if (hint && count_in(hint, ua, size))
-		return hint;
-	for_each_place(tmm, places, mem) if (count_in(mem, ua, size)) return mem;
-	return NULL;
+	int found = -ENOENT;
+
+	for_each_place(tmm, places, mem)
+	{
+		int rc = count_in(mem, ua, size);
+
+		if (!rc) {
+			*out = mem;
+			return 0;
+		}
+		if (rc == -EAGAIN)
+			found = rc;
+	}
+	return found;
+}
+
+int tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint, bool may_wait,
+		      struct tce_memory **mem)
+{
+	int rc;
+
+	if (likely(hint && !count_in(hint, ua, size))) {
+		*mem = hint;
+		return 0;
+	}
+	rc = count_in_any(tmm, ua, size, mem);
+	if (rc != -EAGAIN || !may_wait)
+		return rc;
+	pthread_mutex_lock(&tmm->lock);
+	rc = count_in_any(tmm, ua, size, mem);
+	pthread_mutex_unlock(&tmm->lock);
+	return rc;
+}
+
+int tce_memory_add(struct tce_mm *tmm, struct tce_memory *mem, uint64_t entries, bool may_wait)
+{
+	_Atomic uint64_t *stripe = tce_memory_stripe(mem);
+
+	atomic_fetch_add(stripe, entries);
+	if (likely(atomic_load(&mem->state) == TCE_MEMORY_LIVE))
+		return 0;
+	atomic_fetch_sub(stripe, entries);
+	if (!may_wait)
+		return -EAGAIN;
+	pthread_mutex_lock(&tmm->lock);
+	atomic_fetch_add(stripe, entries);
+	pthread_mutex_unlock(&tmm->lock);
+	return 0;
 }
 
 bool tce_memory_any_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_shift)
@@ -185,24 +278,21 @@ void tce_memory_unmapped(struct tce_mm *tmm, uint64_t ua)
 	struct tce_memory *mem = region_of(tmm, ua);
 
 	if (mem)
-		atomic_fetch_sub(&mem->mapped, 1);
+		tce_memory_sub(mem, 1);
 }
 
 void tce_unmapping_end(struct tce_unmapping *unmapping)
 {
 	if (unmapping->mem)
-		atomic_fetch_sub(&unmapping->mem->mapped, unmapping->entries);
+		tce_memory_sub(unmapping->mem, unmapping->entries);
 	unmapping->mem = NULL;
 	unmapping->entries = 0;
 }
 
-void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua)
+void tce_unmapping_elsewhere(struct tce_unmapping *unmapping, uint64_t ua)
 {
-	if (unlikely(!unmapping->mem || !tce_memory_has(unmapping->mem, ua, 1))) {
-		tce_unmapping_end(unmapping);
-		unmapping->mem = region_of(unmapping->tmm, ua);
-	}
-	unmapping->entries++;
+	tce_unmapping_end(unmapping);
+	unmapping->mem = region_of(unmapping->tmm, ua);
 }
 
 /* ---- registering */
@@ -261,7 +351,7 @@ static int add(struct tce_mm *tmm, const struct iommu_params *params, unsigned i
 	atomic_store_explicit(&mem->page_shift, MIN(ram_shift, (unsigned int)__builtin_ctzll(ua | size)),
 			      memory_order_relaxed);
 	mem->used = 1;
-	atomic_store_explicit(&mem->mapped, 1, memory_order_release);
+	atomic_store(&mem->state, TCE_MEMORY_LIVE);
 	*out = mem;
 	return 0;
 }
@@ -309,12 +399,14 @@ static bool release(struct tce_mm *tmm, struct tce_memory *mem, uint64_t *entrie
 {
 	const uint64_t size = mem->size;
 	struct tce_mm_domain *use;
-	uint64_t mapped = 1;
 
-	if (!atomic_compare_exchange_strong(&mem->mapped, &mapped, 0)) {
-		*entries = mapped - 1;
+	atomic_store(&mem->state, TCE_MEMORY_LEAVING);
+	*entries = sum(mem);
+	if (*entries) {
+		atomic_store(&mem->state, TCE_MEMORY_LIVE);
 		return false;
 	}
+	atomic_store(&mem->state, TCE_MEMORY_NONE);
 	cds_list_for_each_entry (use, &tmm->domains, node)
 		iommu_domain_sync(use->domain);
 	mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
@@ -362,12 +454,11 @@ void tce_memory_each(struct tce_mm *tmm, void (*fn)(void *arg, const struct tce_
 	pthread_mutex_lock(&tmm->lock);
 	for_each_place(tmm, places, mem)
 	{
-		struct tce_memory_info info = { mem->ua, mem->size, mem->mapped, mem->page_shift, mem->used };
+		struct tce_memory_info info = { mem->ua, mem->size, tce_memory_entries(mem), mem->page_shift,
+						mem->used };
 
-		if (!info.entries)
-			continue;
-		info.entries--;
-		fn(arg, &info);
+		if (taken(mem))
+			fn(arg, &info);
 	}
 	pthread_mutex_unlock(&tmm->lock);
 }

@@ -9,23 +9,40 @@
  *
  * Finding a region takes no lock, allocates nothing and cannot be too late: regions stand in arrays that stay
  * until the address space is forgotten, and a place is used again only when no entry is left in what stood
- * there. mapped is 0 for a place without a region, else one more than the entries that point into it; who
- * wants to point into it first counts himself in, if it is not 0, and then looks whether it is still the
- * same.
+ * there.
+ *
+ * How many entries point into a region is counted in stripes (base/stripe.h), so that threads which map and
+ * unmap at the same time do not meet. Who wants to point into it first counts himself in, then looks whether
+ * the region is there (live). Who wants it to go first makes it leave, then adds up. Both with full ordering:
+ * so who was right to count himself in has done so before the adding begins. From then on entries are only
+ * counted out, whatever stripe that is in, and those out again that came too late, in the stripe where they
+ * counted themselves in. A sum of 0 is the truth then; another one can be too large, never too small. When it
+ * is not 0 the region is live again. Who finds it leaving cannot tell: he asks for a caller that may wait
+ * (-EAGAIN), who waits for the lock under which that is decided.
  */
 #ifndef UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
 #define UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
 
+#include "base/stripe.h"
 #include "iommu/domain.h"
 
 #include <urcu/list.h>
 
 struct tce_mm;
 
+#define TCE_PLACES 32u /* of regions, in each array */
+
+enum tce_memory_state {
+	TCE_MEMORY_NONE,
+	TCE_MEMORY_LEAVING, /* while the lock is held */
+	TCE_MEMORY_LIVE,
+};
+
 struct tce_memory {
-	_Atomic uint64_t ua, size; /* bytes; stay the same while mapped is not 0 */
-	_Atomic uint64_t mapped;
+	_Atomic uint64_t ua, size;   /* bytes; stay the same while there is a region */
+	_Atomic uint32_t state;      /* enum tce_memory_state; changed under the lock of tce_mm */
 	_Atomic uint32_t page_shift; /* pages of tables can be as large as this */
+	_Atomic uint64_t *entries;   /* of the first stripe; the next one's is TCE_PLACES behind; set once */
 	unsigned int used;           /* by containers; under the lock of tce_mm */
 };
 
@@ -67,14 +84,13 @@ void tce_mm_add_domain(struct tce_mm *tmm, struct tce_mm_domain *use, struct iom
 void tce_mm_remove_domain(struct tce_mm *tmm, struct tce_mm_domain *use);
 
 /*
- * The region that has all of [ua, ua+size), with one entry more in it; NULL: there is none. hint: where it
- * was last time, or NULL. No lock.
+ * The region that has all of [ua, ua+size), with one entry more in it: 0; -ENOENT: there is none; -EAGAIN:
+ * one is being unregistered, and may_wait is false, so no lock is taken. hint: where it was last time, or
+ * NULL.
  */
-struct tce_memory *tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint);
-/*
- * The region stays the same while one has an entry in it: many more entries, for [ua, ua+size) that are in
- * it, and as many less. No lock.
- */
+int tce_memory_lookup(struct tce_mm *tmm, uint64_t ua, uint64_t size, struct tce_memory *hint, bool may_wait,
+		      struct tce_memory **mem);
+/* Is [ua, ua+size) in it? It stays the same while one has an entry in it. */
 static inline bool tce_memory_has(const struct tce_memory *mem, uint64_t ua, uint64_t size)
 {
 	uint64_t start = atomic_load_explicit(&mem->ua, memory_order_relaxed);
@@ -83,19 +99,26 @@ static inline bool tce_memory_has(const struct tce_memory *mem, uint64_t ua, uin
 	return ua >= start && size <= len && ua - start <= len - size;
 }
 
-static inline void tce_memory_add(struct tce_memory *mem, uint64_t entries)
+/* The calling thread's part of how many entries point into it. */
+static inline _Atomic uint64_t *tce_memory_stripe(const struct tce_memory *mem)
 {
-	atomic_fetch_add(&mem->mapped, entries);
+	return mem->entries + (size_t)stripe() * TCE_PLACES;
 }
+
+/* Who has an entry in it: so many more. 0, or -EAGAIN as for tce_memory_lookup(). */
+int tce_memory_add(struct tce_mm *tmm, struct tce_memory *mem, uint64_t entries, bool may_wait);
+/* So many less. No lock. */
 static inline void tce_memory_sub(struct tce_memory *mem, uint64_t entries)
 {
-	atomic_fetch_sub(&mem->mapped, entries);
+	atomic_fetch_sub(tce_memory_stripe(mem), entries);
 }
+/* How many there are, roughly while others change that. */
+uint64_t tce_memory_entries(const struct tce_memory *mem);
 /* Is there, at the moment, one with all of the page of 2^page_shift at ua, and for such pages? No lock. */
 static inline bool tce_memory_place_is_for(const struct tce_memory *mem, uint64_t ua, unsigned int page_shift)
 {
 	return tce_memory_has(mem, ua, BIT64(page_shift)) &&
-	       atomic_load_explicit(&mem->mapped, memory_order_acquire) &&
+	       atomic_load_explicit(&mem->state, memory_order_acquire) &&
 	       page_shift <= atomic_load_explicit(&mem->page_shift, memory_order_relaxed);
 }
 
@@ -119,7 +142,13 @@ struct tce_unmapping {
 	struct tce_memory *mem; /* NULL at first */
 	uint64_t entries;
 };
-void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua);
+void tce_unmapping_elsewhere(struct tce_unmapping *unmapping, uint64_t ua);
+static inline void tce_unmapping_note(struct tce_unmapping *unmapping, uint64_t ua)
+{
+	if (unlikely(!unmapping->mem || !tce_memory_has(unmapping->mem, ua, 1)))
+		tce_unmapping_elsewhere(unmapping, ua);
+	unmapping->entries++;
+}
 void tce_unmapping_end(struct tce_unmapping *unmapping);
 
 struct tce_memory_info {

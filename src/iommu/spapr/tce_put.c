@@ -7,6 +7,8 @@
 
 #include "base/why.h"
 
+#include <assert.h>
+
 static void take(struct tce_table *table, struct tce *entry, bool *taken)
 {
 	uint64_t old = tce_xchg(entry, 0);
@@ -49,11 +51,11 @@ static int not_registered(const struct tce_table *table, uint64_t ua, const stru
 int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc,
 		       struct tce_memory **hint, bool *taken)
 {
-	struct tce_memory *mem = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *hint);
-	int rc;
+	struct tce_memory *mem;
+	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *hint, alloc, &mem);
 
-	if (unlikely(!mem))
-		return not_registered(table, ua, NULL);
+	if (unlikely(rc))
+		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
 	if (unlikely(table->page_shift > atomic_load_explicit(&mem->page_shift, memory_order_relaxed)))
 		rc = not_registered(table, ua, mem);
 	else
@@ -66,11 +68,8 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 
 /* ---- many */
 
-/*
- * How many of words, from the first, which is counted in, are in mem or nothing; those are counted in, too,
- * in *entries.
- */
-static unsigned int run_of(const struct tce_table *table, struct tce_memory *mem, const uint64_t *words,
+/* How many of words, from the first, are in mem or nothing; *entries: in mem. */
+static unsigned int run_of(const struct tce_table *table, const struct tce_memory *mem, const uint64_t *words,
 			   unsigned int count, uint64_t *entries)
 {
 	unsigned int run = 1;
@@ -83,8 +82,30 @@ static unsigned int run_of(const struct tce_table *table, struct tce_memory *mem
 			break;
 		++*entries;
 	}
-	tce_memory_add(mem, *entries - 1);
 	return run;
+}
+
+/*
+ * The same, for words that begin with one for registered memory: they are counted in, in *mem; or an error,
+ * and none is. *mem: where it was last time, or NULL.
+ */
+static int count_run(const struct tce_table *table, const uint64_t *words, unsigned int count, bool alloc,
+		     struct tce_memory **mem, unsigned int *run, uint64_t *entries)
+{
+	const uint64_t ua = tce_address(*words);
+	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *mem, alloc, mem);
+
+	if (unlikely(rc))
+		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
+	assert(*mem);
+	if (unlikely(table->page_shift > atomic_load_explicit(&(*mem)->page_shift, memory_order_relaxed)))
+		rc = not_registered(table, ua, *mem);
+	*run = run_of(table, *mem, words, count, entries);
+	if (!rc && *entries > 1)
+		rc = tce_memory_add(table->memory, *mem, *entries - 1, alloc);
+	if (unlikely(rc))
+		tce_memory_sub(*mem, 1);
+	return rc;
 }
 
 /* Words that are counted in. *entries: how many of them are not in the table; 0 when all are. */
@@ -123,27 +144,18 @@ static int exchange(struct tce_table *table, uint64_t n, const uint64_t *words, 
 int tce_put_words(struct tce_table *table, uint64_t n, const uint64_t *words, unsigned int count, bool alloc,
 		  struct tce_memory **hint, bool *taken)
 {
-	const uint64_t page = BIT64(table->page_shift), first = n, all = count;
+	const uint64_t first = n, all = count;
 	int rc = 0;
 
 	for (unsigned int run; !rc && count; n += run, words += run, count -= run) {
 		uint64_t entries = 0;
 
 		run = 1;
-		if (*words) {
-			struct tce_memory *mem =
-				tce_memory_lookup(table->memory, tce_address(*words), page, *hint);
-
-			if (unlikely(!mem))
-				return not_registered(table, tce_address(*words), NULL);
-			*hint = mem;
-			run = run_of(table, mem, words, count, &entries);
-			if (unlikely(table->page_shift >
-				     atomic_load_explicit(&mem->page_shift, memory_order_relaxed)))
-				rc = not_registered(table, tce_address(*words), mem);
-		}
-		if (!rc)
-			rc = exchange(table, n, words, run, alloc, &entries, taken);
+		if (*words)
+			rc = count_run(table, words, count, alloc, hint, &run, &entries);
+		if (unlikely(rc))
+			break;
+		rc = exchange(table, n, words, run, alloc, &entries, taken);
 		if (entries)
 			tce_memory_sub(*hint, entries);
 	}

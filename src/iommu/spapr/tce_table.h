@@ -20,8 +20,8 @@
  *
  * - who must not allocate, lock or sleep: tce_put(), tce_put_registered() and tce_take() without alloc, then
  *   tce_try_finish(). Any of them may ask for the next kind of caller (-EAGAIN): an entry in that array was
- *   never used, or a device may still be using what was taken out. Who is called then does all of it again:
- *   the same entry can be put, and taken out, any number of times.
+ *   never used, somebody is unregistering that memory, or a device may still be using what was taken out. Who
+ * is called then does all of it again: the same entry can be put, and taken out, any number of times.
  * - who may: the same with alloc, then tce_finish(), which waits for devices.
  * - devices: tce_table_walk(), from DMA sections.
  *
@@ -128,7 +128,8 @@ static inline void tce_release(const struct tce_table *table, uint64_t word)
  */
 int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc, bool *taken);
 /*
- * The same, when ua is registered for a page of the table's. Also -EINVAL: it is not, or not for such pages.
+ * The same, when ua is registered for a page of the table's. Also -EINVAL: it is not, or not for such pages;
+ * -EAGAIN: alloc is false, and that is about to change.
  * *hint: where it was last time; NULL at first.
  */
 int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot, bool alloc,

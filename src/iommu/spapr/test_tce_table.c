@@ -188,8 +188,7 @@ static void *exchange(void *arg)
 		ua = race->ua + (race->seed >> 40) % 32 * PG;
 		entry = tce_entry(race->table, n, true);
 		if (race->seed >> 63) {
-			hint = tce_memory_lookup(race->memory, ua, PG, hint);
-			assert_non_null(hint);
+			assert_int_equal(tce_memory_lookup(race->memory, ua, PG, hint, false, &hint), 0);
 			old = tce_xchg(entry, tce_word(race->table, ua, RW));
 		} else {
 			old = tce_xchg(entry, 0);
@@ -268,9 +267,9 @@ static void *look(void *arg)
 
 	for (uint64_t i = 0; !atomic_load(&l->stop); i++) {
 		uint64_t ua = l->ua + i * 7 % 32 * PG;
-		struct tce_memory *mem = tce_memory_lookup(l->tmm, ua, PG, hint);
+		struct tce_memory *mem;
 
-		if (!mem)
+		if (tce_memory_lookup(l->tmm, ua, PG, hint, i & 1, &mem))
 			continue;
 		assert_true(mem->ua <= ua && ua + PG <= mem->ua + mem->size);
 		tce_memory_unmapped(l->tmm, ua);
@@ -310,6 +309,75 @@ static void test_lookup_race(void **state)
 	munmap(memory, 32 * PG);
 }
 
+/* ---- a region goes only when no entry is left in it, whoever has put it in, and whoever takes it out */
+
+struct mappers {
+	struct tce_mm *tmm;
+	struct tce_table *table;
+	uint64_t ua;
+	_Atomic bool stop;
+	_Atomic uint64_t puts, waits;
+};
+
+static void *map_entries(void *arg)
+{
+	struct mappers *m = arg;
+	struct tce_memory *hint = NULL;
+	uint64_t words[8];
+	unsigned int count;
+	bool taken;
+
+	for (uint64_t i = 0; !atomic_load(&m->stop); i++) {
+		const uint64_t n = i * 5 % SHARED;
+		int rc;
+
+		count = i % 3 ? 1 : 8;
+		for (unsigned int j = 0; j < count; j++)
+			words[j] = i % 7 && j % 3 != 2 ? tce_word(m->table, m->ua + j * PG, RW) : 0;
+		rc = tce_put_words(m->table, n, words, count, i & 1, &hint, &taken);
+		atomic_fetch_add(!rc ? &m->puts : &m->waits, 1);
+		if (i % 4 == 3)
+			tce_table_clear(m->table, 0, SHARED + 8);
+	}
+	return NULL;
+}
+
+static void test_unregister_race(void **state)
+{
+	char *memory = mmap(NULL, 8 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct mm *mm = mm_self();
+	struct mappers m = { .tmm = tce_mm_get(mm), .ua = (uintptr_t)memory };
+	struct iommu_params params;
+	pthread_t thread[THREADS];
+
+	(void)state;
+	iommu_params_default(&params);
+	m.table = tce_table_new(mm, m.tmm, 0, 12, BIT64(20), 1);
+	assert_non_null(tce_entry(m.table, 0, true));
+	for (unsigned int i = 0; i < THREADS; i++)
+		assert_int_equal(pthread_create(&thread[i], NULL, map_entries, &m), 0);
+	for (unsigned int i = 0; i < 3000 || m.puts < 3000; i++) {
+		struct tce_memory *mem;
+		uint64_t entries = 0, before = m.puts;
+
+		assert_int_equal(tce_memory_register(m.tmm, &params, 12, m.ua, 8 * PG, &mem), 0);
+		while (i % 8 == 0 && m.puts == before)
+			;
+		while (tce_memory_unregister(m.tmm, mem))
+			tce_table_clear(m.table, 0, SHARED + 8);
+		tce_table_each(m.table, count_entry, &entries);
+		assert_int_equal(entries, 0);
+	}
+	atomic_store(&m.stop, true);
+	for (unsigned int i = 0; i < THREADS; i++)
+		pthread_join(thread[i], NULL);
+	tce_table_put(m.table);
+	tce_mm_put(m.tmm);
+	assert_int_equal(mm->locked_pages, 0);
+	mm_put(mm);
+	munmap(memory, 8 * PG);
+}
+
 /* ---- no memory */
 
 #ifdef UVFIO_IOMMUFD_TEST
@@ -339,10 +407,15 @@ static void test_no_memory(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_bytes),     cmocka_unit_test(test_shapes),
-		cmocka_unit_test(test_too_large), cmocka_unit_test(test_on_demand),
-		cmocka_unit_test(test_vast),      cmocka_unit_test(test_permissions),
-		cmocka_unit_test(test_race),      cmocka_unit_test(test_lookup_race),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_too_large),
+		cmocka_unit_test(test_on_demand),
+		cmocka_unit_test(test_vast),
+		cmocka_unit_test(test_permissions),
+		cmocka_unit_test(test_race),
+		cmocka_unit_test(test_lookup_race),
+		cmocka_unit_test(test_unregister_race),
 #ifdef UVFIO_IOMMUFD_TEST
 		cmocka_unit_test(test_no_memory),
 #endif

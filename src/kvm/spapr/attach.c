@@ -44,10 +44,11 @@ static bool is_attached(const struct guest_table *guest, const struct file *grou
 
 static struct hw_table *new_hw(struct guest_table *guest, struct tce_table *table)
 {
-	struct hw_table *hw = failpoint() ? NULL : calloc(1, sizeof(*hw));
+	struct hw_table *hw = failpoint() ? NULL : aligned_alloc(_Alignof(struct hw_table), sizeof(*hw));
 
 	if (!hw)
 		return NULL;
+	*hw = (struct hw_table){ .attachments = 0 };
 	hw->table = tce_table_get(table);
 	tce_source_add(&table->calls, &hw->source, &guest->counters);
 	hw->shift = guest->page_shift - table->page_shift;

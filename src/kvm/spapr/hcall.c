@@ -81,12 +81,24 @@ static bool is_gone(const struct hw_table *hw)
 	return !hw->table->memory || tce_table_is_dead(hw->table);
 }
 
+static struct tce_memory *get_hint(const struct hw_table *hw)
+{
+	return atomic_load_explicit(&hw->hint[stripe()].at, memory_order_relaxed);
+}
+
+static void set_hint(struct hw_table *hw, struct tce_memory *mem)
+{
+	atomic_store_explicit(&hw->hint[stripe()].at, mem, memory_order_relaxed);
+}
+
 /* Can it take ua for an entry of the guest's? */
 static bool may_map(struct hw_table *hw, uint64_t ua)
 {
 	const uint64_t page = BIT64(hw->table->page_shift);
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed);
+	struct tce_memory *hint = get_hint(hw);
 
+	if (likely(hint && !hw->shift && tce_memory_place_is_for(hint, ua, hw->table->page_shift)))
+		return true;
 	if (unlikely(tce_table_is_dead(hw->table)))
 		return true;
 	if (unlikely(!hw->table->memory))
@@ -120,7 +132,7 @@ static void clear_hw(const struct hw_table *hw, uint64_t index, uint64_t count, 
 static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce,
 		   bool *taken)
 {
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	struct tce_memory *hint = get_hint(hw), *found = hint;
 	const uint64_t page = BIT64(hw->table->page_shift);
 	const uint64_t first = index << hw->shift;
 	unsigned int prot = IOMMU_READ | (tce & TCE_WRITE ? IOMMU_WRITE : 0);
@@ -131,7 +143,7 @@ static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint6
 	for (uint64_t i = 0; !rc && i < BIT64(hw->shift); i++)
 		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found, taken);
 	if (found != hint)
-		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
@@ -175,7 +187,7 @@ static long view_fill(struct call *call, uint64_t index, uint64_t count, uint64_
 /* ---- the calls */
 
 /* Before anything is changed. */
-static long validate(struct call *call, uint64_t tce, uint64_t *ua)
+static inline long validate(struct call *call, uint64_t tce, uint64_t *ua)
 {
 	*ua = 0;
 	if (!(tce & TCE_RW))
@@ -236,7 +248,7 @@ static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 static long map_list(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
 		     const uint64_t *tces, unsigned int count, bool *taken)
 {
-	struct tce_memory *hint = atomic_load_explicit(&hw->hint, memory_order_relaxed), *found = hint;
+	struct tce_memory *hint = get_hint(hw), *found = hint;
 	uint64_t words[MAX_LIST];
 	int rc;
 
@@ -246,7 +258,7 @@ static long map_list(struct call *call, struct hw_table *hw, uint64_t index, con
 		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
 	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, taken);
 	if (found != hint)
-		atomic_store_explicit(&hw->hint, found, memory_order_relaxed);
+		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
@@ -439,24 +451,29 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 _Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
 _Static_assert((int)UVFIO_H_TOO_HARD == KVM_HCALL_USER, "they say the same");
 
+/* Under the lock. */
+static void count_all(const struct spapr_vm *vm, struct tce_counts *sum)
+{
+	*sum = vm->past;
+	tce_counters_add(&vm->others, sum);
+	for (const struct cds_list_head *at = vm->all.next; at != &vm->all; at = at->next)
+		tce_counters_add(&cds_list_entry(at, struct guest_table, node)->counters, sum);
+}
+
 int spapr_get_counts(void *arch, const uint64_t *liobn, uint64_t counts[TCE_TIERS])
 {
 	struct spapr_vm *vm = arch;
-	struct guest_table *guest;
 	struct tce_counts sum = { { 0 } };
+	struct guest_table *guest;
 
 	pthread_mutex_lock(&vm->lock);
 	guest = vm->tables;
 	while (guest && liobn && guest->liobn != *liobn)
 		guest = guest->next;
-	if (liobn && guest)
+	if (!liobn)
+		count_all(vm, &sum);
+	else if (guest)
 		tce_counters_add(&guest->counters, &sum);
-	if (!liobn) {
-		sum = vm->past;
-		tce_counters_add(&vm->others, &sum);
-		cds_list_for_each_entry (guest, &vm->all, node)
-			tce_counters_add(&guest->counters, &sum);
-	}
 	pthread_mutex_unlock(&vm->lock);
 	memcpy(counts, sum.calls, sizeof(sum.calls));
 	return liobn && !guest ? -ENOENT : 0;

@@ -44,6 +44,13 @@ static long check_extension(uint32_t cap)
 	}
 }
 
+/* Controllers of a PC, and what is routed to them. XICS and XIVE are devices. */
+static const uint32_t without_ioctls[] = { KVM_CREATE_IRQCHIP, (uint32_t)KVM_GET_IRQCHIP,
+					   KVM_SET_IRQCHIP,    KVM_SET_GSI_ROUTING,
+					   KVM_SIGNAL_MSI,     0 };
+static const uint32_t without_caps[] = { KVM_CAP_IRQCHIP,    KVM_CAP_IRQ_INJECT_STATUS, KVM_CAP_IRQ_ROUTING,
+					 KVM_CAP_SIGNAL_MSI, KVM_CAP_SPLIT_IRQCHIP,     KVM_ARCH_NO_CAP };
+
 static int enable_cap(void *arch, const struct kvm_enable_cap *in)
 {
 	if (in->flags)
@@ -95,6 +102,8 @@ const struct kvm_arch_ops kvm_ppc_ops = {
 	.rows = rows,
 	.nr_rows = ARRAY_SIZE(rows),
 	.check_extension = check_extension,
+	.without_ioctls = without_ioctls,
+	.without_caps = without_caps,
 	.enable_cap = enable_cap,
 	.has_file_attr = spapr_has_file_attr,
 	.set_file_attr = spapr_set_file_attr,

@@ -32,10 +32,9 @@ struct spapr_vm {
 	_Atomic(struct guest_table *) tables;
 	_Atomic uint64_t charged;      /* pages of locked memory, for guest tables */
 	_Atomic unsigned int disabled; /* hypercalls that are the program's: bits, as hcall.c numbers them */
-	struct cds_list_head
-		all; /* guest tables that count, under lock: also such that nobody finds any more */
-	struct tce_counts past;     /* of guest tables that are gone; under lock */
-	struct tce_counters others; /* hypercalls without a guest table */
+	struct cds_list_head all;      /* guest tables that count, also ones that nobody finds; under lock */
+	struct tce_counts past;        /* of guest tables that are gone; under lock */
+	struct tce_counters others;    /* hypercalls without a guest table */
 };
 
 struct guest_table {
@@ -60,9 +59,11 @@ struct hw_table {
 	_Atomic(struct hw_table *) next;
 	struct tce_table *table; /* a reference */
 	unsigned int shift;
-	unsigned int attachments;          /* under vm->lock */
-	struct tce_source source;          /* of table's: the guest table's counters */
-	_Atomic(struct tce_memory *) hint; /* where memory was found last time */
+	unsigned int attachments; /* under vm->lock */
+	struct tce_source source; /* of table's: the guest table's counters */
+	struct {
+		_Alignas(64) _Atomic(struct tce_memory *) at;
+	} hint[STRIPES]; /* where memory was found last time */
 };
 
 /* ---- table.c */

@@ -94,16 +94,16 @@ static inline uint64_t in_tier(const struct rig *r, enum tce_tier tier)
 	return counts[tier];
 }
 
-/* A container with group 1, v2 or v1, with a window of 4 KiB pages at 0 of 1 MiB when v2. */
-static inline int rig_setup_type(void **state, uint64_t type)
+/* A VM whose memory is the client's, with a KVM-VFIO device. */
+static inline struct rig *rig_new(struct client *t)
 {
 	struct rig *r = calloc(1, sizeof(*r));
-	struct kvm_userspace_memory_region slot = { .guest_phys_addr = GPA, .memory_size = 32 * MIB };
+	struct kvm_userspace_memory_region slot = { .guest_phys_addr = GPA,
+						    .memory_size = 32 * MIB,
+						    .userspace_addr = (uintptr_t)t->memory };
 	struct file *file;
-	void *client;
 
-	setup(&client, type);
-	r->t = client;
+	r->t = t;
 	assert_int_equal(kvm_dev_open(O_RDWR, &file), 0);
 	r->sys = fdtable_install(file, O_RDWR);
 	r->vm = (int)call(r->sys, KVM_CREATE_VM, KVM_VM_PPC_HV);
@@ -111,12 +111,40 @@ static inline int rig_setup_type(void **state, uint64_t type)
 	file = fdtable_get(r->vm);
 	r->uvm = (struct uvfio_kvm *)kvm_of_file(file);
 	file_put(file);
-	slot.userspace_addr = (uintptr_t)r->t->memory;
 	assert_int_equal(call_ptr(r->vm, KVM_SET_USER_MEMORY_REGION, &slot), 0);
 	r->kv = new_device(r);
+	return r;
+}
+
+static inline void rig_free(struct rig *r)
+{
+	if (r->kv >= 0)
+		close_fd(r->kv);
+	close_fd(r->vm);
+	assert_null(atomic_load(&spapr_of(r)->tables));
+	assert_int_equal(kvm_of(r)->refs, 1);
+	kvm_put(kvm_of(r));
+	close_fd(r->sys);
+	free(r);
+}
+
+/* A window of 4 KiB pages at 0 of 1 MiB, in place of the default one. */
+static inline void small_window(const struct client *t)
+{
+	assert_int_equal(remove_at(t, 0), 0);
+	assert_int_equal(create(t, 12, MIB, 1, NULL), 0);
+}
+
+/* A container with group 1, v2 or v1, with a small window when v2. */
+static inline int rig_setup_type(void **state, uint64_t type)
+{
+	void *client;
+	struct rig *r;
+
+	setup(&client, type);
+	r = rig_new(client);
 	if (type == VFIO_SPAPR_TCE_v2_IOMMU) {
-		assert_int_equal(remove_at(r->t, 0), 0);
-		assert_int_equal(create(r->t, 12, MIB, 1, NULL), 0);
+		small_window(r->t);
 		assert_int_equal(reg(r->t, r->t->memory, 16 * MIB, true), 0);
 	}
 	*state = r;
@@ -133,14 +161,7 @@ static inline int rig_teardown(void **state)
 	struct rig *r = *state;
 	void *client = r->t;
 
-	if (r->kv >= 0)
-		close_fd(r->kv);
-	close_fd(r->vm);
-	assert_null(atomic_load(&spapr_of(r)->tables));
-	assert_int_equal(kvm_of(r)->refs, 1);
-	kvm_put(kvm_of(r));
-	close_fd(r->sys);
-	free(r);
+	rig_free(r);
 	return teardown(&client); /* nothing is charged any more */
 }
 

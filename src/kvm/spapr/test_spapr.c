@@ -5,6 +5,7 @@
 #include "vfio/spapr.h"
 
 #include <endian.h>
+#include <sys/eventfd.h>
 
 #define R  1u
 #define W  2u
@@ -27,6 +28,35 @@ static void test_capabilities(void **state)
 	/* Another VM has none of it. */
 	assert_int_equal(call_ptr((int)plain, KVM_CREATE_SPAPR_TCE_64, caps), -ENOTTY);
 	assert_int_equal(call(r->sys, KVM_CREATE_VM, 2), -EINVAL);
+	close_fd((int)plain);
+}
+
+/* A PC's are none of this architecture's; there are no others. */
+static void test_no_controllers(void **state)
+{
+	static const uint32_t requests[] = { KVM_CREATE_IRQCHIP, (uint32_t)KVM_GET_IRQCHIP, KVM_SET_IRQCHIP,
+					     KVM_SET_GSI_ROUTING, KVM_SIGNAL_MSI };
+	static const uint32_t caps[] = { KVM_CAP_IRQCHIP, KVM_CAP_IRQ_INJECT_STATUS, KVM_CAP_IRQ_ROUTING,
+					 KVM_CAP_SIGNAL_MSI, KVM_CAP_SPLIT_IRQCHIP };
+	struct rig *r = *state;
+	struct kvm_enable_cap split = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)eventfd(0, EFD_CLOEXEC), .gsi = 5 };
+	struct kvm_irq_level line = { .irq = 5, .level = 1 };
+	long plain = call(r->sys, KVM_CREATE_VM, 0);
+	uint64_t arg[512] = { 0 };
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(requests); i++)
+		assert_int_equal(call_ptr(r->vm, requests[i], arg), -ENOTTY);
+	for (unsigned int i = 0; i < ARRAY_SIZE(caps); i++) {
+		assert_int_equal(call(r->vm, KVM_CHECK_EXTENSION, caps[i]), 0);
+		assert_true(call((int)plain, KVM_CHECK_EXTENSION, caps[i]) > 0);
+	}
+	assert_int_equal(call_ptr(r->vm, KVM_ENABLE_CAP, &split), -EINVAL);
+	assert_int_equal(call_ptr((int)plain, KVM_ENABLE_CAP, &split), 0);
+	assert_int_equal(call(r->vm, KVM_CHECK_EXTENSION, KVM_CAP_IRQFD), 1);
+	assert_int_equal(call_ptr(r->vm, KVM_IRQFD, &irqfd), -EAGAIN);
+	assert_int_equal(call_ptr(r->vm, KVM_IRQ_LINE, &line), -ENXIO);
+	close((int)irqfd.fd);
 	close_fd((int)plain);
 }
 
@@ -393,19 +423,13 @@ static void test_closes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RIG(test_capabilities),
-		RIG(test_create),
-		RIG(test_view),
-		RIG(test_tie_errors),
-		RIG(test_arguments),
-		RIG(test_enable_hcall),
-		RIG(test_mapping),
-		RIG(test_sizes),
-		RIG(test_two_groups),
-		RIG(test_reboots),
-		RIG(test_unplugs),
-		RIG(test_closes),
-		cmocka_unit_test_setup_teardown(test_v1, v1_setup, rig_teardown),
+		RIG(test_capabilities), RIG(test_no_controllers),
+		RIG(test_create),       RIG(test_view),
+		RIG(test_tie_errors),   RIG(test_arguments),
+		RIG(test_enable_hcall), RIG(test_mapping),
+		RIG(test_sizes),        RIG(test_two_groups),
+		RIG(test_reboots),      RIG(test_unplugs),
+		RIG(test_closes),       cmocka_unit_test_setup_teardown(test_v1, v1_setup, rig_teardown),
 	};
 
 	return cmocka_run_group_tests_name("kvm_spapr", tests, NULL, NULL);
