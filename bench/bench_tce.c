@@ -64,6 +64,7 @@ static void open_machine(void)
 	struct vfio_iommu_spapr_register_memory reg = { .argsz = sizeof(reg), .size = MEMORY };
 	char why[256];
 
+	check("uvfio_catch_faults", uvfio_catch_faults());
 	machine = uvfio_machine_new("iommu type=spapr,memlock=unlimited\ndevice ioat,addr=" BDF ",group=1\n",
 				    why, sizeof(why));
 	if (!machine) {

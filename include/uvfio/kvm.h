@@ -285,7 +285,8 @@ enum uvfio_kvm_hcall_answer {
  * @number: as the guest has it in r3.
  * @args: from r4 on: LIOBN, I/O bus address, and
  *   H_PUT_TCE: the TCE;  H_GET_TCE: -;  H_PUT_TCE_INDIRECT: the guest address of a page with up to 512 TCEs,
- *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it.
+ *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it: any
+ *   number, as on Linux; older guests do not keep to PAPR's 512.
  * @rets: for r4 on: H_GET_TCE: the TCE. Others leave it alone; may be NULL for those.
  *
  * Where VFIO's containers have the window, and the memory is registered with them, it is mapped for their
@@ -300,7 +301,8 @@ UVFIO_PUBLIC long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, co
 /**
  * struct uvfio_kvm_hcall_counts - how many of these hypercalls were answered in which tier.
  * @fast: without allocating, locking or waiting, whatever the answer was.
- * @slow: with one of these: an entry was used for the first time, or a device was using what was unmapped.
+ * @slow: with one of these: an entry was used for the first time, a device was using what was unmapped, or,
+ *   without uvfio_catch_faults(), a list was read by a system call.
  * @user: UVFIO_H_TOO_HARD.
  *
  * Numbers that are none of enum uvfio_kvm_hcall are not counted.

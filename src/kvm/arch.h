@@ -12,7 +12,7 @@
 
 #include "kvm/kvm.h"
 
-/* What a hypercall that nobody here answers says: user space must. The same number as PAPR's H_TOO_HARD. */
+/* What a hypercall that nobody here answers says: user space must. */
 #define KVM_HCALL_USER   9999
 
 #define KVM_HCALL_COUNTS 3

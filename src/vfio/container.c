@@ -93,8 +93,10 @@ bool vfio_container_has_iommu(struct vfio_container *container)
 
 static int attach_group(struct vfio_group *group, const struct vfio_iommu_driver *driver, void *data)
 {
+	if (group->emulated && !driver->attach_emulated)
+		return WHY(-EINVAL, "containers of this type take no mediated devices");
 	if (group->emulated)
-		return driver->attach_emulated ? driver->attach_emulated(data) : -EINVAL;
+		return driver->attach_emulated(data);
 	return driver->attach_group(data, group->iommu_devs, group->nr_devices);
 }
 

@@ -2,8 +2,9 @@
 /*
  * The sPAPR TCE back end of a container: its ioctls, in front of iommu/spapr.
  *
- * Nearly every call is refused to processes other than the one that the container serves, whatever the
- * argument; so is mapping, before it is enabled. Then come the checks of the argument.
+ * Every call is refused to processes other than the one that the container serves, whatever the argument; so
+ * is mapping, before it is enabled. A call of v2's that has to do with memory or windows settles whom it
+ * serves. Then come the checks of the argument.
  *
  * EEH: no device of ours has errors, so a PE is fine unless the client itself has asserted its reset.
  */
@@ -353,12 +354,6 @@ static long spapr_ioctl(void *data, struct file *file, const struct caller *call
 	size_t nr = ARRAY_SIZE(common_rows);
 	int rc = spapr_check_mm(sc->iommu, caller->mm);
 
-	if (rc) {
-		if (trace_on(TRACE_IOCTL))
-			ioctl_trace_foreign(file, cmd, trace_now(), rc,
-					    "the container serves another process");
-		return rc;
-	}
 	if (!sc->v2 && has(v1_rows, ARRAY_SIZE(v1_rows), cmd)) {
 		rows = v1_rows;
 		nr = ARRAY_SIZE(v1_rows);
@@ -372,6 +367,14 @@ static long spapr_ioctl(void *data, struct file *file, const struct caller *call
 	} else if (has(disabled_rows, ARRAY_SIZE(disabled_rows), cmd) && !spapr_is_enabled(sc->iommu)) {
 		rows = disabled_rows;
 		nr = ARRAY_SIZE(disabled_rows);
+	}
+	if (!rc && rows == v2_rows)
+		rc = spapr_serve(sc->iommu, caller->mm);
+	if (rc) {
+		if (trace_on(TRACE_IOCTL))
+			ioctl_trace_foreign(file, cmd, trace_now(), rc,
+					    rc == -EPERM ? "the container serves another process" : NULL);
+		return rc;
 	}
 	return ioctl_dispatch(rows, nr, file, caller, cmd, arg);
 }

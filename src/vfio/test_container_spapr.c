@@ -4,6 +4,7 @@
 
 #include "file/fdtable.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
 /* ---- which types there are */
@@ -284,6 +285,15 @@ static long call_as(int fd, struct mm *mm, unsigned long cmd, const void *arg)
 	return rc;
 }
 
+/* In a child: to its end, or its parent's. */
+static void wait_for_parent(void)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	while (getppid() != 1)
+		pause();
+	_exit(1);
+}
+
 /* A process registers, and is killed: its memory stays charged to it until the container goes. */
 static void test_other_process(void **state)
 {
@@ -296,8 +306,7 @@ static void test_other_process(void **state)
 	char byte = 0;
 
 	if (!child)
-		for (;;)
-			pause();
+		wait_for_parent();
 	assert_int_equal(mm_of_pid(child, &mm), 0);
 	assert_int_equal(call_as(t->c, mm, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, &arg), 0);
 	assert_int_equal(call_as(t->c, mm, VFIO_IOMMU_MAP_DMA, &dma), 0);
@@ -315,6 +324,38 @@ static void test_other_process(void **state)
 	close_fd(t->g);
 	t->c = t->g = 0;
 	assert_int_equal(mm->locked_pages, 0);
+	mm_put(mm);
+}
+
+/* Whom a container serves is settled before the argument is looked at. */
+static void test_served_by_mistake(void **state)
+{
+	static const uint32_t settling[] = { VFIO_IOMMU_SPAPR_REGISTER_MEMORY, VFIO_IOMMU_SPAPR_TCE_CREATE,
+					     VFIO_IOMMU_SPAPR_TCE_REMOVE };
+	static const uint32_t others[] = { VFIO_IOMMU_MAP_DMA, VFIO_IOMMU_UNMAP_DMA,
+					   VFIO_IOMMU_SPAPR_TCE_GET_INFO, VFIO_EEH_PE_OP,
+					   VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY };
+	struct client *t = *state;
+	struct mm *mm;
+	pid_t child = fork();
+
+	if (!child)
+		wait_for_parent();
+	assert_int_equal(mm_of_pid(child, &mm), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(settling); i++) {
+		assert_int_equal(call(t->c, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, 0), -EPERM);
+		for (unsigned int k = 0; k < ARRAY_SIZE(others); k++)
+			call_as(t->c, mm, others[k], NULL);
+		assert_int_equal(call(t->c, settling[i], 0), -EFAULT);
+		assert_int_equal(call_as(t->c, mm, settling[i], NULL), -EPERM);
+		assert_int_equal(call_as(t->c, mm, VFIO_EEH_PE_OP, NULL), -EPERM);
+		assert_int_equal(call(t->c, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, 0), -EFAULT);
+		close_fd(t->c);
+		close_fd(t->g);
+		open_all(t->bench, 1, VFIO_SPAPR_TCE_v2_IOMMU, &t->c, &t->g);
+	}
+	kill(child, SIGKILL);
+	waitpid(child, NULL, 0);
 	mm_put(mm);
 }
 
@@ -352,10 +393,12 @@ static void test_eeh(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		V1(test_extensions), V2(test_extensions),    V2(test_set_iommu),     ANY(test_version_1),
-		V2(test_groups),     V1(test_one_group_v1),  V1(test_structures_v1), V2(test_structures_v2),
-		V1(test_info_v1),    V2(test_info_v2),       V1(test_enable),        V1(test_enable_limited),
-		V1(test_map_v1),     V2(test_other_process), V1(test_eeh),           V2(test_eeh),
+		V1(test_extensions),    V2(test_extensions),    V2(test_set_iommu),
+		ANY(test_version_1),    V2(test_groups),        V1(test_one_group_v1),
+		V1(test_structures_v1), V2(test_structures_v2), V1(test_info_v1),
+		V2(test_info_v2),       V1(test_enable),        V1(test_enable_limited),
+		V1(test_map_v1),        V2(test_other_process), V2(test_served_by_mistake),
+		V1(test_eeh),           V2(test_eeh),
 	};
 
 	return cmocka_run_group_tests_name("container_spapr", tests, NULL, NULL);

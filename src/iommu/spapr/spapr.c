@@ -82,6 +82,18 @@ int spapr_set_mm(struct spapr *spapr, struct mm *mm)
 	return 0;
 }
 
+int spapr_serve(struct spapr *spapr, struct mm *mm)
+{
+	int rc;
+
+	if (likely(spapr_has_mm(spapr)))
+		return spapr_check_mm(spapr, mm);
+	pthread_mutex_lock(&spapr->lock);
+	rc = spapr_set_mm(spapr, mm);
+	pthread_mutex_unlock(&spapr->lock);
+	return rc;
+}
+
 bool spapr_is_enabled(struct spapr *spapr)
 {
 	return atomic_load(&spapr->enabled);

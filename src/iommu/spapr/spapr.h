@@ -52,6 +52,8 @@ void spapr_detach(struct spapr *spapr, struct iommu_dev *const *devs, unsigned i
 bool spapr_has_mm(struct spapr *spapr);
 /* May mm make calls? 0 or -EPERM: another one does. */
 int spapr_check_mm(struct spapr *spapr, struct mm *mm);
+/* v2: it serves mm from now on. 0; -EPERM: another one; -ENOMEM. */
+int spapr_serve(struct spapr *spapr, struct mm *mm);
 /* Can something be mapped: ENABLE, or memory registered? */
 bool spapr_is_enabled(struct spapr *spapr);
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The hypercalls. Each is done in the fast tier; where that stops (AGAIN), from the start in the slow one.
+ * The hypercalls. Each is done in the fast tier; where memory is missing (AGAIN), from the start in the slow
+ * one. Where a device may be using what was taken out of a hardware table, the rest is in the slow one.
  *
  * A TCE of the guest's is a guest address and, in its lowest bits, what devices may do there. One without
  * permissions is nothing, whatever else it says, but the guest sees it as it has put it.
  */
 #include "kvm/spapr/spapr_tce.h"
 
+#include "base/fault.h"
 #include "kvm/memslot.h"
 
 #include <endian.h>
@@ -25,7 +27,6 @@ struct call {
 	struct guest_table *guest;
 	const struct kvm_slot *slot; /* where a guest address was last, or NULL */
 	bool slow;
-	bool taken; /* devices may use what was there */
 };
 
 /* ---- arguments */
@@ -102,19 +103,34 @@ static bool may_map(struct hw_table *hw, uint64_t ua)
 		return true;
 	if (unlikely(!hw->table->memory))
 		return false; /* v1: pinned page by page, by the program's calls */
+	if (unlikely(ua & (page - 1)))
+		return false; /* the memory slot is not aligned as the guest sees it */
 	for (uint64_t i = 0; i < BIT64(hw->shift); i++)
 		if (!tce_memory_is_for(hw->table->memory, ua + i * page, hw->table->page_shift, hint))
 			return false;
 	return true;
 }
 
-static void clear_hw(struct call *call, const struct hw_table *hw, uint64_t index, uint64_t count)
+/*
+ * No device uses any more what was taken out of this one. Before the next one is looked at: this one may be
+ * unlinked meanwhile.
+ */
+static void finish(struct call *call, const struct hw_table *hw, bool taken)
 {
-	if (tce_table_clear(hw->table, index << hw->shift, count << hw->shift))
-		call->taken = true;
+	if (!taken || likely(!tce_try_finish(hw->table)))
+		return;
+	call->slow = true;
+	tce_finish(hw->table);
 }
 
-static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce)
+static void clear_hw(const struct hw_table *hw, uint64_t index, uint64_t count, bool *taken)
+{
+	if (tce_table_clear(hw->table, index << hw->shift, count << hw->shift))
+		*taken = true;
+}
+
+static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint64_t ua, uint64_t tce,
+		   bool *taken)
 {
 	struct tce_memory *hint = get_hint(hw), *found = hint;
 	const uint64_t page = BIT64(hw->table->page_shift);
@@ -125,15 +141,14 @@ static long map_hw(struct call *call, struct hw_table *hw, uint64_t index, uint6
 	if (unlikely(is_gone(hw)))
 		return UVFIO_H_SUCCESS;
 	for (uint64_t i = 0; !rc && i < BIT64(hw->shift); i++)
-		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found,
-					&call->taken);
+		rc = tce_put_registered(hw->table, first + i, ua + i * page, prot, call->slow, &found, taken);
 	if (found != hint)
 		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
 		return AGAIN;
-	clear_hw(call, hw, index, 1);
+	clear_hw(hw, index, 1, taken);
 	return UVFIO_H_TOO_HARD;
 }
 
@@ -192,10 +207,13 @@ static long put_entry(struct call *call, uint64_t index, uint64_t tce, uint64_t 
 	long rc = view_ready(call, index, tce);
 
 	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
+		bool taken = false;
+
 		if (ua)
-			rc = map_hw(call, hw, index, ua, tce);
+			rc = map_hw(call, hw, index, ua, tce, &taken);
 		else
-			clear_hw(call, hw, index, 1);
+			clear_hw(hw, index, 1, &taken);
+		finish(call, hw, taken);
 	}
 	if (likely(!rc))
 		view_put(call, index, tce);
@@ -228,7 +246,7 @@ static long put_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 
 /* All of a list, in a table with the guest's page size. */
 static long map_list(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
-		     const uint64_t *tces, unsigned int count)
+		     const uint64_t *tces, unsigned int count, bool *taken)
 {
 	struct tce_memory *hint = get_hint(hw), *found = hint;
 	uint64_t words[MAX_LIST];
@@ -238,27 +256,27 @@ static long map_list(struct call *call, struct hw_table *hw, uint64_t index, con
 		return UVFIO_H_SUCCESS;
 	for (unsigned int i = 0; i < count; i++)
 		words[i] = uas[i] ? tce_word(hw->table, uas[i], IOMMU_READ | (tces[i] & TCE_WRITE)) : 0;
-	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, &call->taken);
+	rc = tce_put_words(hw->table, index, words, count, call->slow, &found, taken);
 	if (found != hint)
 		set_hint(hw, found);
 	if (likely(!rc) || rc == -ENXIO)
 		return UVFIO_H_SUCCESS;
 	if (rc == -EAGAIN)
 		return AGAIN;
-	clear_hw(call, hw, index, count);
+	clear_hw(hw, index, count, taken);
 	return UVFIO_H_TOO_HARD;
 }
 
 static long map_each(struct call *call, struct hw_table *hw, uint64_t index, const uint64_t *uas,
-		     const uint64_t *tces, unsigned int count)
+		     const uint64_t *tces, unsigned int count, bool *taken)
 {
 	long rc = UVFIO_H_SUCCESS;
 
 	for (unsigned int i = 0; !rc && i < count; i++) {
 		if (uas[i])
-			rc = map_hw(call, hw, index + i, uas[i], tces[i]);
+			rc = map_hw(call, hw, index + i, uas[i], tces[i], taken);
 		else
-			clear_hw(call, hw, index + i, 1);
+			clear_hw(hw, index + i, 1, taken);
 	}
 	return rc;
 }
@@ -292,8 +310,13 @@ static long put_list(struct call *call, uint64_t index, uint64_t *tces, uint64_t
 		tces[i] = be64toh(tces[i]);
 		rc = validate(call, tces[i], &uas[i]);
 	}
-	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw))
-		rc = (hw->shift ? map_each : map_list)(call, hw, index, uas, tces, (unsigned int)count);
+	for (struct hw_table *hw = rc ? NULL : first_hw(call->guest); hw && !rc; hw = next_hw(hw)) {
+		bool taken = false;
+
+		rc = (hw->shift ? map_each : map_list)(call, hw, index, uas, tces, (unsigned int)count,
+						       &taken);
+		finish(call, hw, taken);
+	}
 	return rc ? rc : view_list(call, index, tces, count);
 }
 
@@ -307,8 +330,11 @@ static long put_tce_indirect(struct call *call, const uint64_t *args, uint64_t *
 	if (count > MAX_LIST || list & UVFIO_PAGE_MASK || !is_in_window(call->guest, args[1], count, &index))
 		return UVFIO_H_PARAMETER;
 	ua = to_ua(call, list, UVFIO_PAGE_SIZE);
-	if (!ua || !may_clear(call->guest) ||
-	    mm_copy_memory(call->kvm->mm, ua, tces, count * sizeof(*tces), false))
+	if (!ua || !may_clear(call->guest))
+		return UVFIO_H_TOO_HARD;
+	if (unlikely(!call->slow && !fault_handler_installed()))
+		return AGAIN; /* a system call reads it, which may wait */
+	if (mm_copy_memory(call->kvm->mm, ua, tces, count * sizeof(*tces), false))
 		return UVFIO_H_TOO_HARD;
 	return put_list(call, index, tces, count);
 }
@@ -323,8 +349,12 @@ static long stuff_tce(struct call *call, const uint64_t *args, uint64_t *rets)
 		return UVFIO_H_PARAMETER;
 	if (!may_clear(call->guest))
 		return UVFIO_H_TOO_HARD;
-	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
-		clear_hw(call, hw, index, count);
+	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw)) {
+		bool taken = false;
+
+		clear_hw(hw, index, count, &taken);
+		finish(call, hw, taken);
+	}
 	return view_fill(call, index, count, tce);
 }
 
@@ -365,29 +395,15 @@ static unsigned int find_hcall(uint64_t number)
 
 /* ---- tiers */
 
-/* No device uses what was taken out: false: some may, in the fast tier. */
-static bool finish(const struct call *call)
-{
-	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw)) {
-		if (call->slow)
-			tce_finish(hw->table);
-		else if (call->taken && tce_try_finish(hw->table))
-			return false;
-	}
-	return true;
-}
-
 /* In a section. */
 static long run(struct call *call, const struct hcall *hcall, const uint64_t *args, uint64_t *rets)
 {
 	long rc = hcall->fn(call, args, rets);
 
-	if (likely(rc != AGAIN && finish(call)))
+	if (likely(rc != AGAIN))
 		return rc;
 	call->slow = true;
-	rc = hcall->fn(call, args, rets);
-	finish(call);
-	return rc;
+	return hcall->fn(call, args, rets);
 }
 
 long spapr_hcall(void *arch, uint64_t number, const uint64_t *args, uint64_t *rets)
@@ -422,7 +438,9 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 	const unsigned int which = find_hcall(number);
 
 	if (which == ARRAY_SIZE(hcalls))
-		return -EINVAL;
+		return WHY(-EINVAL,
+			   "hypercall 0x%llx is none of H_GET_TCE, H_PUT_TCE, _INDIRECT, H_STUFF_TCE",
+			   (unsigned long long)number);
 	if (on)
 		atomic_fetch_and(&vm->disabled, ~(1u << which));
 	else
@@ -431,6 +449,7 @@ int spapr_enable_hcall(struct spapr_vm *vm, uint64_t number, bool on)
 }
 
 _Static_assert((int)TCE_TIERS == KVM_HCALL_COUNTS, "all of them");
+_Static_assert((int)UVFIO_H_TOO_HARD == KVM_HCALL_USER, "they say the same");
 
 /* Under the lock. */
 static void count_all(const struct spapr_vm *vm, struct tce_counts *sum)

@@ -8,8 +8,8 @@
  * all of them, then the guest's (hcall.c).
  *
  * Tiers. The fast one allocates nothing, takes no lock and does not wait. What it cannot do so, the slow one
- * does from the start: changing an entry twice to the same is as good as once. What that cannot do either is
- * the program's.
+ * does from the start: changing an entry twice to the same is as good as once; and where a device has to be
+ * waited for, the call goes on in the slow one. What that cannot do either is the program's.
  *
  * Lookups are in sections of the VM's srcu: of the list of guest tables, of the hardware tables of each, and
  * of memory slots. Changes are made under spapr_vm.lock; who has unlinked something waits for the sections
@@ -30,6 +30,7 @@ struct spapr_vm {
 	struct kvm *kvm;
 	pthread_mutex_t lock;
 	_Atomic(struct guest_table *) tables;
+	_Atomic uint64_t charged;      /* pages of locked memory, for guest tables */
 	_Atomic unsigned int disabled; /* hypercalls that are the program's: bits, as hcall.c numbers them */
 	struct cds_list_head all;      /* guest tables that count, also ones that nobody finds; under lock */
 	struct tce_counts past;        /* of guest tables that are gone; under lock */

@@ -62,11 +62,42 @@ static int make_view(struct guest_table *table)
 		       ? MAP_FAILED
 		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, table->fd, 0);
 	if (view == MAP_FAILED)
-		return -ENOMEM;
+		return WHY(-ENOMEM, "a view of %zu bytes has no room in the address space", bytes);
 	table->view = view;
 	/* Last: what is too large for an address space has been refused. */
 	table->present = failpoint() ? NULL : calloc(table->pages / 64 + 1, sizeof(*table->present));
 	return table->present ? 0 : -ENOMEM;
+}
+
+/* ---- locked memory */
+
+/* As the kernel counts: the view, and what it has a pointer for each of its pages in. */
+static uint64_t charge_for(uint64_t pages)
+{
+	return pages + (pages * sizeof(void *) + 128 + UVFIO_PAGE_MASK) / UVFIO_PAGE_SIZE;
+}
+
+/* A VM's tables are limited by themselves: what containers have charged may have been without a limit. */
+static int charge(struct spapr_vm *vm, uint64_t pages)
+{
+	const uint64_t limit = mm_memlock_limit(vm->kvm->mm);
+	uint64_t charged = atomic_load(&vm->charged);
+
+	do {
+		if (charged > limit || pages > limit - charged)
+			return WHY(-ENOMEM, "%llu KiB of locked memory are over RLIMIT_MEMLOCK (ulimit -l)",
+				   (unsigned long long)pages * 4);
+	} while (!atomic_compare_exchange_weak(&vm->charged, &charged, charged + pages));
+	if (!mm_charge(vm->kvm->mm, pages, UINT64_MAX))
+		return 0;
+	atomic_fetch_sub(&vm->charged, pages);
+	return -ENOMEM;
+}
+
+static void uncharge(struct spapr_vm *vm, uint64_t pages)
+{
+	mm_uncharge(vm->kvm->mm, pages);
+	atomic_fetch_sub(&vm->charged, pages);
 }
 
 /* ---- life */
@@ -78,29 +109,21 @@ static void free_table(struct guest_table *table)
 	if (table->fd >= 0)
 		private_fd_close(table->fd);
 	free(table->present);
-	mm_uncharge(table->vm->kvm->mm, table->charged);
+	uncharge(table->vm, table->charged);
 	free(table);
-}
-
-/* As the kernel counts: the view, and what it has a pointer for each of its pages in. */
-static uint64_t charge_for(uint64_t pages)
-{
-	return pages + 1 + (pages * sizeof(void *) + 128 + UVFIO_PAGE_MASK) / UVFIO_PAGE_SIZE;
 }
 
 static int new_table(struct spapr_vm *vm, const struct kvm_create_spapr_tce_64 *in, struct guest_table **out)
 {
-	struct mm *mm = vm->kvm->mm;
-	const uint64_t pages = (in->size - 1) / ENTRIES_PER_PAGE + 1, charge = charge_for(pages);
+	const uint64_t pages = (in->size - 1) / ENTRIES_PER_PAGE + 1, charged = charge_for(pages);
 	struct guest_table *table;
-	int rc;
+	int rc = charge(vm, charged);
 
-	if (mm_charge(mm, charge, mm_memlock_limit(mm)))
-		return WHY(-ENOMEM, "%llu KiB of locked memory are over RLIMIT_MEMLOCK (ulimit -l)",
-			   (unsigned long long)charge * 4);
+	if (rc)
+		return rc;
 	table = failpoint() ? NULL : aligned_alloc(_Alignof(struct guest_table), sizeof(*table));
 	if (!table) {
-		mm_uncharge(mm, charge);
+		uncharge(vm, charged);
 		return -ENOMEM;
 	}
 	*table = (struct guest_table){ .vm = vm,
@@ -110,7 +133,7 @@ static int new_table(struct spapr_vm *vm, const struct kvm_create_spapr_tce_64 *
 				       .page_shift = in->page_shift,
 				       .fd = -1,
 				       .pages = pages,
-				       .charged = charge };
+				       .charged = charged };
 	CDS_INIT_LIST_HEAD(&table->attachments);
 	CDS_INIT_LIST_HEAD(&table->node);
 	rc = make_view(table);

@@ -6,6 +6,7 @@
 #include "kvm/spapr/test_rig.h"
 
 #include "base/failpoint.h"
+#include "base/fault.h"
 #include "iommu/spapr/test_forbid.h"
 
 #include "iommu/dma.h"
@@ -259,5 +260,7 @@ int main(void)
 #endif
 	};
 
+	if (fault_handler_install(NULL))
+		return 1;
 	return cmocka_run_group_tests_name("kvm_spapr_fast", tests, NULL, NULL);
 }
