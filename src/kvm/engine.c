@@ -173,6 +173,7 @@ static enum engine_end run(struct engine *engine, bool one)
 	engine->stepping = one;
 	do {
 		engine->delivering = 0;
+		engine->taking = false;
 		engine->invalid = false;
 		error = LIB.uc_emu_start(engine->uc, engine->state->rip, 0, 0, 0);
 	} while (!ended(engine, error, &end));

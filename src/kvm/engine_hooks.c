@@ -23,9 +23,12 @@
 
 __thread struct engine *engine_running;
 
+/* An exception that is being taken would be taken again and again before the core looks whether to stop. */
 static _Noreturn void jump_out(struct engine *engine, uintptr_t place)
 {
 	LIB.uc_emu_stop(engine->uc);
+	if (engine->delivering)
+		LIB.loop_exit(engine->cpu);
 	LIB.loop_exit_restore(engine->cpu, place);
 	__builtin_unreachable();
 }
@@ -102,6 +105,15 @@ static uintptr_t io_place(const struct engine *engine)
 	return place;
 }
 
+/* Vectors, segments and stack of an exception or interrupt are memory, or nothing can go on. */
+static void need_memory(struct engine *engine)
+{
+	if (likely(!engine->delivering && !engine->taking))
+		return;
+	engine->no_code = true;
+	engine_leave(engine, 0);
+}
+
 uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, void *arg)
 {
 	struct engine *engine = arg;
@@ -110,8 +122,9 @@ uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, voi
 
 	(void)uc;
 	if (offset & ENGINE_READONLY)
-		value = engine_readonly_value(engine, offset & ~ENGINE_READONLY, size);
-	else if (engine->ops->read(engine->arg, offset, size, &value, place) == ENGINE_LEAVE)
+		return engine_readonly_value(engine, offset & ~ENGINE_READONLY, size);
+	need_memory(engine);
+	if (engine->ops->read(engine->arg, offset, size, &value, place) == ENGINE_LEAVE)
 		engine_leave(engine, place);
 	return value;
 }
@@ -122,6 +135,7 @@ void engine_mmio_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64
 	uintptr_t place = io_place(engine);
 
 	(void)uc;
+	need_memory(engine);
 	if (engine->ops->write(engine->arg, offset & ~ENGINE_READONLY, size, value, place) == ENGINE_LEAVE)
 		engine_leave(engine, place);
 }
@@ -144,12 +158,18 @@ static void on_exception(uc_engine *uc, uint32_t vector, void *arg)
 {
 	struct engine *engine = arg;
 
-	(void)uc;
+	engine->taking = false;
 	if (engine->stepping && stepped(engine, vector))
 		return;
 	engine->delivering = vector + 1;
 	LIB.do_interrupt(engine->cpu);
 	engine->delivering = 0;
+	/* a handler that cannot be fetched is an exception again, and no block ever begins */
+	if (unlikely(atomic_load(&engine->attention))) {
+		atomic_store(&engine->attention, false);
+		engine->paused = true;
+		LIB.uc_emu_stop(uc);
+	}
 }
 
 /* The library ends a run at an invalid instruction, whatever is said here. */
@@ -267,13 +287,20 @@ static _Noreturn void raise_injected(struct engine *engine)
 	__builtin_unreachable();
 }
 
+static void take_vector(struct engine *engine, int vector)
+{
+	engine->taking = true;
+	LIB.do_hardirq(engine->state, vector, 1);
+	engine->taking = false;
+}
+
 static bool take(struct engine *engine)
 {
 	int vector = engine->ops->interrupt(engine->arg);
 
 	if (vector < 0)
 		return false;
-	LIB.do_hardirq(engine->state, vector, 1);
+	take_vector(engine, vector);
 	return true;
 }
 
@@ -289,7 +316,7 @@ static bool interrupt(void *cpu, int request)
 		engine->injecting = false;
 		if (engine->inject_error != ENGINE_INTERRUPT)
 			raise_injected(engine);
-		LIB.do_hardirq(engine->state, engine->inject, 1);
+		take_vector(engine, engine->inject);
 		return true;
 	}
 	if (!(engine->state->rflags & BIT64(9)) || (engine->state->hflags & HFLAG_INHIBIT_IRQ))

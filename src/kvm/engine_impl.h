@@ -39,11 +39,12 @@ struct engine_library {
 			 uintptr_t place);
 	void (*tlb_set_page)(void *cpu, uint64_t address, uint64_t gpa, uint32_t attributes, int prot,
 			     int mmu, uint64_t size);
-	/* These four do not return. */
+	/* These five do not return. */
 	void (*raise_error_at)(void *env, int vector, int error, uintptr_t place);
 	void (*raise_error)(void *env, int vector, int error);
 	void (*raise)(void *env, int vector);
 	void (*loop_exit_restore)(void *cpu, uintptr_t place);
+	void (*loop_exit)(void *cpu); /* the exception in flight is dropped */
 	bool (*restore_state)(void *cpu, uintptr_t place, bool will_exit);
 	void (*do_interrupt)(void *cpu);
 	void (*do_hardirq)(void *env, int vector, int is_hw);
@@ -102,6 +103,7 @@ struct engine {
 	bool window, stepping;
 	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
+	bool taking;             /* an interrupt is */
 	bool injecting;
 	uint8_t inject;
 	int64_t inject_error;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guests that go round without executing anything, or without end: exceptions whose handlers cannot be
+ * fetched, stacks and vectors that are I/O or not there, a vCPU that waits for another one. KVM_RUN
+ * ends, or a signal ends it. On the host's KVM and on software vCPUs.
+ */
+#include "machine.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define TSS     0x2000
+#define IDT     0x3000
+#define PML4    0x4000
+#define STACK   0x9000   /* of exceptions, when there is one for them */
+#define IO      0x200000 /* mapped, and no memory */
+#define NOWHERE 0x1000000000
+
+static const struct kvm_segment code_segment = {
+	.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1
+};
+static const struct kvm_segment data_segment = {
+	.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .s = 1, .db = 1, .g = 1
+};
+
+static void make_vectors(struct machine *m, uint64_t handler, unsigned int stack)
+{
+	const uint64_t gate[2] = { (handler & 0xffff) | 0x08ull << 16 | (uint64_t)stack << 32 |
+					   0x8e00ull << 32 | (handler >> 16 & 0xffff) << 48,
+				   handler >> 32 };
+	const uint64_t top = STACK;
+
+	for (unsigned int i = 0; i < 32; i++)
+		memcpy(m->ram + IDT + i * sizeof(gate), gate, sizeof(gate));
+	memcpy(m->ram + TSS + 0x24, &top, sizeof(top));
+}
+
+/* Long mode; memory is mapped one to one, and 2 MiB of I/O at IO. */
+static void make_long(struct machine *m, const void *code, size_t len)
+{
+	static const uint64_t gdt[] = { 0, 0x00af9b000000ffff, 0x00cf93000000ffff };
+	uint64_t *tables;
+	struct kvm_sregs s;
+
+	make(m, code, len);
+	tables = (void *)(m->ram + PML4);
+	tables[0] = (PML4 + 0x1000) | 3;
+	tables[0x200] = (PML4 + 0x2000) | 3;
+	tables[0x400] = 0x83;
+	tables[0x401] = 0xe0000083;
+	memcpy(m->ram + 0x800, gdt, sizeof(gdt));
+	if (ioctl(m->vcpu[0], KVM_GET_SREGS, &s))
+		err(1, "KVM_GET_SREGS");
+	s.cs = code_segment;
+	s.ds = s.es = s.fs = s.gs = s.ss = data_segment;
+	s.tr = (struct kvm_segment){ .base = TSS, .limit = 0x67, .type = 11, .present = 1, .selector = 24 };
+	s.gdt = (struct kvm_dtable){ .base = 0x800, .limit = 23 };
+	s.idt = (struct kvm_dtable){ .base = IDT, .limit = 0x7ff };
+	s.cr0 |= 0x80000001;
+	s.cr3 = PML4;
+	s.cr4 |= 0x620;
+	s.efer |= 0x500;
+	if (ioctl(m->vcpu[0], KVM_SET_SREGS, &s))
+		err(1, "KVM_SET_SREGS");
+}
+
+static void set_stack(const struct machine *m, uint64_t rsp)
+{
+	struct kvm_regs regs = { .rip = CODE, .rsp = rsp, .rflags = 2 };
+
+	if (ioctl(m->vcpu[0], KVM_SET_REGS, &regs))
+		err(1, "KVM_SET_REGS");
+}
+
+static void no_handler(void)
+{
+	static const uint8_t code[] = { 0x0f, 0x0b }; /* ud2 */
+	struct machine m;
+
+	make_long(&m, code, sizeof(code));
+	make_vectors(&m, NOWHERE, 1);
+	handled = 0;
+	ualarm(50000, 0);
+	result(run(&m, 0) == -EINTR && handled == 1 && rip(&m) == NOWHERE,
+	       "a handler that is not mapped, with a stack of its own: a signal ends it");
+	unmake(&m);
+}
+
+/* Kernels differ in what they call it. */
+static int is_over(int end)
+{
+	return end == KVM_EXIT_INTERNAL_ERROR || end == KVM_EXIT_SHUTDOWN || end == -EFAULT;
+}
+
+static void run_until_over(const struct machine *m, const char *what)
+{
+	int end = KVM_EXIT_MMIO;
+
+	alarm(5);
+	for (int i = 0; i < 100 && end == KVM_EXIT_MMIO; i++)
+		end = run(m, 0);
+	alarm(0);
+	if (!is_over(end))
+		printf("# it ended with %d\n", end);
+	result(is_over(end), what);
+}
+
+static void not_memory(void)
+{
+	static const uint8_t code[] = { 0xcd, 0x11, 0xf4 }; /* int $0x11; hlt */
+	struct kvm_interrupt irq = { .irq = 0x1e };
+	struct kvm_sregs s;
+	struct machine m;
+
+	make_long(&m, code, sizeof(code));
+	make_vectors(&m, CODE + 2, 0);
+	set_stack(&m, IO + 0x800);
+	run_until_over(&m, "an exception with a stack that is I/O");
+	set_stack(&m, IO + 0x800);
+	ioctl(m.vcpu[0], KVM_INTERRUPT, &irq);
+	run_until_over(&m, "an interrupt with one");
+	set_stack(&m, 0x8000);
+	ioctl(m.vcpu[0], KVM_GET_SREGS, &s);
+	s.idt.base = IO;
+	ioctl(m.vcpu[0], KVM_SET_SREGS, &s);
+	run_until_over(&m, "vectors that are I/O");
+	unmake(&m);
+}
+
+static void no_stack(void)
+{
+	static const uint8_t code[] = { 0xcd, 0x11, 0xf4 };
+	struct machine m;
+
+	make_long(&m, code, sizeof(code));
+	make_vectors(&m, CODE + 2, 0);
+	set_stack(&m, 0x18000);
+	munmap(m.ram + 0x10000, 0x10000);
+	run_until_over(&m, "an exception with a stack in a slot without memory");
+	unmake(&m);
+}
+
+/* ---- vCPUs in turns */
+
+struct one {
+	const struct machine *m;
+	pthread_t thread;
+	unsigned int i;
+};
+
+static void *run_one(void *arg)
+{
+	struct one *one = arg;
+
+	return (void *)(intptr_t)run(one->m, one->i);
+}
+
+static double milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec * 1000 + (double)now.tv_nsec / 1000000;
+}
+
+/* One is endless, and the other asks the program again and again. */
+static void gets_its_turn(void)
+{
+	static const uint8_t out[] = { 0xee, 0xeb, 0xfd }; /* 1: out; jmp 1b */
+	struct kvm_regs regs = { .rip = 0x1100, .rsp = 0x7000, .rflags = 2 };
+	struct one one = { .i = 0 };
+	struct machine m;
+	double start;
+	void *end;
+	int wrong = 0;
+
+	make(&m, endless, sizeof(endless));
+	memcpy(m.ram + 0x1100, out, sizeof(out));
+	add_vcpu(&m, 1);
+	if (ioctl(m.vcpu[1], KVM_SET_REGS, &regs))
+		err(1, "KVM_SET_REGS");
+	one.m = &m;
+	pthread_create(&one.thread, NULL, run_one, &one);
+	usleep(20000);
+	start = milliseconds();
+	for (int i = 0; i < 100; i++)
+		wrong += run(&m, 1) != KVM_EXIT_IO;
+	printf("# %.1f ms\n", milliseconds() - start);
+	result(!wrong && milliseconds() - start < 3000, "a vCPU gets its turn beside one that is endless");
+	pthread_kill(one.thread, SIGUSR1);
+	pthread_join(one.thread, &end);
+	result((intptr_t)end == -EINTR, "which a signal ends");
+	unmake(&m);
+}
+
+int main(void)
+{
+	kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+	if (kvm < 0) {
+		printf("1..0 # SKIP /dev/kvm: %s\n", strerror(errno));
+		return 0;
+	}
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	catch_signals();
+	no_handler();
+	not_memory();
+	no_stack();
+	gets_its_turn();
+	printf("1..%d\n", nr);
+	return failed != 0;
+}
