@@ -221,9 +221,23 @@ void engine_window(struct engine *engine, bool on)
 	engine->window = on;
 }
 
-void engine_inject(struct engine *engine, uint8_t vector, int64_t error)
+bool engine_take_back(struct engine *engine)
+{
+	bool was = engine->injecting;
+
+	engine->injecting = false;
+	return was;
+}
+
+void engine_nmi_window(struct engine *engine, bool on)
+{
+	engine->nmi_window = on;
+}
+
+void engine_inject(struct engine *engine, uint8_t vector, int64_t error, bool more)
 {
 	engine->injecting = true;
+	engine->inject_more = more;
 	engine->inject = vector;
 	engine->inject_error = error;
 }

@@ -272,7 +272,7 @@ static void enter(void *cpu)
 	struct engine *engine = engine_running;
 
 	LIB.exec_enter(cpu);
-	if (atomic_load(&engine->wanted) || engine->window || engine->injecting)
+	if (atomic_load(&engine->wanted) || engine->window || engine->injecting || engine->nmi_window)
 		*interrupt_request(engine) |= INTERRUPT_HARD;
 	if (atomic_load(&engine->kicked))
 		LIB.uc_emu_stop(engine->uc);
@@ -304,6 +304,19 @@ static bool take(struct engine *engine)
 	return true;
 }
 
+static bool inject(struct engine *engine)
+{
+	engine->injecting = false;
+	if (engine->inject_more)
+		engine_kick(engine);
+	if (engine->inject_error >= ENGINE_NO_CODE)
+		raise_injected(engine);
+	if (engine->inject_error == ENGINE_NMI)
+		engine->state->hflags2 |= ENGINE_HFLAGS2_NMI;
+	take_vector(engine, engine->inject);
+	return true;
+}
+
 static bool interrupt(void *cpu, int request)
 {
 	struct engine *engine = engine_running;
@@ -312,12 +325,13 @@ static bool interrupt(void *cpu, int request)
 		return LIB.exec_interrupt(cpu, request);
 	if (engine->stepping)
 		return false;
-	if (engine->injecting) {
-		engine->injecting = false;
-		if (engine->inject_error != ENGINE_INTERRUPT)
-			raise_injected(engine);
-		take_vector(engine, engine->inject);
-		return true;
+	if (engine->injecting)
+		return inject(engine);
+	if (engine->nmi_window && !(engine->state->hflags2 & ENGINE_HFLAGS2_NMI)) {
+		engine->nmi_window = false;
+		engine_kick(engine);
+		LIB.uc_emu_stop(engine->uc);
+		return false;
 	}
 	if (!(engine->state->rflags & BIT64(9)) || (engine->state->hflags & HFLAG_INHIBIT_IRQ))
 		return false;
@@ -330,7 +344,8 @@ static bool interrupt(void *cpu, int request)
 		LIB.uc_emu_stop(engine->uc);
 		return false;
 	}
-	*interrupt_request(engine) &= ~INTERRUPT_HARD;
+	if (!engine->nmi_window)
+		*interrupt_request(engine) &= ~INTERRUPT_HARD;
 	return false;
 }
 

@@ -104,7 +104,7 @@ struct engine {
 	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
 	bool taking;             /* an interrupt is */
-	bool injecting;
+	bool injecting, inject_more, nmi_window;
 	uint8_t inject;
 	int64_t inject_error;
 };

@@ -52,9 +52,11 @@ struct vcpu {
 	uint64_t piece_regs[16]; /* at the first piece of the last access in the log */
 
 	/* interrupts */
-	int irq;          /* by KVM_INTERRUPT, -1: none */
+	int irq;          /* to be taken next, by KVM_INTERRUPT without interrupt controllers; -1: none */
+	int extint;       /* when interrupts are enabled, by KVM_INTERRUPT with local APICs only; -1: none */
 	bool irq_put_off; /* until the instruction that is executed again is over */
-	bool nmi_pending, nmi_masked;
+	bool nmi_pending;
+	enum { INJECTED_NOTHING, INJECTED_EXCEPTION, INJECTED_IRQ, INJECTED_NMI } injected;
 	int exception; /* to be raised, -1: none */
 	int64_t exception_error;
 	uint32_t mp_state;

@@ -14,6 +14,9 @@
 #define RFLAGS_TF   BIT64(8)
 #define INHIBIT_IRQ BIT32(3) /* of hflags */
 
+/* The beginning of the run structure: a signal handler or another thread may write it at any time. */
+#define WRITTEN_BY_PROGRAM offsetof(struct kvm_run, exit_reason)
+
 static void *port_data(struct vcpu *vcpu)
 {
 	return (char *)vcpu->run + UVFIO_PAGE_SIZE;
@@ -219,7 +222,7 @@ void vcpu_finish_store(struct vcpu *vcpu)
 		state->rip = rip; /* a repeated instruction's end is seen when it is executed once more */
 	}
 	vcpu->pending = false;
-	memcpy(vcpu->run, &saved, sizeof(saved));
+	memcpy(&vcpu->run->exit_reason, &saved.exit_reason, sizeof(saved) - WRITTEN_BY_PROGRAM);
 	memcpy(port_data(vcpu), &data, sizeof(data));
 }
 

@@ -60,10 +60,12 @@ uint64_t vcpu_cr8(struct vcpu *vcpu)
 
 void vcpu_set_cr8(struct vcpu *vcpu, uint64_t cr8)
 {
+	if (cr8 > 15)
+		return; /* as with the kernel's KVM_SET_SREGS */
 	if (vcpu->base.apic)
-		kvm_lapic_set_cr8(&vcpu->base, (uint8_t)cr8 & 15);
+		kvm_lapic_set_cr8(&vcpu->base, (uint8_t)cr8);
 	else
-		vcpu->cr8 = cr8 & 15;
+		vcpu->cr8 = cr8;
 }
 
 static bool get(struct vcpu *vcpu, struct kvm_msr_entry *entry)
