@@ -117,6 +117,9 @@ int32_t engine_exception(const struct engine *engine);
 int engine_probe(char *why, size_t len);
 int engine_trial(char *why, size_t len); /* behind it: engine_trial.c */
 
+/* engine_patch.c: 0 or -ENOEXEC with the reason in why. */
+int engine_patch(void *library, char *why, size_t len);
+
 /* engine_hooks.c */
 int engine_add_hooks(struct engine *engine);
 uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, void *arg);

@@ -79,7 +79,7 @@ static int load(char *why, size_t len)
 	}
 	if (!find_all(unicorn, unwinder, why, len))
 		return -ENOEXEC;
-	return engine_probe(why, len) ?: engine_trial(why, len);
+	return engine_probe(why, len) ?: engine_patch(unicorn, why, len) ?: engine_trial(why, len);
 }
 
 int engine_load(char *why, size_t len)

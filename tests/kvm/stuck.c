@@ -140,6 +140,42 @@ static void no_stack(void)
 	unmake(&m);
 }
 
+/* Hardware breakpoints of the guest's own: software vCPUs have none. */
+static void breakpoints(void)
+{
+	/* xor eax,eax; mov ax,1020; mov dr0,eax; mov ax,2 or a watchpoint; mov dr7,eax; jmp 1020 */
+	static uint8_t code[] = { 0x66, 0x31, 0xc0, 0xb8, 0x20, 0x10, 0x0f, 0x23, 0xc0,
+				  0xb8, 0x02, 0x00, 0x0f, 0x23, 0xf8, 0xeb, 0x0f };
+	static const uint8_t target[] = {
+		0x90, 0x80, 0x06, 0x20, 0x10, 0x01, 0xf4
+	}; /* nop; add byte [1020],1; hlt */
+	static const uint16_t vector[] = { CODE + 0x40, 0 };
+	struct kvm_debugregs debug = { .db = { CODE + 0x20 }, .dr6 = 0xffff0ff0, .dr7 = 0x402 };
+	struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2 };
+	struct machine m;
+	int end[3];
+
+	make(&m, code, sizeof(code));
+	memcpy(m.ram + CODE + 0x20, target, sizeof(target));
+	memcpy(m.ram + 4 * 1, vector, sizeof(vector));
+	m.ram[CODE + 0x40] = 0xf4;
+	end[0] = run(&m, 0);
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	m.ram[CODE + 0x20] = 0x90;
+	m.ram[CODE + 2] = 0xdb; /* xor ebx,ebx: a watchpoint for stores by the upper half of eax, 1 */
+	regs.rax = 0x10000;
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	end[1] = run(&m, 0);
+	result(end[0] == KVM_EXIT_HLT && end[1] == KVM_EXIT_HLT, "a guest sets breakpoints");
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	end[2] = ioctl(m.vcpu[0], KVM_SET_DEBUGREGS, &debug);
+	regs.rip = CODE + 0x20;
+	m.ram[CODE + 0x20] = 0x90;
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	result(!end[2] && run(&m, 0) == KVM_EXIT_HLT, "the program sets some of the guest's");
+	unmake(&m);
+}
+
 /* ---- vCPUs in turns */
 
 struct one {
@@ -205,6 +241,7 @@ int main(void)
 	no_handler();
 	not_memory();
 	no_stack();
+	breakpoints();
 	gets_its_turn();
 	printf("1..%d\n", nr);
 	return failed != 0;
