@@ -1,24 +1,41 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest's hardware breakpoints. The core makes each one of its own breakpoints, and forgets all translated
- * code for that: also the code that is being executed, which is gone when the instruction is over. So the
- * core's calls of the two functions that do it come here, by way of the library's table of calls, and guests
- * have no hardware breakpoints. For others in this process who use the library all is as before.
+ * Calls of the library's that come here instead, by way of its table of calls. For others in this process who
+ * use the library all is as before.
+ *
+ * A guest's hardware breakpoints: the core makes each one of its own breakpoints, and forgets all translated
+ * code for that, also the code that is being executed, which is gone when the instruction is over. So guests
+ * have none.
+ *
+ * Blocks of code: some instructions leave a temporary variable behind until the end of their block, and the
+ * core does not look whether there is room for another. Short blocks have room.
+ *
+ * abort() and what assert() calls: there is code that the core cannot translate, a far call by a register for
+ * one. The run ends, and not the process: what has been translated so far of the block is not used.
  */
 #include "kvm/engine_impl.h"
 
+#include <assert.h>
 #include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
 typedef int (*breakpoint_fn)(void *cpu, uint64_t address, int flags, void **out);
 typedef int (*watchpoint_fn)(void *cpu, uint64_t address, uint64_t len, int flags, void **out);
 
+typedef void (*translate_fn)(void *cpu, void *block, int max_instructions);
+
+#define MAX_INSTRUCTIONS 64 /* of a block; the core has room for 512 variables */
+
+static translate_fn translate;
 static breakpoint_fn insert_breakpoint;
 static watchpoint_fn insert_watchpoint;
+static __typeof__(abort) *abort_process;
+static __typeof__(__assert_fail) *assert_fail;
 
 static int no_breakpoint(void *cpu, uint64_t address, int flags, void **out)
 {
@@ -28,6 +45,33 @@ static int no_breakpoint(void *cpu, uint64_t address, int flags, void **out)
 static int no_watchpoint(void *cpu, uint64_t address, uint64_t len, int flags, void **out)
 {
 	return engine_running ? -ENOSPC : insert_watchpoint(cpu, address, len, flags, out);
+}
+
+static void translate_short(void *cpu, void *block, int max_instructions)
+{
+	translate(cpu, block, engine_running ? MIN(max_instructions, MAX_INSTRUCTIONS) : max_instructions);
+}
+
+static void give_up(void)
+{
+	if (!engine_running)
+		return;
+	engine_running->no_code = true;
+	engine_leave(engine_running, 0);
+}
+
+static _Noreturn void no_abort(void)
+{
+	give_up();
+	abort_process();
+	__builtin_unreachable();
+}
+
+static _Noreturn void no_assert(const char *what, const char *file, unsigned int line, const char *function)
+{
+	give_up();
+	assert_fail(what, file, line, function);
+	__builtin_unreachable();
 }
 
 struct calls {
@@ -77,26 +121,17 @@ static void *slot_of(const struct calls *calls, const char *name)
 }
 
 /* The table is not writable once the library has been loaded. */
-static bool replace(void *slot, uintptr_t old, uintptr_t new)
+static bool take_over(const struct calls *calls, const char *name, void *original, uintptr_t new)
 {
+	void *slot = slot_of(calls, name);
 	void *page = (void *)((uintptr_t)slot & ~(uintptr_t)UVFIO_PAGE_MASK);
-	uintptr_t is;
 
-	memcpy(&is, slot, sizeof(is));
-	if (is != old || mprotect(page, UVFIO_PAGE_SIZE, PROT_READ | PROT_WRITE))
+	if (!slot || mprotect(page, UVFIO_PAGE_SIZE, PROT_READ | PROT_WRITE))
 		return false;
+	memcpy(original, slot, sizeof(new));
 	memcpy(slot, &new, sizeof(new));
 	mprotect(page, UVFIO_PAGE_SIZE, PROT_READ);
 	return true;
-}
-
-static bool take_over(const struct calls *calls, void *library, const char *name, void *original,
-		      uintptr_t new)
-{
-	void *at = dlsym(library, name), *slot = slot_of(calls, name);
-
-	memcpy(original, &at, sizeof(at));
-	return at && slot && replace(slot, (uintptr_t)at, new);
 }
 
 int engine_patch(void *library, char *why, size_t len)
@@ -104,11 +139,12 @@ int engine_patch(void *library, char *why, size_t len)
 	struct calls calls;
 
 	if (find_calls(library, &calls) &&
-	    take_over(&calls, library, "cpu_breakpoint_insert_x86_64", &insert_breakpoint,
-		      (uintptr_t)no_breakpoint) &&
-	    take_over(&calls, library, "cpu_watchpoint_insert_x86_64", &insert_watchpoint,
-		      (uintptr_t)no_watchpoint))
+	    take_over(&calls, "gen_intermediate_code_x86_64", &translate, (uintptr_t)translate_short) &&
+	    take_over(&calls, "cpu_breakpoint_insert_x86_64", &insert_breakpoint, (uintptr_t)no_breakpoint) &&
+	    take_over(&calls, "cpu_watchpoint_insert_x86_64", &insert_watchpoint, (uintptr_t)no_watchpoint) &&
+	    take_over(&calls, "abort", &abort_process, (uintptr_t)no_abort) &&
+	    take_over(&calls, "__assert_fail", &assert_fail, (uintptr_t)no_assert))
 		return 0;
-	snprintf(why, len, "libunicorn.so.2 does not call its breakpoints as that of Debian 12 does");
+	snprintf(why, len, "libunicorn.so.2 does not make its calls as that of Debian 12 does");
 	return -ENOEXEC;
 }

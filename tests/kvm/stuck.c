@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guests that go round without executing anything, or without end: exceptions whose handlers cannot be
- * fetched, stacks and vectors that are I/O or not there, a vCPU that waits for another one. KVM_RUN
+ * Guests that would take their program with them: code that is more, or worse, than can be translated, and
+ * breakpoints. Guests that go round without executing anything, or without end: exceptions whose handlers
+ * cannot be fetched, stacks and vectors that are I/O or not there, a vCPU that waits for another one. KVM_RUN
  * ends, or a signal ends it. On the host's KVM and on software vCPUs.
  */
 #include "machine.h"
@@ -140,6 +141,29 @@ static void no_stack(void)
 	unmake(&m);
 }
 
+static void odd_code(void)
+{
+	static const uint8_t code[] = { 0xff, 0xdb, 0xf4 }; /* lcall by bx, which there is not; hlt */
+	static const uint16_t vector[] = { CODE + 2, 0 };
+	struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2, .rbx = 0x3000 };
+	struct machine m;
+	int end;
+
+	make(&m, code, sizeof(code));
+	memcpy(m.ram + 4 * 6, vector, sizeof(vector));
+	end = run(&m, 0);
+	result(end == KVM_EXIT_HLT || end == KVM_EXIT_INTERNAL_ERROR, "a far call by a register");
+	for (unsigned int i = 0; i < 0x1000; i += 2)
+		memcpy(m.ram + CODE + i, "\xdd\x21", 2); /* frstor [bx+di] */
+	m.ram[CODE + 0x1000] = 0xf4;
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	end = run(&m, 0);
+	/* a kernel that emulates does not know it */
+	result((end == KVM_EXIT_HLT && rip(&m) == CODE + 0x1001) || end == KVM_EXIT_INTERNAL_ERROR,
+	       "a page full of FRSTOR");
+	unmake(&m);
+}
+
 /* Hardware breakpoints of the guest's own: software vCPUs have none. */
 static void breakpoints(void)
 {
@@ -241,6 +265,7 @@ int main(void)
 	no_handler();
 	not_memory();
 	no_stack();
+	odd_code();
 	breakpoints();
 	gets_its_turn();
 	printf("1..%d\n", nr);
