@@ -144,7 +144,9 @@ int engine_catch_faults(void);
 int engine_code_init(struct engine *engine);
 void engine_code_free(struct engine *engine);
 void engine_note_code(struct engine *engine, uint64_t gpa);
+bool engine_is_code(const struct engine *engine, uint64_t gpa); /* noted */
 void engine_check_code(struct engine *engine); /* before a run */
+void engine_forget_code(struct engine *engine, struct engine_region *region);
 void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size);
 
 /* engine_mmu.c: instead of the core's own; as it has it. */
