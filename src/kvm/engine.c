@@ -216,6 +216,11 @@ void engine_want(struct engine *engine)
 		atomic_store(&engine->attention, true);
 }
 
+uint64_t engine_blocks(const struct engine *engine)
+{
+	return engine->blocks;
+}
+
 void engine_window(struct engine *engine, bool on)
 {
 	engine->window = on;

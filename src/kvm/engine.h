@@ -146,6 +146,9 @@ bool engine_take_back(struct engine *engine);
 void engine_nmi_window(struct engine *engine, bool on);
 #define ENGINE_HFLAGS2_NMI 4u /* NMIs are masked */
 
+/* Changes when a block of code begins: what an instruction accesses, it accesses within one. */
+uint64_t engine_blocks(const struct engine *engine);
+
 /* In a callback, before it returns ENGINE_LEAVE: the RIP of the instruction that made the access at place. */
 uint64_t engine_rip_of(struct engine *engine, uintptr_t place);
 

@@ -50,6 +50,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *arg)
 
 	(void)uc;
 	(void)size;
+	engine->blocks++;
 	if (likely(!atomic_load_explicit(&engine->attention, memory_order_relaxed)))
 		return;
 	atomic_store(&engine->attention, false);

@@ -100,6 +100,7 @@ struct engine {
 	unsigned int nr_ram;
 	struct engine_code *code;
 	atomic_bool kicked, wanted, attention; /* the last: one of them, for on_block() */
+	uint64_t blocks; /* that have been begun */
 	bool window, stepping;
 	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */

@@ -47,6 +47,7 @@ struct vcpu {
 	/* accesses of the instruction at which the last run ended, or that is being executed */
 	struct vcpu_access log[VCPU_LOG];
 	unsigned int nr_log, replayed;
+	uint64_t block; /* of code, that the log is of */
 	bool replaying, pending;
 	uint64_t pending_rip;    /* when the program was asked last */
 	uint64_t piece_regs[16]; /* at the first piece of the last access in the log */

@@ -3,8 +3,8 @@
  * Port and memory-mapped accesses of guest code: the VM's buses first, then the program.
  *
  * The log has what the current instruction has accessed so far: an access is of the same instruction as the
- * one before it when it comes from a later place of the same instruction's code. Accesses to ports are the
- * only ones of their instruction, and are in the log only while the program answers them.
+ * one before it when it comes from a later place of the same instruction's code, in the same block. Accesses
+ * to ports are the only ones of their instruction, and are in the log only while the program answers them.
  */
 #include "kvm/vcpu.h"
 
@@ -39,6 +39,7 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
 		return false;
 	}
 	access->place = place;
+	vcpu->block = engine_blocks(vcpu->engine);
 	if (!write)
 		*value = access->value;
 	if (++vcpu->replayed == vcpu->nr_log) {
@@ -253,11 +254,22 @@ enum engine_io vcpu_in(void *arg, uint16_t port, unsigned int size, uint32_t *va
 	return ask_program(vcpu, true, false, port, size, 0, 0);
 }
 
+/* Another block is another instruction, or the same one once more. */
+static void forget_other_blocks(struct vcpu *vcpu)
+{
+	uint64_t block = engine_blocks(vcpu->engine);
+
+	if (vcpu->block != block)
+		vcpu->nr_log = 0;
+	vcpu->block = block;
+}
+
 static enum engine_io memory_access(struct vcpu *vcpu, bool write, uint64_t gpa, unsigned int size,
 				    uint64_t *value, uintptr_t place)
 {
 	if (unlikely(vcpu->replaying) && replay(vcpu, false, write, gpa, size, value, place))
 		return ENGINE_DONE;
+	forget_other_blocks(vcpu);
 	if (kvm_io(vcpu->base.kvm, &vcpu->base, KVM_MMIO_BUS, write, gpa, size, value) != size)
 		return ask_program(vcpu, false, write, gpa, size, *value, place);
 	note(vcpu, false, write, gpa, size, *value, place);

@@ -5,6 +5,7 @@
  */
 #include "machine.h"
 
+#include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/time.h>
 
@@ -179,6 +180,30 @@ static void zone_ends(void)
 	unmake(&m);
 }
 
+/* One instruction, in blocks of code that begin in different places: a store that an eventfd takes, and then
+ * one for the program. */
+static void stores_once(void)
+{
+	/* mov ax,2000; mov ds,ax; mov di,1000; 1: mov [di],al; add di,4; cmp di,100c; jne 1b; hlt */
+	static const uint8_t code[] = { 0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xbf, 0x00, 0x10, 0x88, 0x05,
+					0x83, 0xc7, 0x04, 0x81, 0xff, 0x0c, 0x10, 0x75, 0xf5, 0xf4 };
+	struct kvm_ioeventfd event = { .addr = 0x21000, .len = 1, .fd = eventfd(0, EFD_NONBLOCK) };
+	struct machine m;
+	uint64_t counts[2] = { 0 }, events = 0;
+	int end;
+
+	make(&m, code, sizeof(code));
+	if (ioctl(m.vm, KVM_IOEVENTFD, &event))
+		err(1, "KVM_IOEVENTFD");
+	for (int i = 0; (end = run(&m, 0)) == KVM_EXIT_MMIO && i < 10; i++)
+		counts[m.run[0]->mmio.phys_addr == 0x21008]++;
+	result(end == KVM_EXIT_HLT && counts[0] == 1 && counts[1] == 1 &&
+		       read(event.fd, &events, sizeof(events)) == sizeof(events) && events == 1,
+	       "stores for an eventfd and for the program happen once");
+	close(event.fd);
+	unmake(&m);
+}
+
 static void new_fpu(void)
 {
 	struct kvm_fpu fpu;
@@ -254,6 +279,7 @@ int main(void)
 	huge_slot();
 	immediate_exit_load();
 	zone_ends();
+	stores_once();
 	memory_goes();
 	shutdown_again();
 	printf("1..%d\n", nr);
