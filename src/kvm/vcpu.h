@@ -20,7 +20,7 @@
 
 #define VCPU_MMAP_SIZE (3 * UVFIO_PAGE_SIZE) /* run structure, data of port accesses, coalesced ring */
 #define VCPU_CPUID_MAX 256
-#define VCPU_LOG       16
+#define VCPU_LOG       128
 
 struct vcpu_access {
 	bool write, port;
@@ -49,8 +49,7 @@ struct vcpu {
 	unsigned int nr_log, replayed;
 	uint64_t block; /* of code, that the log is of */
 	bool replaying, pending;
-	uint64_t pending_rip;    /* when the program was asked last */
-	uint64_t piece_regs[16]; /* at the first piece of the last access in the log */
+	uint64_t pending_rip; /* when the program was asked last */
 
 	/* interrupts */
 	int irq;          /* to be taken next, by KVM_INTERRUPT without interrupt controllers; -1: none */

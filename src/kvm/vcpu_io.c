@@ -51,29 +51,19 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
 	return true;
 }
 
-/*
- * The pieces of an access that is not aligned come from one place, as do those of a repeated instruction: but
- * there the registers change.
- */
-static bool is_next_piece(const struct vcpu *vcpu, uint64_t address, uintptr_t place)
+/* The pieces of an access that is not aligned come from one place, as do the many accesses of an FXSAVE. A
+ * block has no loops: a repeated instruction begins another one each time. */
+static bool is_next_piece(const struct vcpu *vcpu, uintptr_t place)
 {
-	const struct vcpu_access *last;
-
-	if (!vcpu->nr_log)
-		return false;
-	last = &vcpu->log[vcpu->nr_log - 1];
-	return !last->port && last->place == place && address == last->address + last->size &&
-	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->piece_regs, sizeof(vcpu->piece_regs));
+	return vcpu->nr_log && !vcpu->log[vcpu->nr_log - 1].port &&
+	       vcpu->log[vcpu->nr_log - 1].place == place;
 }
 
 static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, unsigned int size,
 		 uint64_t value, uintptr_t place)
 {
-	if (!is_next_piece(vcpu, address, place)) {
-		memcpy(vcpu->piece_regs, engine_state(vcpu->engine)->regs, sizeof(vcpu->piece_regs));
-		if (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place)
-			vcpu->nr_log = 0;
-	}
+	if (vcpu->nr_log && place < vcpu->log[vcpu->nr_log - 1].place)
+		vcpu->nr_log = 0;
 	if (vcpu->nr_log == VCPU_LOG)
 		vcpu->nr_log = 0;
 	vcpu->log[vcpu->nr_log++] = (struct vcpu_access){
@@ -87,10 +77,10 @@ static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, uns
 }
 
 /* Forget what is of other instructions than the one at place. */
-static void keep_this_instruction(struct vcpu *vcpu, uint64_t address, uintptr_t place)
+static void keep_this_instruction(struct vcpu *vcpu, uintptr_t place)
 {
 	uint64_t rip = engine_rip_of(vcpu->engine, place);
-	uintptr_t end = place + is_next_piece(vcpu, address, place); /* of places that may be of it */
+	uintptr_t end = place + is_next_piece(vcpu, place); /* of places that may be of it */
 	unsigned int first = vcpu->nr_log;
 
 	while (first && !vcpu->log[first - 1].port && vcpu->log[first - 1].place < end &&
@@ -117,7 +107,7 @@ static enum engine_io ask_program(struct vcpu *vcpu, bool port, bool write, uint
 		if (write)
 			memcpy(port_data(vcpu), &value, size);
 	} else {
-		keep_this_instruction(vcpu, address, place);
+		keep_this_instruction(vcpu, place);
 		run->exit_reason = KVM_EXIT_MMIO;
 		run->mmio.phys_addr = address;
 		run->mmio.len = size;

@@ -200,6 +200,23 @@ static void breakpoints(void)
 	unmake(&m);
 }
 
+/* Accesses of one instruction to I/O: they end some time. A kernel may not emulate it: then it is a fault. */
+static void many_accesses(void)
+{
+	static const uint8_t code[] = { 0x0f, 0xae, 0x07, 0xf4 }; /* fxsave (rdi); hlt */
+	struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2, .rdi = IO };
+	struct machine m;
+	int end = KVM_EXIT_MMIO;
+
+	make_long(&m, code, sizeof(code));
+	make_vectors(&m, CODE + 3, 0);
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	for (int i = 0; i < 200 && end == KVM_EXIT_MMIO; i++)
+		end = run(&m, 0);
+	result(end == KVM_EXIT_HLT && rip(&m) == CODE + 4, "FXSAVE to I/O");
+	unmake(&m);
+}
+
 /* ---- vCPUs in turns */
 
 struct one {
@@ -267,6 +284,7 @@ int main(void)
 	no_stack();
 	odd_code();
 	breakpoints();
+	many_accesses();
 	gets_its_turn();
 	printf("1..%d\n", nr);
 	return failed != 0;
