@@ -100,7 +100,7 @@ struct engine {
 	unsigned int nr_ram;
 	struct engine_code *code;
 	atomic_bool kicked, wanted, attention; /* the last: one of them, for on_block() */
-	uint64_t blocks; /* that have been begun */
+	uint64_t blocks;                       /* that have been begun */
 	bool window, stepping;
 	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
@@ -146,7 +146,7 @@ int engine_code_init(struct engine *engine);
 void engine_code_free(struct engine *engine);
 void engine_note_code(struct engine *engine, uint64_t gpa);
 bool engine_is_code(const struct engine *engine, uint64_t gpa); /* noted */
-void engine_check_code(struct engine *engine); /* before a run */
+void engine_check_code(struct engine *engine);                  /* before a run */
 void engine_forget_code(struct engine *engine, struct engine_region *region);
 void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size);
 
