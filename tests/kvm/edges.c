@@ -204,6 +204,26 @@ static void stores_once(void)
 	unmake(&m);
 }
 
+static void popped(void)
+{
+	/* mov ax,2000; mov ds,ax; fld1; fstps [1000]; hlt */
+	static const uint8_t code[] = {
+		0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xd9, 0xe8, 0xd9, 0x1e, 0x00, 0x10, 0xf4
+	};
+	struct kvm_fpu fpu;
+	struct machine m;
+	int end;
+
+	make(&m, code, sizeof(code));
+	end = run(&m, 0);
+	/* a kernel that emulates it does not know it */
+	result(end == KVM_EXIT_INTERNAL_ERROR ||
+		       (end == KVM_EXIT_MMIO && !ioctl(m.vcpu[0], KVM_GET_FPU, &fpu) && !fpu.ftwx &&
+			run(&m, 0) == KVM_EXIT_HLT),
+	       "FPU registers behind a store that pops");
+	unmake(&m);
+}
+
 static void new_fpu(void)
 {
 	struct kvm_fpu fpu;
@@ -274,6 +294,7 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	catch_signals();
 	new_fpu();
+	popped();
 	counts_once();
 	code_after_data();
 	huge_slot();
