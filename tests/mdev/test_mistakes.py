@@ -113,6 +113,17 @@ def traced():
         assert line in text, text
 
 
+@case
+def requests_traced():
+    text = run("type1v2", "ask", "", "", options=["--trace=ioctl"])
+    for line in ("VFIO_DEVICE_GET_INFO {} flags=0x2 regions=9 irqs=5 = 0",
+                 "VFIO_DEVICE_GET_REGION_INFO {} BAR0(0) size=0xc offset=0x0 READ WRITE = 0",
+                 "VFIO_DEVICE_GET_IRQ_INFO {} INTX(0) = -1 EINVAL: index 0: the device has no such kind of interrupt",
+                 "VFIO_DEVICE_SET_IRQS {} MSI(1) start=0 count=0 NONE TRIGGER = -1 ENOTTY",
+                 "VFIO_DEVICE_FEATURE {} PCI_VF_TOKEN(0) GET = -1 ENOTTY: the device has no such feature"):
+        assert line.format("anon_inode:[vfio-device]") in text, text
+
+
 @each_way
 def counted(way):
     steps = ["0x10000", COPY_IN, "0"] * 3 + ["0x10000", COPY_OUT, "0"] * 2
