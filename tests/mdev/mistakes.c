@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An ordinary program that has the driver of its device, the plug-in clumsy.c, make mistakes: WAY, and what
- * is to be done, "IOVA COMMAND RESULT" or "detach", "unmap RESULT", "join BDF RESULT", "wait RESULT", "ask".
+ * is to be done, "IOVA COMMAND RESULT" or "detach", "unmap RESULT", "join BDF RESULT", "wait RESULT", "ask",
+ * "file".
  */
 #define PARENT "clumsy"
 #include "ways.h"
@@ -37,6 +38,23 @@ static void wait_for(int wanted)
 	}
 }
 
+/* At 0x30000 is a page of a file, which becomes shorter. */
+static void map_file(void)
+{
+	struct iommu_ioas_map_file arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = space.ioas,
+		.fd = memfd_create("file", MFD_CLOEXEC),
+		.length = PAGE,
+		.iova = 0x30000,
+	};
+
+	CHECK(arg.fd >= 0 && !ftruncate(arg.fd, PAGE));
+	CHECK(!ioctl(space.fd, IOMMU_IOAS_MAP_FILE, &arg));
+	CHECK(!ftruncate(arg.fd, 0) && !close(arg.fd));
+}
+
 /* The requests that all devices have. */
 static void ask(void)
 {
@@ -63,6 +81,8 @@ static void step(char **words)
 		return detach();
 	if (!strcmp(words[0], "ask"))
 		return ask();
+	if (!strcmp(words[0], "file"))
+		return map_file();
 	if (!strcmp(words[0], "wait"))
 		return wait_for(atoi(words[1]));
 	if (!strcmp(words[0], "unmap"))

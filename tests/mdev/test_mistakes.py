@@ -60,6 +60,17 @@ def memory_gone(way):
          FAULT % ("write", 8, "0x21010", "0x21010", "dma_rw") + "the memory behind the mapping")
 
 
+@case
+def file_too_short():
+    why = r": the file ends before the mapping$"
+    said(run("cdev", "file", "", "", "0x40000", COPY_IN, ENOENT, "0x30000", COPY_IN, EINVAL, "0x2f000", PIN, ENOENT,
+             "0x30000", PIN_NOTHING, EINVAL),
+         FAULT % ("read", 8, "0x40000", "0x40000", "dma_rw") + "nothing is mapped",
+         r"uvfio_mdev_dma_rw\(\) of 0x30000, 8 bytes, returned -22 \(Invalid argument\)" + why,
+         FAULT % ("write", 8192, "0x2f000", "0x2f000", "pin_pages") + "nothing is mapped",
+         r"uvfio_mdev_pin_pages\(\) of 0x30000, 4096 bytes, returned -22 \(Invalid argument\)" + why)
+
+
 @each_way
 def prot(way):
     said(run(way, "0x10000", PIN_CACHED, EPERM, "0x10000", PIN_NOTHING, "1", "0x10000", UNPIN, "0", "0x10000", UNPIN, EINVAL),
