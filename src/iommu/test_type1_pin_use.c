@@ -67,7 +67,7 @@ static void test_noted(void **state)
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, RW, false), 0);
 	assert_int_equal(pin(f, 0, 1, 1), 0);
-	munmap(f->memory + PG, PG); /* pinned is pinned */
+	munmap(f->memory + PG, PG);       /* pinned is pinned */
 	dma_fault_noted(-EFAULT, &fault); /* another test's */
 	assert_int_equal(pin(f, 0, 0, 3), 0);
 	assert_false(dma_fault_noted(-EFAULT, &fault));
