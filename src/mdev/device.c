@@ -251,7 +251,7 @@ void mdev_device_free(struct mdev_device *mdev)
 
 void mdev_device_forked(struct mdev_device *mdev)
 {
-	pthread_mutex_init(&mdev->irqs.lock, NULL);
+	mdev_irqs_init_locks(&mdev->irqs);
 	model_host_forked(&mdev->host);
 	if (mdev_ops(mdev)->forked)
 		IN_DRIVER(mdev, "forked", mdev_ops(mdev)->forked(&mdev->pub));
