@@ -16,9 +16,9 @@ static int call_open(struct mdev_device *mdev)
 
 	if (!mdev_ops(mdev)->open)
 		return 0;
-	mdev->host.said = said;
+	model_opening(&mdev->host, said);
 	IN_DRIVER(mdev, "open", rc = mdev_ops(mdev)->open(&mdev->pub));
-	mdev->host.said = NULL;
+	model_opening(NULL, NULL);
 	return rc ? model_refused("the driver's open", rc, said) : 0;
 }
 
