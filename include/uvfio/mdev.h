@@ -267,7 +267,8 @@ static inline int uvfio_mdev_irq_mode(struct uvfio_mdev *mdev)
  * dma_unmap. To a program that asks its container for dirty pages, a page is one while it is pinned.
  *
  * Return: @npage, or with nothing pinned
- *   -EINVAL	@npage is 0; no dma_unmap; the instance is not open; nothing is mapped somewhere there
+ *   -EINVAL	@npage is 0; no dma_unmap; the instance is not open; nothing is mapped somewhere there; on an
+ *		IOAS: a file is mapped there, and has become shorter, or is no memory
  *   -ENOENT	nothing is mapped there, or it is not attached, when the instance is on an IOAS
  *   -E2BIG	more than UVFIO_MDEV_PIN_MAX
  *   -EOVERFLOW	the range leaves the 64 bits of I/O addresses
@@ -314,7 +315,7 @@ static inline int uvfio_mdev_unpin_pages(struct uvfio_mdev *mdev, uint64_t iova,
  * A driver without dma_unmap may call it, too.
  *
  * Return: 0, or when a part may have been copied
- *   -EINVAL	@len is 0; the instance is not open; nothing is mapped somewhere there
+ *   -EINVAL	@len is 0; the instance is not open; nothing is mapped somewhere there; a file as above
  *   -ENOENT	the same, when the instance is on an IOAS
  *   -EPERM	not mapped for writing; in a container also: not for reading, which writing needs, too, or its
  *		process has exited

@@ -105,13 +105,18 @@ EXPORT int dup2(int fd, int to)
 	return note_dup(fd, REAL(dup2)(fd, to));
 }
 
-EXPORT int dup3(int fd, int to, int flags)
+int hooked_dup3(int fd, int to, int flags)
 {
 	if (unlikely(private_fd_is(to))) {
 		errno = EBADF;
 		return -1;
 	}
 	return note_dup(fd, REAL(dup3)(fd, to, flags));
+}
+
+EXPORT int dup3(int fd, int to, int flags)
+{
+	return hooked_dup3(fd, to, flags);
 }
 
 static inline int fcntl_any(int (*real)(int, int, ...), int fd, int cmd, unsigned long arg)

@@ -133,9 +133,10 @@ int failnth_open(const char *path, int oflags);
  * and errno. */
 int fdinfo_open(int fd, int oflags);
 
-/* open(), and stat() (follow) or lstat(), as the program has them, for the files of this directory that need
- * those. */
+/* open(), dup3(), and stat() (follow) or lstat(), as the program has them, for the files of this directory
+ * that need those. */
 int hooked_open(const char *path, int flags);
+int hooked_dup3(int fd, int to, int flags);
 int hooked_stat(const char *path, struct stat *st, bool follow);
 /* Why what is not there at host cannot be made there: nothing can, or its directory is not there either. */
 int make_errno(const char *host);
@@ -145,6 +146,10 @@ int make_errno(const char *host);
  * touch it, and that of a raw clone(). Costs a system call.
  */
 bool intercept_foreign_process(void);
+
+/* The process ends: what its streams still have for files of ours is written (stream.c). No other stream is
+ * waited for. */
+void streams_end(void);
 
 /* For vfio_group_claim (claim.c). */
 int claim_group(unsigned int group, bool noiommu, bool claim);

@@ -10,6 +10,7 @@
 #include "intercept/intercept.h"
 #include "intercept/section.h"
 
+#include <stdarg.h>
 #include <string.h>
 
 #define MAX_RW   ((size_t)INT_MAX & ~(size_t)UVFIO_PAGE_MASK)
@@ -154,6 +155,63 @@ EXPORT ssize_t write(int fd, const void *buf, size_t len)
 		return REAL(write)(fd, buf, len);
 	return ours_next(file, fd, true, &(struct iovec){ (void *)(uintptr_t)buf, len }, 1);
 }
+
+/* ---- printing to a descriptor: the C library's write(2) of it could not be seen */
+
+int __vasprintf_chk(char **text, int flag, const char *format, va_list ap);
+
+/* flag: of the checked forms; 0: of the others. */
+static int print(int fd, int flag, const char *format, va_list ap)
+{
+	struct file *file = fdtable_get(fd);
+	ssize_t written = 0;
+	char *text;
+	int len;
+
+	if (likely(!file))
+		return flag ? REAL(__vdprintf_chk)(fd, flag, format, ap) : REAL(vdprintf)(fd, format, ap);
+	len = __vasprintf_chk(&text, flag, format, ap);
+	if (len > 0)
+		written = ours_next(file, fd, true, &(struct iovec){ text, (size_t)len }, 1);
+	else
+		file_put(file);
+	if (len >= 0)
+		free(text);
+	return written == len ? len : -1;
+}
+
+#define PRINT(fd, flag, format)                                                                              \
+	({                                                                                                   \
+		va_list ap_;                                                                                 \
+		int n_;                                                                                      \
+                                                                                                             \
+		va_start(ap_, format);                                                                       \
+		n_ = print(fd, flag, format, ap_);                                                           \
+		va_end(ap_);                                                                                 \
+		n_;                                                                                          \
+	})
+
+EXPORT int vdprintf(int fd, const char *format, va_list ap)
+{
+	return print(fd, 0, format, ap);
+}
+
+EXPORT int dprintf(int fd, const char *format, ...)
+{
+	return PRINT(fd, 0, format);
+}
+
+EXPORT int __vdprintf_chk(int fd, int flag, const char *format, va_list ap)
+{
+	return print(fd, flag, format, ap);
+}
+
+EXPORT int __dprintf_chk(int fd, int flag, const char *format, ...)
+{
+	return PRINT(fd, flag, format);
+}
+
+/* ---- at an offset */
 
 EXPORT ssize_t pread64(int fd, void *buf, size_t len, off64_t off)
 {

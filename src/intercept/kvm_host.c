@@ -18,6 +18,7 @@
 #include "intercept/intercept.h"
 #include "intercept/section.h"
 #include "iommu/mm.h"
+#include "kvm/device_attr.h"
 #include "kvm/vfio.h"
 #include "machine/machine.h"
 #include "pci/pci.h"
@@ -67,28 +68,19 @@ static long attr_ioctl(struct ioctl_call *call, void *arg)
 {
 	struct host_vfio *host = call->file->priv;
 	struct kvm_device_attr attr;
+	int rc;
 
 	(void)arg;
 	if (call->row->cmd == KVM_GET_DEVICE_ATTR)
 		return WHY(-EPERM, "a KVM-VFIO device has nothing to be read");
-	if (copy_in(call->caller, &attr, call->arg, sizeof(attr)))
-		return WHY(-EFAULT, "the argument at 0x%llx is not readable memory",
-			   (unsigned long long)call->arg);
+	rc = kvm_attr_read(call, &attr);
+	if (rc)
+		return rc;
 	return call->row->cmd == KVM_SET_DEVICE_ATTR ? set_attr(host, call->caller, &attr)
 						     : ask(host, KVM_HAS_DEVICE_ATTR, &attr);
 }
 
-#define ROW(request)                                                                                         \
-	{                                                                                                    \
-		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = attr_ioctl,             \
-		.describe = kvm_vfio_describe                                                                \
-	}
-
-static const struct ioctl_row rows[] = {
-	ROW(KVM_SET_DEVICE_ATTR),
-	ROW(KVM_GET_DEVICE_ATTR),
-	ROW(KVM_HAS_DEVICE_ATTR),
-};
+static const struct ioctl_row rows[] = { KVM_ATTR_ROWS(attr_ioctl) };
 
 static long device_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {

@@ -54,6 +54,18 @@ OWN_VARIADIC(fcntl, (int fd, int cmd, ...), (fd, cmd, arg), cmd)
 OWN_VARIADIC(fcntl64, (int fd, int cmd, ...), (fd, cmd, arg), cmd)
 OWN_VARIADIC(ioctl, (int fd, unsigned long request, ...), (fd, request, arg), request)
 
+int __wrap_dprintf(int fd, const char *format, ...);
+int __wrap_dprintf(int fd, const char *format, ...)
+{
+	va_list ap;
+	int n;
+
+	va_start(ap, format);
+	n = REAL(vdprintf)(fd, format, ap);
+	va_end(ap);
+	return n;
+}
+
 OWN(FILE *, fopen, (const char *path, const char *mode), (path, mode))
 OWN(FILE *, fopen64, (const char *path, const char *mode), (path, mode))
 OWN(int, close, (int fd), (fd))

@@ -41,6 +41,8 @@ int __open_2(const char *path, int flags);
 int __open64_2(const char *path, int flags);
 int __openat_2(int dirfd, const char *path, int flags);
 int __openat64_2(int dirfd, const char *path, int flags);
+int __dprintf_chk(int fd, int flag, const char *format, ...);
+int __vdprintf_chk(int fd, int flag, const char *format, va_list ap);
 ssize_t __read_chk(int fd, void *buf, size_t len, size_t buf_len);
 ssize_t __pread_chk(int fd, void *buf, size_t len, off_t off, size_t buf_len);
 ssize_t __pread64_chk(int fd, void *buf, size_t len, off64_t off, size_t buf_len);
@@ -64,11 +66,12 @@ sighandler_t __sysv_signal(int sig, sighandler_t handler);
 #define REAL_FUNCTIONS(X)                                                                                    \
 	X(open) X(open64) X(openat) X(openat64) X(__open_2) X(__open64_2) X(__openat_2) X(__openat64_2)      \
 	X(creat) X(creat64) X(fopen) X(fopen64) X(freopen) X(freopen64)                                      \
-	X(close) X(close_range) X(closefrom) X(fclose) X(fflush)                                             \
+	X(close) X(close_range) X(closefrom) X(fclose) X(fflush) X(fflush_unlocked)                          \
 	X(dup) X(dup2) X(dup3) X(fcntl) X(fcntl64) X(ioctl)                                                  \
 	X(read) X(write) X(pread) X(pread64) X(pwrite) X(pwrite64) X(__read_chk) X(__pread_chk)              \
 	X(__pread64_chk) X(readv) X(writev) X(preadv) X(preadv64) X(pwritev) X(pwritev64)                    \
 	X(preadv2) X(preadv64v2) X(pwritev2) X(pwritev64v2) X(lseek) X(lseek64)                              \
+	X(dprintf) X(vdprintf) X(__dprintf_chk) X(__vdprintf_chk)                                            \
 	X(opendir) X(readdir) X(readdir64) X(readdir_r) X(readdir64_r) X(scandir) X(scandir64)      \
 	X(glob) X(glob64)                                                                                    \
 	X(readlink) X(readlinkat) X(__readlink_chk) X(__readlinkat_chk) X(realpath) X(__realpath_chk)        \

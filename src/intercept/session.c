@@ -289,6 +289,7 @@ __attribute__((destructor)) static void end(void)
 	if (!atomic_load(&the_machine) || intercept_foreign_process())
 		return;
 	section_begin();
+	streams_end(); /* the C library would do it later */
 	machine_attributes_end();
 	section_end();
 }

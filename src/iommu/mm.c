@@ -203,20 +203,10 @@ int mm_of_pid(pid_t pid, struct mm **mm)
 /* The process of a pidfd; 0 or less: it has been waited for, is in no namespace of ours, or this is none. */
 static pid_t pid_of(int pidfd)
 {
-	char path[40], buf[512];
-	const char *line;
-	ssize_t n;
-	int fd;
+	char path[40];
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", pidfd);
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return 0;
-	n = syscall(SYS_read, fd, buf, sizeof(buf) - 1);
-	syscall(SYS_close, fd);
-	buf[MAX(n, (ssize_t)0)] = '\0';
-	line = strstr(buf, "\nPid:");
-	return line ? (pid_t)strtol(line + 5, NULL, 10) : 0;
+	return (pid_t)proc_number(path, "Pid");
 }
 
 /* Under mm_lock. The number was read while the process could still be ending: look at the pidfd again. */

@@ -4,7 +4,7 @@
  *
  * A file's memory is charged to the process that made the address space of it.
  */
-#include "iommu/mm.h"
+#include "iommu/mm_private.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -17,23 +17,32 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Pages that the process has locked by mlock(): they count against the same limit. */
-static uint64_t mlocked_pages(const struct mm *mm)
+long long proc_number(const char *path, const char *key)
 {
-	char path[40], buf[4096];
-	const char *line;
+	size_t len = strlen(key);
+	char buf[4096];
+	const char *line = buf;
 	ssize_t n;
-	int fd;
+	int fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)mm->pid);
-	fd = (int)syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return 0;
 	n = syscall(SYS_read, fd, buf, sizeof(buf) - 1);
 	syscall(SYS_close, fd);
 	buf[MAX(n, (ssize_t)0)] = '\0';
-	line = strstr(buf, "\nVmLck:");
-	return line ? strtoull(line + 7, NULL, 10) / (UVFIO_PAGE_SIZE / 1024) : 0;
+	while ((line = strchr(line, '\n')))
+		if (!strncmp(++line, key, len) && line[len] == ':')
+			return strtoll(line + len + 1, NULL, 10);
+	return 0;
+}
+
+/* Pages that the process has locked by mlock(): they count against the same limit. */
+static uint64_t mlocked_pages(const struct mm *mm)
+{
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)mm->pid);
+	return (uint64_t)proc_number(path, "VmLck") / (UVFIO_PAGE_SIZE / 1024);
 }
 
 uint64_t mm_memlock_room(struct mm *mm, uint64_t limit_pages)

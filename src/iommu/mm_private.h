@@ -27,6 +27,10 @@ int maps_find_shared(uint64_t dev, uint64_t inode, uint64_t offset, struct vma *
 void maps_forked(void);
 void mm_check_forked(void);
 
+/* What the kernel says in the line "KEY:" of a file like /proc/PID/status, which is not its first: a number;
+ * 0: nothing. */
+long long proc_number(const char *path, const char *key);
+
 /* How many of the len bytes at va are alike: in BARs noted MM_IO (*io), or not. */
 size_t mm_io_span(uint64_t va, size_t len, bool *io);
 

@@ -6,6 +6,7 @@
 #include "iommu/pin_table.h"
 
 #include "base/failpoint.h"
+#include "base/why.h"
 
 #include <stdlib.h>
 
@@ -244,7 +245,7 @@ int pin_table_get(struct pin_table *table, uint64_t page, uint64_t n, uint64_t *
 			table->pins += done;
 			table->pages += *fresh;
 			pin_table_put(table, page, done);
-			return -ENOMEM;
+			return WHY_ALWAYS(-ENOMEM, "there is no memory to count the pages");
 		}
 		done += part.n;
 	}

@@ -6,6 +6,7 @@
 #include "iommu/test_type1_pin.h"
 
 #include "base/failpoint.h"
+#include "base/why.h"
 
 #ifdef UVFIO_IOMMUFD_TEST
 
@@ -112,7 +113,14 @@ static int do_map_many(struct fixture *f)
 
 static int do_pin(struct fixture *f)
 {
-	return pin(f, 0, 20, 50);
+	int ret;
+
+	why_clear();
+	why_say("of another call");
+	ret = pin(f, 0, 20, 50);
+	if (ret) /* it has a reason of its own */
+		assert_string_not_equal(why_text(), "of another call");
+	return ret;
 }
 
 static int do_attach(struct fixture *f)

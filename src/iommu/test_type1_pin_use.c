@@ -4,6 +4,8 @@
  */
 #include "iommu/test_type1_pin.h"
 
+#include "iommu/dma_fault.h"
+
 /* ---- what pinning refuses and says */
 
 static void test_pages(void **state)
@@ -54,6 +56,33 @@ static void test_refused(void **state)
 	assert_ptr_equal(mmap(f->memory, 2 * PG, PROT_READ | PROT_WRITE,
 			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
 			 f->memory);
+}
+
+/* What is noted of a call that has failed is not there behind one that has not. */
+static void test_noted(void **state)
+{
+	struct dma_fault fault = { .kind = DMA_NO_DOMAIN };
+	struct fixture *f = *state;
+
+	assert_int_equal(attach_mediated(f, 0), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, RW, false), 0);
+	assert_int_equal(pin(f, 0, 1, 1), 0);
+	munmap(f->memory + PG, PG);       /* pinned is pinned */
+	dma_fault_noted(-EFAULT, &fault); /* another test's */
+	assert_int_equal(pin(f, 0, 0, 3), 0);
+	assert_false(dma_fault_noted(-EFAULT, &fault));
+	assert_int_equal(unmap(f, 0, 4), 4);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 4 * PG, RW, false), 0);
+	assert_int_equal(pin(f, 0, 0, 3), -EFAULT);
+	assert_true(dma_fault_noted(-EFAULT, &fault));
+	assert_int_equal(fault.kind, DMA_LOST);
+	assert_int_equal(fault.at, BASE + PG);
+	assert_int_equal(fault.va, f->va + PG);
+	assert_false(dma_fault_noted(-EFAULT, &fault));
+	detach_mediated(f, 0);
+	assert_ptr_equal(mmap(f->memory + PG, PG, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			 f->memory + PG);
 }
 
 /* Mapping looks at no memory; where there can be none is found out later. */
@@ -321,6 +350,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_address, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),

@@ -193,6 +193,7 @@ static int not_permitted(uint64_t iova, bool lacks_read, const char *more)
 
 /* ---- pinning. Under the lock. */
 
+/* What is wrong is said, and noted, of single pages only: of several, some may be pinned already. */
 static int check_memory(struct mm *mm, uint64_t iova, uint64_t va, uint64_t n, bool write)
 {
 	struct dma_fault fault = { .kind = DMA_LOST, .at = iova, .va = va };
@@ -200,9 +201,12 @@ static int check_memory(struct mm *mm, uint64_t iova, uint64_t va, uint64_t n, b
 	int ret = n == 1 ? mm_check_page(mm, va, write, &bar)
 			 : mm_check_bar(mm, va, n * UVFIO_PAGE_SIZE, write, &bar);
 
+	if (likely(!ret && !bar))
+		return 0;
+	if (n > 1)
+		return -EFAULT;
 	if (!ret)
-		return bar ? WHY_ALWAYS(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va)
-			   : 0;
+		return WHY_ALWAYS(-EINVAL, "0x%llx is no memory, but a BAR", (unsigned long long)va);
 	if (!mm_is_gone(mm))
 		return DMA_FAILED(-EFAULT, fault, "the memory at 0x%llx is not there",
 				  (unsigned long long)va);

@@ -9,6 +9,8 @@
  */
 #include "iommufd/cover.h"
 
+#include "base/why.h"
+
 #include "iommufd/impl.h"
 
 #include <stdlib.h>
@@ -111,7 +113,7 @@ static int make_points(struct cover *cover)
 		return 0;
 	cover->points = iommufd_zalloc(sizeof(*cover->points));
 	if (!cover->points)
-		return -ENOMEM;
+		return WHY_ALWAYS(-ENOMEM, "there is no memory to count the pages");
 	range_map_init(&cover->points->map);
 	pin_table_init(&cover->points->pins, cover->size);
 	return 0;
@@ -164,7 +166,7 @@ uint64_t cover_remove(struct cover *cover, uint64_t first, uint64_t last)
 static int pin_one(struct cover *cover, uint64_t *fresh)
 {
 	if (cover->pins == UINT32_MAX)
-		return -ENOMEM;
+		return WHY_ALWAYS(-ENOMEM, "the page is pinned as often as can be counted");
 	*fresh = !cover->whole && !cover->pins;
 	cover->pins++;
 	return 0;

@@ -245,8 +245,8 @@ int iopt_file_check(const struct iopt_pages *pages, uint64_t first, uint64_t las
 
 	(void)first;
 	if (!pages->ext->file)
-		return WHY(-EINVAL, "the file is no memfd, and not on tmpfs or hugetlbfs");
+		return WHY_ALWAYS(-EINVAL, "the file is no memfd, and not on tmpfs or hugetlbfs");
 	if (syscall(SYS_madvise, va, UVFIO_PAGE_SIZE, MADV_POPULATE_READ) && errno == EFAULT)
-		return WHY(-EINVAL, "the file ends before the mapping");
+		return WHY_ALWAYS(-EINVAL, "the file ends before the mapping");
 	return 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* KVM_CREATE_DEVICE, and the files of devices: their attributes are their type's. */
+#include "kvm/device_attr.h"
 #include "kvm/impl.h"
 #include "kvm/vfio.h"
 
@@ -42,27 +43,18 @@ static long attr_ioctl(struct ioctl_call *call, void *arg)
 	struct kvm_device *dev = call->file->priv;
 	accessor_fn fn = accessor_of(dev->ops, call->row->cmd);
 	struct kvm_device_attr attr;
+	int rc;
 
 	(void)arg;
 	if (!fn)
 		return WHY(-EPERM, "a device of this kind has none");
-	if (copy_in(call->caller, &attr, call->arg, sizeof(attr)))
-		return WHY(-EFAULT, "the argument at 0x%llx is not readable memory",
-			   (unsigned long long)call->arg);
+	rc = kvm_attr_read(call, &attr);
+	if (rc)
+		return rc;
 	return fn(dev, call->caller, &attr);
 }
 
-#define ROW(request)                                                                                         \
-	{                                                                                                    \
-		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = attr_ioctl,             \
-		.describe = kvm_vfio_describe                                                                \
-	}
-
-static const struct ioctl_row rows[] = {
-	ROW(KVM_SET_DEVICE_ATTR),
-	ROW(KVM_GET_DEVICE_ATTR),
-	ROW(KVM_HAS_DEVICE_ATTR),
-};
+static const struct ioctl_row rows[] = { KVM_ATTR_ROWS(attr_ioctl) };
 
 static long device_ioctl(struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg)
 {

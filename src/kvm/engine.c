@@ -173,6 +173,7 @@ static enum engine_end run(struct engine *engine, bool one)
 	engine->stepping = one;
 	do {
 		engine->delivering = 0;
+		engine->taking = false;
 		engine->invalid = false;
 		error = LIB.uc_emu_start(engine->uc, engine->state->rip, 0, 0, 0);
 	} while (!ended(engine, error, &end));
@@ -215,14 +216,33 @@ void engine_want(struct engine *engine)
 		atomic_store(&engine->attention, true);
 }
 
+uint64_t engine_blocks(const struct engine *engine)
+{
+	return engine->blocks;
+}
+
 void engine_window(struct engine *engine, bool on)
 {
 	engine->window = on;
 }
 
-void engine_inject(struct engine *engine, uint8_t vector, int64_t error)
+bool engine_take_back(struct engine *engine)
+{
+	bool was = engine->injecting;
+
+	engine->injecting = false;
+	return was;
+}
+
+void engine_nmi_window(struct engine *engine, bool on)
+{
+	engine->nmi_window = on;
+}
+
+void engine_inject(struct engine *engine, uint8_t vector, int64_t error, bool more)
 {
 	engine->injecting = true;
+	engine->inject_more = more;
 	engine->inject = vector;
 	engine->inject_error = error;
 }

@@ -135,10 +135,19 @@ void engine_want(struct engine *engine);
 /* Stop (ENGINE_WINDOW) when interrupts are enabled. The owner. */
 void engine_window(struct engine *engine, bool on);
 /* Raise an exception, or take an interrupt (whether they are enabled or not), before the next instruction.
- * error: the exception's code, or one of these. */
+ * error: the exception's code, or one of these. more: then the run ends (ENGINE_KICKED). */
 #define ENGINE_NO_CODE   (-1)
 #define ENGINE_INTERRUPT (-2)
-void engine_inject(struct engine *engine, uint8_t vector, int64_t error);
+#define ENGINE_NMI       (-3) /* masks NMIs until the next IRET */
+void engine_inject(struct engine *engine, uint8_t vector, int64_t error, bool more);
+/* A run may end before that. true: it has; nothing is to be injected any more. */
+bool engine_take_back(struct engine *engine);
+/* Stop (ENGINE_KICKED) when NMIs are not masked any more. */
+void engine_nmi_window(struct engine *engine, bool on);
+#define ENGINE_HFLAGS2_NMI 4u /* NMIs are masked */
+
+/* Changes when a block of code begins: what an instruction accesses, it accesses within one. */
+uint64_t engine_blocks(const struct engine *engine);
 
 /* In a callback, before it returns ENGINE_LEAVE: the RIP of the instruction that made the access at place. */
 uint64_t engine_rip_of(struct engine *engine, uintptr_t place);

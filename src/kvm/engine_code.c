@@ -19,6 +19,7 @@
 
 struct engine_code {
 	unsigned int nr, next;
+	bool more; /* than are noted here */
 	struct code_page {
 		uint64_t gpa;
 		uint8_t *copy;
@@ -61,22 +62,45 @@ void engine_code_free(struct engine *engine)
 	free(engine->code);
 }
 
+bool engine_is_code(const struct engine *engine, uint64_t gpa)
+{
+	const struct engine_code *code = engine->code;
+
+	for (unsigned int i = 0; i < code->nr; i++)
+		if (code->pages[i].gpa == gpa)
+			return true;
+	return false;
+}
+
 /* Code of this page is about to be executed. Without memory, or with too many pages, nobody looks at it. */
 void engine_note_code(struct engine *engine, uint64_t gpa)
 {
 	struct engine_code *code = engine->code;
 	const void *page = page_at(engine, gpa);
 
-	for (unsigned int i = 0; i < code->nr; i++)
-		if (code->pages[i].gpa == gpa)
-			return;
-	if (code->nr == MAX_PAGES || !page)
+	if (engine_is_code(engine, gpa))
 		return;
-	code->pages[code->nr].copy = malloc(UVFIO_PAGE_SIZE);
-	if (!code->pages[code->nr].copy)
+	if (code->nr < MAX_PAGES && page)
+		code->pages[code->nr].copy = malloc(UVFIO_PAGE_SIZE);
+	if (code->nr == MAX_PAGES || !page || !code->pages[code->nr].copy) {
+		code->more = true;
 		return;
+	}
 	code->pages[code->nr].gpa = gpa;
 	memcpy(code->pages[code->nr++].copy, page, UVFIO_PAGE_SIZE);
+}
+
+/* A region goes. Its pages that have code, and not all of them, of which there may be very many. */
+void engine_forget_code(struct engine *engine, struct engine_region *region)
+{
+	const struct engine_code *code = engine->code;
+
+	if (!code || code->more)
+		engine_forget_range(engine, region, 0, region->end - region->address);
+	for (unsigned int i = 0; code && i < code->nr; i++)
+		if (code->pages[i].gpa >= region->address && code->pages[i].gpa < region->end)
+			engine_forget_range(engine, region, code->pages[i].gpa - region->address,
+					    UVFIO_PAGE_SIZE);
 }
 
 static void check_page(struct engine *engine, struct code_page *code)

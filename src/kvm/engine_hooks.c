@@ -23,9 +23,12 @@
 
 __thread struct engine *engine_running;
 
+/* An exception that is being taken would be taken again and again before the core looks whether to stop. */
 static _Noreturn void jump_out(struct engine *engine, uintptr_t place)
 {
 	LIB.uc_emu_stop(engine->uc);
+	if (engine->delivering)
+		LIB.loop_exit(engine->cpu);
 	LIB.loop_exit_restore(engine->cpu, place);
 	__builtin_unreachable();
 }
@@ -47,6 +50,7 @@ static void on_block(uc_engine *uc, uint64_t address, uint32_t size, void *arg)
 
 	(void)uc;
 	(void)size;
+	engine->blocks++;
 	if (likely(!atomic_load_explicit(&engine->attention, memory_order_relaxed)))
 		return;
 	atomic_store(&engine->attention, false);
@@ -102,6 +106,15 @@ static uintptr_t io_place(const struct engine *engine)
 	return place;
 }
 
+/* Vectors, segments and stack of an exception or interrupt are memory, or nothing can go on. */
+static void need_memory(struct engine *engine)
+{
+	if (likely(!engine->delivering && !engine->taking))
+		return;
+	engine->no_code = true;
+	engine_leave(engine, 0);
+}
+
 uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, void *arg)
 {
 	struct engine *engine = arg;
@@ -110,8 +123,9 @@ uint64_t engine_mmio_read(uc_engine *uc, uint64_t offset, unsigned int size, voi
 
 	(void)uc;
 	if (offset & ENGINE_READONLY)
-		value = engine_readonly_value(engine, offset & ~ENGINE_READONLY, size);
-	else if (engine->ops->read(engine->arg, offset, size, &value, place) == ENGINE_LEAVE)
+		return engine_readonly_value(engine, offset & ~ENGINE_READONLY, size);
+	need_memory(engine);
+	if (engine->ops->read(engine->arg, offset, size, &value, place) == ENGINE_LEAVE)
 		engine_leave(engine, place);
 	return value;
 }
@@ -122,6 +136,7 @@ void engine_mmio_write(uc_engine *uc, uint64_t offset, unsigned int size, uint64
 	uintptr_t place = io_place(engine);
 
 	(void)uc;
+	need_memory(engine);
 	if (engine->ops->write(engine->arg, offset & ~ENGINE_READONLY, size, value, place) == ENGINE_LEAVE)
 		engine_leave(engine, place);
 }
@@ -144,12 +159,18 @@ static void on_exception(uc_engine *uc, uint32_t vector, void *arg)
 {
 	struct engine *engine = arg;
 
-	(void)uc;
+	engine->taking = false;
 	if (engine->stepping && stepped(engine, vector))
 		return;
 	engine->delivering = vector + 1;
 	LIB.do_interrupt(engine->cpu);
 	engine->delivering = 0;
+	/* a handler that cannot be fetched is an exception again, and no block ever begins */
+	if (unlikely(atomic_load(&engine->attention))) {
+		atomic_store(&engine->attention, false);
+		engine->paused = true;
+		LIB.uc_emu_stop(uc);
+	}
 }
 
 /* The library ends a run at an invalid instruction, whatever is said here. */
@@ -252,7 +273,7 @@ static void enter(void *cpu)
 	struct engine *engine = engine_running;
 
 	LIB.exec_enter(cpu);
-	if (atomic_load(&engine->wanted) || engine->window || engine->injecting)
+	if (atomic_load(&engine->wanted) || engine->window || engine->injecting || engine->nmi_window)
 		*interrupt_request(engine) |= INTERRUPT_HARD;
 	if (atomic_load(&engine->kicked))
 		LIB.uc_emu_stop(engine->uc);
@@ -267,13 +288,33 @@ static _Noreturn void raise_injected(struct engine *engine)
 	__builtin_unreachable();
 }
 
+static void take_vector(struct engine *engine, int vector)
+{
+	engine->taking = true;
+	LIB.do_hardirq(engine->state, vector, 1);
+	engine->taking = false;
+}
+
 static bool take(struct engine *engine)
 {
 	int vector = engine->ops->interrupt(engine->arg);
 
 	if (vector < 0)
 		return false;
-	LIB.do_hardirq(engine->state, vector, 1);
+	take_vector(engine, vector);
+	return true;
+}
+
+static bool inject(struct engine *engine)
+{
+	engine->injecting = false;
+	if (engine->inject_more)
+		engine_kick(engine);
+	if (engine->inject_error >= ENGINE_NO_CODE)
+		raise_injected(engine);
+	if (engine->inject_error == ENGINE_NMI)
+		engine->state->hflags2 |= ENGINE_HFLAGS2_NMI;
+	take_vector(engine, engine->inject);
 	return true;
 }
 
@@ -285,12 +326,13 @@ static bool interrupt(void *cpu, int request)
 		return LIB.exec_interrupt(cpu, request);
 	if (engine->stepping)
 		return false;
-	if (engine->injecting) {
-		engine->injecting = false;
-		if (engine->inject_error != ENGINE_INTERRUPT)
-			raise_injected(engine);
-		LIB.do_hardirq(engine->state, engine->inject, 1);
-		return true;
+	if (engine->injecting)
+		return inject(engine);
+	if (engine->nmi_window && !(engine->state->hflags2 & ENGINE_HFLAGS2_NMI)) {
+		engine->nmi_window = false;
+		engine_kick(engine);
+		LIB.uc_emu_stop(engine->uc);
+		return false;
 	}
 	if (!(engine->state->rflags & BIT64(9)) || (engine->state->hflags & HFLAG_INHIBIT_IRQ))
 		return false;
@@ -303,7 +345,8 @@ static bool interrupt(void *cpu, int request)
 		LIB.uc_emu_stop(engine->uc);
 		return false;
 	}
-	*interrupt_request(engine) &= ~INTERRUPT_HARD;
+	if (!engine->nmi_window)
+		*interrupt_request(engine) &= ~INTERRUPT_HARD;
 	return false;
 }
 

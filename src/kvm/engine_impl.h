@@ -39,11 +39,12 @@ struct engine_library {
 			 uintptr_t place);
 	void (*tlb_set_page)(void *cpu, uint64_t address, uint64_t gpa, uint32_t attributes, int prot,
 			     int mmu, uint64_t size);
-	/* These four do not return. */
+	/* These five do not return. */
 	void (*raise_error_at)(void *env, int vector, int error, uintptr_t place);
 	void (*raise_error)(void *env, int vector, int error);
 	void (*raise)(void *env, int vector);
 	void (*loop_exit_restore)(void *cpu, uintptr_t place);
+	void (*loop_exit)(void *cpu); /* the exception in flight is dropped */
 	bool (*restore_state)(void *cpu, uintptr_t place, bool will_exit);
 	void (*do_interrupt)(void *cpu);
 	void (*do_hardirq)(void *env, int vector, int is_hw);
@@ -99,10 +100,12 @@ struct engine {
 	unsigned int nr_ram;
 	struct engine_code *code;
 	atomic_bool kicked, wanted, attention; /* the last: one of them, for on_block() */
+	uint64_t blocks;                       /* that have been begun */
 	bool window, stepping;
 	bool left, windowed, invalid, no_code, faulted, stepped, paused; /* how a run ended */
 	unsigned int delivering; /* the exception that is being taken, plus one */
-	bool injecting;
+	bool taking;             /* an interrupt is */
+	bool injecting, inject_more, nmi_window;
 	uint8_t inject;
 	int64_t inject_error;
 };
@@ -114,6 +117,9 @@ int32_t engine_exception(const struct engine *engine);
 /* engine_probe.c: find where things lie. 0 or -ENOEXEC with the reason in why. */
 int engine_probe(char *why, size_t len);
 int engine_trial(char *why, size_t len); /* behind it: engine_trial.c */
+
+/* engine_patch.c: 0 or -ENOEXEC with the reason in why. */
+int engine_patch(void *library, char *why, size_t len);
 
 /* engine_hooks.c */
 int engine_add_hooks(struct engine *engine);
@@ -139,7 +145,9 @@ int engine_catch_faults(void);
 int engine_code_init(struct engine *engine);
 void engine_code_free(struct engine *engine);
 void engine_note_code(struct engine *engine, uint64_t gpa);
-void engine_check_code(struct engine *engine); /* before a run */
+bool engine_is_code(const struct engine *engine, uint64_t gpa); /* noted */
+void engine_check_code(struct engine *engine);                  /* before a run */
+void engine_forget_code(struct engine *engine, struct engine_region *region);
 void engine_forget_range(struct engine *engine, struct engine_region *region, uint64_t offset, uint64_t size);
 
 /* engine_mmu.c: instead of the core's own; as it has it. */

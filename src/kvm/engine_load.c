@@ -23,6 +23,7 @@ static const struct {
 	      { "raise_exception_err_ra_x86_64", offsetof(struct engine_library, raise_error_at) },
 	      { "cpu_restore_state_x86_64", offsetof(struct engine_library, restore_state) },
 	      { "cpu_loop_exit_restore_x86_64", offsetof(struct engine_library, loop_exit_restore) },
+	      { "cpu_loop_exit_noexc_x86_64", offsetof(struct engine_library, loop_exit) },
 	      { "x86_cpu_do_interrupt_x86_64", offsetof(struct engine_library, do_interrupt) },
 	      { "do_interrupt_x86_hardirq_x86_64", offsetof(struct engine_library, do_hardirq) },
 	      { "raise_exception_x86_64", offsetof(struct engine_library, raise) },
@@ -78,7 +79,7 @@ static int load(char *why, size_t len)
 	}
 	if (!find_all(unicorn, unwinder, why, len))
 		return -ENOEXEC;
-	return engine_probe(why, len) ?: engine_trial(why, len);
+	return engine_probe(why, len) ?: engine_patch(unicorn, why, len) ?: engine_trial(why, len);
 }
 
 int engine_load(char *why, size_t len)

@@ -81,7 +81,7 @@ int engine_map_io(struct engine *engine)
 
 static void unmap(struct engine *engine, struct engine_region *region)
 {
-	engine_forget_range(engine, region, 0, region->end - region->address);
+	engine_forget_code(engine, region);
 	region->end = region->address; /* or it would go through its pages: the caller flushes them all */
 	LIB.memory_unmap(engine->uc, region);
 	region->destructor(region);

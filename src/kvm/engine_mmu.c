@@ -234,6 +234,8 @@ static void enter_page(const struct walk *walk)
 
 	if (walk->access == FETCH)
 		engine_note_code(engine, gpa);
+	else if ((prot & PROT_FETCH) && !engine_is_code(engine, gpa))
+		prot &= ~PROT_FETCH; /* or nobody would hear of its code */
 	if (memory && walk->access == STORE && memory->readonly) {
 		gpa |= ENGINE_READONLY;
 		prot &= ~PROT_FETCH;

@@ -44,7 +44,11 @@ uint64_t engine_debug_register(struct engine *engine, unsigned int n)
 
 void engine_set_debug_register(struct engine *engine, unsigned int n, uint64_t value)
 {
+	struct engine *outer = engine_running;
+
+	engine_running = engine; /* for engine_patch.c */
 	LIB.uc_reg_write(engine->uc, UC_X86_REG_DR0 + (int)n, &value);
+	engine_running = outer;
 }
 
 void engine_get_fpu(struct engine *engine, struct engine_fpu *fpu)

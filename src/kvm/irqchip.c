@@ -77,6 +77,13 @@ bool kvm_has_irqchip(struct kvm *kvm)
 	return kvm_irqchip_of(kvm);
 }
 
+bool kvm_has_pic(struct kvm *kvm)
+{
+	const struct kvm_intc *chip = kvm_irqchip_of(kvm);
+
+	return chip && !chip->split;
+}
+
 static struct kvm_intc *chip_new(struct kvm *kvm, bool split)
 {
 	struct kvm_intc *chip = calloc(1, sizeof(*chip));

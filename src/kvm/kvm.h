@@ -202,6 +202,8 @@ struct kvm_coalesced_mmio_ring *kvm_coalesced_ring(struct kvm *kvm);
 
 /* KVM_CREATE_IRQCHIP, or the split one, has been done. */
 bool kvm_has_irqchip(struct kvm *kvm);
+/* The first of them. */
+bool kvm_has_pic(struct kvm *kvm);
 /* Deliver a message. 1: delivered; 0: nobody took it; -errno. Any thread, no lock held by the caller. */
 int kvm_send_msi(struct kvm *kvm, uint64_t address, uint32_t data);
 /* Set a line (a GSI of the routing table) for source. 1, 0 (coalesced), or -1: nothing is routed there. */

@@ -20,7 +20,7 @@
 
 #define VCPU_MMAP_SIZE (3 * UVFIO_PAGE_SIZE) /* run structure, data of port accesses, coalesced ring */
 #define VCPU_CPUID_MAX 256
-#define VCPU_LOG       16
+#define VCPU_LOG       128
 
 struct vcpu_access {
 	bool write, port;
@@ -47,14 +47,16 @@ struct vcpu {
 	/* accesses of the instruction at which the last run ended, or that is being executed */
 	struct vcpu_access log[VCPU_LOG];
 	unsigned int nr_log, replayed;
+	uint64_t block; /* of code, that the log is of */
 	bool replaying, pending;
-	uint64_t pending_rip;    /* when the program was asked last */
-	uint64_t piece_regs[16]; /* at the first piece of the last access in the log */
+	uint64_t pending_rip; /* when the program was asked last */
 
 	/* interrupts */
-	int irq;          /* by KVM_INTERRUPT, -1: none */
+	int irq;          /* to be taken next, by KVM_INTERRUPT without interrupt controllers; -1: none */
+	int extint;       /* when interrupts are enabled, by KVM_INTERRUPT with local APICs only; -1: none */
 	bool irq_put_off; /* until the instruction that is executed again is over */
-	bool nmi_pending, nmi_masked;
+	bool nmi_pending;
+	enum { INJECTED_NOTHING, INJECTED_EXCEPTION, INJECTED_IRQ, INJECTED_NMI } injected;
 	int exception; /* to be raised, -1: none */
 	int64_t exception_error;
 	uint32_t mp_state;

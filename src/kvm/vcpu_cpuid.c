@@ -46,20 +46,16 @@ long vcpu_get_cpuid(struct vcpu *vcpu, struct ioctl_call *call)
 {
 	struct kvm_cpuid2 head;
 	long rc = vcpu_copy_in(call, &head, sizeof(head));
-	bool enough;
 
 	if (rc)
 		return rc;
-	enough = head.nent >= vcpu->nr_cpuid;
-	head.nent = vcpu->nr_cpuid;
-	if (vcpu_copy_out(call, &head, sizeof(head)))
-		return -EFAULT;
-	if (!enough)
+	if (head.nent < vcpu->nr_cpuid)
 		return WHY(-E2BIG, "there are %u entries", vcpu->nr_cpuid);
+	head.nent = vcpu->nr_cpuid;
 	if (copy_out(call->caller, call->arg + sizeof(head), vcpu->cpuid,
 		     vcpu->nr_cpuid * sizeof(vcpu->cpuid[0])))
 		return WHY(-EFAULT, "the entries are not writable memory");
-	return 0;
+	return vcpu_copy_out(call, &head, sizeof(head));
 }
 
 long vcpu_set_cpuid(struct vcpu *vcpu, struct ioctl_call *call)

@@ -16,11 +16,15 @@ long vcpu_interrupt(struct vcpu *vcpu, struct ioctl_call *call)
 		return rc;
 	if (irq.irq >= 256)
 		return WHY(-EINVAL, "vector %u", irq.irq);
-	if (kvm_has_irqchip(vcpu->base.kvm))
+	if (!kvm_has_irqchip(vcpu->base.kvm)) {
+		vcpu->irq = (int)irq.irq;
+		return 0;
+	}
+	if (kvm_has_pic(vcpu->base.kvm))
 		return WHY(-ENXIO, "the VM has interrupt controllers of its own");
-	if (vcpu->irq >= 0)
-		return WHY(-EEXIST, "vector %d has not been taken yet", vcpu->irq);
-	vcpu->irq = (int)irq.irq;
+	if (vcpu->extint >= 0)
+		return WHY(-EEXIST, "vector %d has not been taken yet", vcpu->extint);
+	vcpu->extint = (int)irq.irq;
 	return 0;
 }
 
@@ -36,8 +40,7 @@ long vcpu_get_events(struct vcpu *vcpu, struct ioctl_call *call)
 	const struct engine_state *state = engine_state(vcpu->engine);
 	struct kvm_vcpu_events events = { 0 };
 
-	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
-		       KVM_VCPUEVENT_VALID_SHADOW;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM;
 	if (vcpu->exception >= 0) {
 		events.exception.injected = 1;
 		events.exception.nr = (uint8_t)vcpu->exception;
@@ -51,7 +54,7 @@ long vcpu_get_events(struct vcpu *vcpu, struct ioctl_call *call)
 	if (state->hflags & INHIBIT_IRQ)
 		events.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
 	events.nmi.pending = vcpu->nmi_pending;
-	events.nmi.masked = vcpu->nmi_masked;
+	events.nmi.masked = !!(state->hflags2 & ENGINE_HFLAGS2_NMI);
 	return vcpu_copy_out(call, &events, sizeof(events));
 }
 
@@ -69,12 +72,17 @@ long vcpu_set_events(struct vcpu *vcpu, struct ioctl_call *call)
 		return WHY(-EINVAL, "unknown flags 0x%x", events.flags & ~known);
 	if (events.exception.injected && (events.exception.nr > 31 || events.exception.nr == 2))
 		return WHY(-EINVAL, "%u is no exception", events.exception.nr);
+	if ((events.flags & KVM_VCPUEVENT_VALID_SMM) && events.smi.smm)
+		return WHY(-EINVAL, "there is no system management mode");
 	vcpu->exception = events.exception.injected ? events.exception.nr : -1;
 	vcpu->exception_error = events.exception.has_error_code ? (int64_t)events.exception.error_code : -1;
 	vcpu->irq = events.interrupt.injected ? events.interrupt.nr : -1;
 	if (events.flags & KVM_VCPUEVENT_VALID_NMI_PENDING)
 		vcpu->nmi_pending = events.nmi.pending;
-	vcpu->nmi_masked = events.nmi.masked;
+	vcpu->nmi_pending |= events.nmi.injected;
+	state->hflags2 &= ~ENGINE_HFLAGS2_NMI;
+	if (events.nmi.masked && !events.nmi.injected)
+		state->hflags2 |= ENGINE_HFLAGS2_NMI;
 	if (events.flags & KVM_VCPUEVENT_VALID_SHADOW)
 		state->hflags = (state->hflags & ~INHIBIT_IRQ) | (events.interrupt.shadow ? INHIBIT_IRQ : 0);
 	return 0;
@@ -166,8 +174,9 @@ void vcpu_reset(struct vcpu *vcpu)
 	engine_set_efer(vcpu->engine, 0);
 	engine_derive(vcpu->engine);
 	engine_set_fpu(vcpu->engine, &fpu);
-	vcpu->irq = vcpu->exception = -1;
-	vcpu->nmi_pending = vcpu->nmi_masked = false;
+	vcpu->irq = vcpu->extint = vcpu->exception = -1;
+	vcpu->nmi_pending = false;
+	state->hflags2 &= ~ENGINE_HFLAGS2_NMI;
 	vcpu->nr_log = 0;
 	vcpu->pending = vcpu->replaying = false;
 	vcpu->cr8 = 0;

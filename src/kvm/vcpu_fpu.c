@@ -14,6 +14,7 @@ long vcpu_get_fpu(struct vcpu *vcpu, struct ioctl_call *call)
 	struct engine_fpu state;
 	struct kvm_fpu fpu = { 0 };
 
+	vcpu_finish_store(vcpu);
 	engine_get_fpu(vcpu->engine, &state);
 	memcpy(fpu.fpr, state.st, sizeof(fpu.fpr));
 	memcpy(fpu.xmm, state.xmm, sizeof(fpu.xmm));
@@ -44,6 +45,7 @@ long vcpu_set_fpu(struct vcpu *vcpu, struct ioctl_call *call)
 	state.fip = fpu.last_ip;
 	state.fdp = fpu.last_dp;
 	state.mxcsr = fpu.mxcsr & MXCSR_MASK;
+	vcpu_finish_store(vcpu);
 	engine_set_fpu(vcpu->engine, &state);
 	return 0;
 }
@@ -70,6 +72,7 @@ long vcpu_get_xsave(struct vcpu *vcpu, struct ioctl_call *call)
 	if (!xsave)
 		return -ENOMEM;
 	fx = (struct fxsave *)(void *)xsave->region;
+	vcpu_finish_store(vcpu);
 	engine_get_fpu(vcpu->engine, &state);
 	fx->fcw = state.fcw;
 	fx->fsw = state.fsw;
@@ -116,6 +119,7 @@ long vcpu_set_xsave(struct vcpu *vcpu, struct ioctl_call *call)
 	if ((fx.xstate_bv & ~(uint64_t)XSTATE_LEGACY) || (fx.mxcsr & ~(uint32_t)MXCSR_MASK))
 		return WHY(-EINVAL, "a software vCPU has x87 and SSE registers");
 	take_xsave(&fx, &state);
+	vcpu_finish_store(vcpu);
 	engine_set_fpu(vcpu->engine, &state);
 	return 0;
 }

@@ -3,8 +3,8 @@
  * Port and memory-mapped accesses of guest code: the VM's buses first, then the program.
  *
  * The log has what the current instruction has accessed so far: an access is of the same instruction as the
- * one before it when it comes from a later place of the same instruction's code. Accesses to ports are the
- * only ones of their instruction, and are in the log only while the program answers them.
+ * one before it when it comes from a later place of the same instruction's code, in the same block. Accesses
+ * to ports are the only ones of their instruction, and are in the log only while the program answers them.
  */
 #include "kvm/vcpu.h"
 
@@ -13,6 +13,9 @@
 #define RCX         1
 #define RFLAGS_TF   BIT64(8)
 #define INHIBIT_IRQ BIT32(3) /* of hflags */
+
+/* The beginning of the run structure: a signal handler or another thread may write it at any time. */
+#define WRITTEN_BY_PROGRAM offsetof(struct kvm_run, exit_reason)
 
 static void *port_data(struct vcpu *vcpu)
 {
@@ -36,6 +39,7 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
 		return false;
 	}
 	access->place = place;
+	vcpu->block = engine_blocks(vcpu->engine);
 	if (!write)
 		*value = access->value;
 	if (++vcpu->replayed == vcpu->nr_log) {
@@ -47,29 +51,19 @@ static bool replay(struct vcpu *vcpu, bool port, bool write, uint64_t address, u
 	return true;
 }
 
-/*
- * The pieces of an access that is not aligned come from one place, as do those of a repeated instruction: but
- * there the registers change.
- */
-static bool is_next_piece(const struct vcpu *vcpu, uint64_t address, uintptr_t place)
+/* The pieces of an access that is not aligned come from one place, as do the many accesses of an FXSAVE. A
+ * block has no loops: a repeated instruction begins another one each time. */
+static bool is_next_piece(const struct vcpu *vcpu, uintptr_t place)
 {
-	const struct vcpu_access *last;
-
-	if (!vcpu->nr_log)
-		return false;
-	last = &vcpu->log[vcpu->nr_log - 1];
-	return !last->port && last->place == place && address == last->address + last->size &&
-	       !memcmp(engine_state(vcpu->engine)->regs, vcpu->piece_regs, sizeof(vcpu->piece_regs));
+	return vcpu->nr_log && !vcpu->log[vcpu->nr_log - 1].port &&
+	       vcpu->log[vcpu->nr_log - 1].place == place;
 }
 
 static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, unsigned int size,
 		 uint64_t value, uintptr_t place)
 {
-	if (!is_next_piece(vcpu, address, place)) {
-		memcpy(vcpu->piece_regs, engine_state(vcpu->engine)->regs, sizeof(vcpu->piece_regs));
-		if (vcpu->nr_log && place <= vcpu->log[vcpu->nr_log - 1].place)
-			vcpu->nr_log = 0;
-	}
+	if (vcpu->nr_log && place < vcpu->log[vcpu->nr_log - 1].place)
+		vcpu->nr_log = 0;
 	if (vcpu->nr_log == VCPU_LOG)
 		vcpu->nr_log = 0;
 	vcpu->log[vcpu->nr_log++] = (struct vcpu_access){
@@ -83,10 +77,10 @@ static void note(struct vcpu *vcpu, bool port, bool write, uint64_t address, uns
 }
 
 /* Forget what is of other instructions than the one at place. */
-static void keep_this_instruction(struct vcpu *vcpu, uint64_t address, uintptr_t place)
+static void keep_this_instruction(struct vcpu *vcpu, uintptr_t place)
 {
 	uint64_t rip = engine_rip_of(vcpu->engine, place);
-	uintptr_t end = place + is_next_piece(vcpu, address, place); /* of places that may be of it */
+	uintptr_t end = place + is_next_piece(vcpu, place); /* of places that may be of it */
 	unsigned int first = vcpu->nr_log;
 
 	while (first && !vcpu->log[first - 1].port && vcpu->log[first - 1].place < end &&
@@ -113,7 +107,7 @@ static enum engine_io ask_program(struct vcpu *vcpu, bool port, bool write, uint
 		if (write)
 			memcpy(port_data(vcpu), &value, size);
 	} else {
-		keep_this_instruction(vcpu, address, place);
+		keep_this_instruction(vcpu, place);
 		run->exit_reason = KVM_EXIT_MMIO;
 		run->mmio.phys_addr = address;
 		run->mmio.len = size;
@@ -219,7 +213,7 @@ void vcpu_finish_store(struct vcpu *vcpu)
 		state->rip = rip; /* a repeated instruction's end is seen when it is executed once more */
 	}
 	vcpu->pending = false;
-	memcpy(vcpu->run, &saved, sizeof(saved));
+	memcpy(&vcpu->run->exit_reason, &saved.exit_reason, sizeof(saved) - WRITTEN_BY_PROGRAM);
 	memcpy(port_data(vcpu), &data, sizeof(data));
 }
 
@@ -250,11 +244,22 @@ enum engine_io vcpu_in(void *arg, uint16_t port, unsigned int size, uint32_t *va
 	return ask_program(vcpu, true, false, port, size, 0, 0);
 }
 
+/* Another block is another instruction, or the same one once more. */
+static void forget_other_blocks(struct vcpu *vcpu)
+{
+	uint64_t block = engine_blocks(vcpu->engine);
+
+	if (vcpu->block != block)
+		vcpu->nr_log = 0;
+	vcpu->block = block;
+}
+
 static enum engine_io memory_access(struct vcpu *vcpu, bool write, uint64_t gpa, unsigned int size,
 				    uint64_t *value, uintptr_t place)
 {
 	if (unlikely(vcpu->replaying) && replay(vcpu, false, write, gpa, size, value, place))
 		return ENGINE_DONE;
+	forget_other_blocks(vcpu);
 	if (kvm_io(vcpu->base.kvm, &vcpu->base, KVM_MMIO_BUS, write, gpa, size, value) != size)
 		return ask_program(vcpu, false, write, gpa, size, *value, place);
 	note(vcpu, false, write, gpa, size, *value, place);

@@ -7,7 +7,10 @@
 #include <time.h>
 
 #define MAX_MSRS  4096 /* in one call */
+#define TSC       0x10
 #define APIC_BASE 0x1b
+#define MTRRCAP   0xfe
+#define MCG_CAP   0x179
 #define EFER      0xc0000080
 #define EFER_LMA  BIT64(10)
 #define EFER_ALL  (BIT64(0) | BIT64(8) | BIT64(10) | BIT64(11))
@@ -60,10 +63,12 @@ uint64_t vcpu_cr8(struct vcpu *vcpu)
 
 void vcpu_set_cr8(struct vcpu *vcpu, uint64_t cr8)
 {
+	if (cr8 > 15)
+		return; /* as with the kernel's KVM_SET_SREGS */
 	if (vcpu->base.apic)
-		kvm_lapic_set_cr8(&vcpu->base, (uint8_t)cr8 & 15);
+		kvm_lapic_set_cr8(&vcpu->base, (uint8_t)cr8);
 	else
-		vcpu->cr8 = cr8 & 15;
+		vcpu->cr8 = cr8;
 }
 
 static bool get(struct vcpu *vcpu, struct kvm_msr_entry *entry)
@@ -72,16 +77,41 @@ static bool get(struct vcpu *vcpu, struct kvm_msr_entry *entry)
 		return false;
 	if (entry->index == APIC_BASE)
 		entry->data = vcpu_apic_base(vcpu);
+	else if (entry->index == TSC)
+		entry->data = __builtin_ia32_rdtsc(); /* the guest's is the host's */
 	else
 		entry->data = engine_msr(vcpu->engine, entry->index);
 	return true;
+}
+
+static bool is_canonical(uint64_t address)
+{
+	return (uint64_t)((int64_t)(address << 16) >> 16) == address;
+}
+
+/* As the kernel has it; the others take anything. */
+static bool can_be(const struct kvm_msr_entry *entry)
+{
+	switch (entry->index) {
+	case MTRRCAP:
+	case MCG_CAP:
+		return false;
+	case 0xc0000082:
+	case 0xc0000083:
+	case 0xc0000100 ... 0xc0000102:
+		return is_canonical(entry->data);
+	case 0xc0000103:
+		return !(entry->data >> 32);
+	default:
+		return true;
+	}
 }
 
 static bool set(struct vcpu *vcpu, const struct kvm_msr_entry *entry)
 {
 	uint64_t efer = engine_efer(vcpu->engine);
 
-	if (!is_known(entry->index))
+	if (!is_known(entry->index) || !can_be(entry))
 		return false;
 	switch (entry->index) {
 	case APIC_BASE:

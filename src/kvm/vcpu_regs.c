@@ -81,7 +81,6 @@ long vcpu_set_regs(struct vcpu *vcpu, struct ioctl_call *call)
 	memcpy(state->regs, r, sizeof(r));
 	state->rip = regs.rip;
 	state->rflags = regs.rflags | BIT64(1);
-	vcpu->exception = -1;
 	engine_derive(vcpu->engine);
 	return 0;
 }
@@ -221,7 +220,8 @@ long vcpu_set_sregs(struct vcpu *vcpu, struct ioctl_call *call)
 	state->cr[4] = sregs.cr4;
 	vcpu_set_cr8(vcpu, sregs.cr8);
 	engine_set_efer(vcpu->engine, sregs.efer);
-	vcpu->irq = pending_interrupt(&sregs);
+	if (pending_interrupt(&sregs) >= 0)
+		vcpu->irq = pending_interrupt(&sregs);
 	engine_derive(vcpu->engine);
 	return 0;
 }

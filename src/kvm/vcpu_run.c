@@ -8,6 +8,7 @@
  */
 #include "base/interruption.h"
 #include "base/why.h"
+#include "kvm/irqchip.h"
 #include "kvm/vcpu.h"
 
 #include <limits.h>
@@ -86,12 +87,29 @@ const struct kvm_vcpu_ops vcpu_ops = {
 
 /* ---- interrupts */
 
+static bool takes_extint(struct vcpu *vcpu)
+{
+	return vcpu->extint >= 0 && kvm_lapic_accepts_pic(&vcpu->base);
+}
+
+static bool has_interrupt(struct vcpu *vcpu)
+{
+	return takes_extint(vcpu) || kvm_cpu_has_interrupt(&vcpu->base);
+}
+
 static int take_interrupt(void *arg)
 {
 	struct vcpu *vcpu = arg;
+
 	if (vcpu->replaying) {
 		vcpu->irq_put_off = true;
 		return -1;
+	}
+	if (takes_extint(vcpu)) {
+		int vector = vcpu->extint;
+
+		vcpu->extint = -1;
+		return vector;
 	}
 	return kvm_cpu_get_interrupt(&vcpu->base);
 }
@@ -135,32 +153,67 @@ static void take_asked(struct vcpu *vcpu)
 		vcpu->nmi_pending = true;
 }
 
+static bool can_take_nmi(const struct vcpu *vcpu)
+{
+	return vcpu->nmi_pending && !(engine_state(vcpu->engine)->hflags2 & ENGINE_HFLAGS2_NMI);
+}
+
+static bool accepts_interrupts(struct vcpu *vcpu)
+{
+	if (!kvm_has_irqchip(vcpu->base.kvm))
+		return vcpu->irq < 0;
+	return !kvm_has_pic(vcpu->base.kvm) && vcpu->extint < 0 && kvm_lapic_accepts_pic(&vcpu->base);
+}
+
+static bool wants_window(struct vcpu *vcpu)
+{
+	return vcpu->run->request_interrupt_window && accepts_interrupts(vcpu);
+}
+
 static bool has_events(struct vcpu *vcpu)
 {
-	bool chip = kvm_has_irqchip(vcpu->base.kvm);
+	return vcpu->exception >= 0 || vcpu->irq >= 0 || vcpu->nmi_pending || atomic_load(&vcpu->asked) ||
+	       has_interrupt(vcpu) || wants_window(vcpu);
+}
 
-	return vcpu->exception >= 0 || vcpu->nmi_pending || atomic_load(&vcpu->asked) ||
-	       (chip ? kvm_cpu_has_interrupt(&vcpu->base)
-		     : vcpu->irq >= 0 || vcpu->run->request_interrupt_window);
+/* One at a time: what is left is for the next run, which begins when this one has been taken. */
+static void inject(struct vcpu *vcpu)
+{
+	bool nmi = can_take_nmi(vcpu), irq = vcpu->irq >= 0; /* the program says that it can be taken */
+
+	if (vcpu->exception >= 0) {
+		engine_inject(vcpu->engine, (uint8_t)vcpu->exception, vcpu->exception_error, irq || nmi);
+		vcpu->injected = INJECTED_EXCEPTION;
+	} else if (irq) {
+		engine_inject(vcpu->engine, (uint8_t)vcpu->irq, ENGINE_INTERRUPT, nmi);
+		vcpu->injected = INJECTED_IRQ;
+	} else if (nmi) {
+		engine_inject(vcpu->engine, 2, ENGINE_NMI, false);
+		vcpu->injected = INJECTED_NMI;
+	}
 }
 
 static void set_up_events(struct vcpu *vcpu)
 {
-	bool chip = kvm_has_irqchip(vcpu->base.kvm);
-
-	if (vcpu->exception >= 0) {
-		engine_inject(vcpu->engine, (uint8_t)vcpu->exception, vcpu->exception_error);
-		vcpu->exception = -1;
-	} else if (vcpu->nmi_pending && !vcpu->nmi_masked) {
-		engine_inject(vcpu->engine, 2, ENGINE_INTERRUPT);
-		vcpu->nmi_pending = false;
-	} else if (vcpu->irq >= 0) { /* the program says that it can be taken */
-		engine_inject(vcpu->engine, (uint8_t)vcpu->irq, ENGINE_INTERRUPT);
-		vcpu->irq = -1;
-	}
-	if (chip && kvm_cpu_has_interrupt(&vcpu->base))
+	inject(vcpu);
+	if (has_interrupt(vcpu))
 		engine_want(vcpu->engine);
-	engine_window(vcpu->engine, !chip && vcpu->irq < 0 && vcpu->run->request_interrupt_window);
+	engine_nmi_window(vcpu->engine, vcpu->nmi_pending && !can_take_nmi(vcpu));
+	engine_window(vcpu->engine, vcpu->irq < 0 && wants_window(vcpu));
+}
+
+/* Behind a run: what has been taken is not there any more. */
+static void note_injected(struct vcpu *vcpu)
+{
+	bool left = engine_take_back(vcpu->engine);
+
+	if (!left && vcpu->injected == INJECTED_EXCEPTION)
+		vcpu->exception = -1;
+	else if (!left && vcpu->injected == INJECTED_IRQ)
+		vcpu->irq = -1;
+	else if (!left && vcpu->injected == INJECTED_NMI)
+		vcpu->nmi_pending = false;
+	vcpu->injected = INJECTED_NOTHING;
 }
 
 /* ---- halted */
@@ -168,10 +221,9 @@ static void set_up_events(struct vcpu *vcpu)
 static bool wakes(struct vcpu *vcpu)
 {
 	take_asked(vcpu);
-	if (vcpu->nmi_pending || vcpu->exception >= 0)
+	if (can_take_nmi(vcpu) || vcpu->exception >= 0)
 		return true;
-	return vcpu->mp_state == KVM_MP_STATE_HALTED && can_take_interrupt(vcpu) &&
-	       kvm_cpu_has_interrupt(&vcpu->base);
+	return vcpu->mp_state == KVM_MP_STATE_HALTED && can_take_interrupt(vcpu) && has_interrupt(vcpu);
 }
 
 static bool must_leave(const struct vcpu *vcpu)
@@ -269,6 +321,7 @@ bool vcpu_step(struct vcpu *vcpu)
 
 static int run_guest(struct vcpu *vcpu)
 {
+	enum engine_end end;
 	int rc = 1;
 
 	/* what the program has answered comes before anything else */
@@ -288,21 +341,37 @@ static int run_guest(struct vcpu *vcpu)
 			return rc;
 		take_asked(vcpu);
 		set_up_events(vcpu);
-		rc = after(vcpu, run_engine(vcpu, false));
+		end = run_engine(vcpu, false);
+		note_injected(vcpu);
+		rc = after(vcpu, end);
 	}
 	return rc;
 }
 
 static void tell_state(struct vcpu *vcpu)
 {
-	bool chip = kvm_has_irqchip(vcpu->base.kvm);
 	struct kvm_run *run = vcpu->run;
 
 	run->if_flag = !!(engine_state(vcpu->engine)->rflags & RFLAGS_IF);
-	run->ready_for_interrupt_injection = chip || (vcpu->irq < 0 && can_take_interrupt(vcpu));
+	run->ready_for_interrupt_injection =
+		kvm_has_pic(vcpu->base.kvm) ||
+		(accepts_interrupts(vcpu) && vcpu->exception < 0 && can_take_interrupt(vcpu));
 	run->cr8 = vcpu_cr8(vcpu);
 	run->apic_base = vcpu_apic_base(vcpu);
 	run->flags = 0;
+}
+
+/* Without a local APIC it is the program's. */
+static long take_cr8(struct vcpu *vcpu)
+{
+	uint64_t cr8 = vcpu->run->cr8;
+
+	if (vcpu->base.apic)
+		return 0;
+	if (cr8 > 15)
+		return WHY(-EINVAL, "cr8 0x%llx of the run structure cannot be", (unsigned long long)cr8);
+	vcpu_set_cr8(vcpu, cr8);
+	return 0;
 }
 
 static long run(struct vcpu *vcpu)
@@ -315,8 +384,10 @@ static long run(struct vcpu *vcpu)
 	interruption = (struct interruption){ .fn = on_signal, .arg = vcpu };
 	if (vcpu->has_mask)
 		interruption_set_mask(vcpu->mask, &mask);
+	rc = take_cr8(vcpu);
 	vcpu_take_answer(vcpu);
-	rc = run_guest(vcpu);
+	if (!rc)
+		rc = run_guest(vcpu);
 	if (vcpu->has_mask)
 		interruption_set_mask(mask, &unused);
 	interruption = outer;

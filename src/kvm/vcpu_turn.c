@@ -3,7 +3,9 @@
  * Whose turn it is: of a VM's vCPUs one executes guest code at a time. The engine's locked instructions are
  * loads and stores, and would not be atomic otherwise.
  *
- * A vCPU has its turn until it leaves guest code, or, when others wait, for a millisecond.
+ * A vCPU has its turn until it leaves guest code, and may have the next one, too, when it is back before
+ * those that wait have woken up. Who has waited for a millisecond ends the turn, and gets the next: each that
+ * waits looks after itself, so none is forgotten.
  */
 #include "base/base.h"
 #include "kvm/vcpu.h"
@@ -18,8 +20,15 @@ struct vcpu_turn {
 	struct vcpu_turn *next;
 	unsigned int users; /* under turns_lock */
 	pthread_mutex_t lock;
-	pthread_cond_t given;
 	struct vcpu *holder;
+	bool due; /* the first that waits gets the next turn */
+	struct waiter *first, **last;
+};
+
+struct waiter {
+	struct vcpu *vcpu;
+	struct waiter *next;
+	pthread_cond_t given;
 };
 
 static pthread_mutex_t turns_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -28,7 +37,6 @@ static struct vcpu_turn *turns; /* of all VMs */
 int vcpu_turn_join(struct vcpu *vcpu)
 {
 	struct vcpu_turn *turn;
-	pthread_condattr_t attr;
 
 	pthread_mutex_lock(&turns_lock);
 	turn = turns;
@@ -42,10 +50,7 @@ int vcpu_turn_join(struct vcpu *vcpu)
 		}
 		turn->kvm = vcpu->base.kvm;
 		pthread_mutex_init(&turn->lock, NULL);
-		pthread_condattr_init(&attr);
-		pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-		pthread_cond_init(&turn->given, &attr);
-		pthread_condattr_destroy(&attr);
+		turn->last = &turn->first;
 		turn->next = turns;
 		turns = turn;
 	}
@@ -64,7 +69,6 @@ void vcpu_turn_leave(struct vcpu *vcpu)
 		while (*at != turn)
 			at = &(*at)->next;
 		*at = turn->next;
-		pthread_cond_destroy(&turn->given);
 		pthread_mutex_destroy(&turn->lock);
 		free(turn);
 	}
@@ -81,19 +85,57 @@ static void slice_end(struct timespec *end)
 	}
 }
 
+/* lock is held. */
+static void add_waiter(struct vcpu_turn *turn, struct waiter *waiter)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&waiter->given, &attr);
+	pthread_condattr_destroy(&attr);
+	*turn->last = waiter;
+	turn->last = &waiter->next;
+}
+
+static void remove_waiter(struct vcpu_turn *turn, struct waiter *waiter)
+{
+	struct waiter **at = &turn->first;
+
+	while (*at != waiter)
+		at = &(*at)->next;
+	*at = waiter->next;
+	if (!*at)
+		turn->last = at;
+	pthread_cond_destroy(&waiter->given);
+}
+
+static void wait_for_turn(struct vcpu_turn *turn, struct vcpu *vcpu)
+{
+	struct waiter self = { .vcpu = vcpu };
+	struct timespec end;
+
+	add_waiter(turn, &self);
+	slice_end(&end);
+	while (turn->holder && turn->holder != vcpu) {
+		if (!pthread_cond_timedwait(&self.given, &turn->lock, &end))
+			continue;
+		slice_end(&end);
+		if (turn->holder && turn->holder != vcpu && turn->first == &self) {
+			turn->due = true;
+			engine_kick(turn->holder->engine);
+		}
+	}
+	remove_waiter(turn, &self);
+}
+
 void vcpu_turn_take(struct vcpu *vcpu)
 {
 	struct vcpu_turn *turn = vcpu->turn;
-	struct timespec end;
 
 	pthread_mutex_lock(&turn->lock);
-	while (turn->holder) {
-		slice_end(&end);
-		if (pthread_cond_timedwait(&turn->given, &turn->lock, &end) && turn->holder) {
-			engine_kick(turn->holder->engine);
-			pthread_cond_wait(&turn->given, &turn->lock);
-		}
-	}
+	if (turn->holder)
+		wait_for_turn(turn, vcpu);
 	turn->holder = vcpu;
 	pthread_mutex_unlock(&turn->lock);
 }
@@ -103,7 +145,9 @@ void vcpu_turn_give(struct vcpu *vcpu)
 	struct vcpu_turn *turn = vcpu->turn;
 
 	pthread_mutex_lock(&turn->lock);
-	turn->holder = NULL;
-	pthread_cond_signal(&turn->given);
+	turn->holder = turn->due && turn->first ? turn->first->vcpu : NULL;
+	turn->due = false;
+	if (turn->first)
+		pthread_cond_signal(&turn->first->given);
 	pthread_mutex_unlock(&turn->lock);
 }

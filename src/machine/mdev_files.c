@@ -243,8 +243,6 @@ void machine_attributes_end(void)
 	struct open_attributes open = { .nr = 0 };
 
 	file_for_each(note_open, &open);
-	if (open.nr)
-		fflush(NULL); /* the C library would do it later */
 	for (unsigned int i = 0; i < open.nr; i++)
 		carry_out_last(open.files[i]); /* the reference stays: nothing is released any more */
 }

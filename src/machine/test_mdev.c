@@ -4,13 +4,15 @@
 #include "file/fdtable.h"
 #include "machine/impl.h"
 #include "machine/plugin.h"
-#include "mdev/mdev.h"
+#include "mdev/impl.h"
+#include "uapi/vfio.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -203,6 +205,84 @@ static void test_files(void **state)
 	machine_free(machine);
 }
 
+/* ---- interrupts */
+
+static struct mdev_device *asked;
+
+/* A caller that takes its time with its descriptors: meanwhile the driver raises an interrupt. */
+static int dup_and_raise(const struct caller *caller, int fd)
+{
+	mdev_irq(&asked->pub, 0);
+	return self_caller.ops->dup_fd(caller, fd);
+}
+
+static long set_msi(struct file *file, const struct caller *caller, int fd)
+{
+	struct {
+		struct vfio_irq_set head;
+		int32_t fd;
+	} set = { { .argsz = sizeof(set),
+		    .flags = VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER,
+		    .index = VFIO_PCI_MSI_IRQ_INDEX,
+		    .count = 1 },
+		  fd };
+
+	return file_ioctl(file, caller, VFIO_DEVICE_SET_IRQS, (uintptr_t)&set);
+}
+
+static struct file *bind(struct uvfio_machine *machine, const char *path)
+{
+	struct vfio_device_bind_iommufd arg = { .argsz = sizeof(arg) };
+	struct file *device, *iommufd;
+
+	assert_int_equal(machine_open(machine, path, O_RDWR, &device), 0);
+	assert_int_equal(machine_open(machine, "/dev/iommu", O_RDWR, &iommufd), 0);
+	arg.iommufd = fdtable_install(iommufd, O_CLOEXEC);
+	assert_true(arg.iommufd >= 0);
+	assert_int_equal(file_ioctl(device, &self_caller, VFIO_DEVICE_BIND_IOMMUFD, (uintptr_t)&arg), 0);
+	fdtable_close(arg.iommufd);
+	close(arg.iommufd);
+	return device;
+}
+
+static void expect_count(int event, uint64_t want)
+{
+	uint64_t count = 0;
+
+	assert_int_equal(read(event, &count, sizeof(count)), want ? (ssize_t)sizeof(count) : -1);
+	assert_int_equal(count, want);
+}
+
+static void test_interrupts(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
+	struct file *file = bind(machine, "/dev/vfio/devices/vfio256");
+	struct caller_ops ops = *self_caller.ops;
+	struct caller slow = self_caller;
+	int first = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), second = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	(void)state;
+	asked = to_mdev(vfio_file_device(file));
+	ops.dup_fd = dup_and_raise;
+	slow.ops = &ops;
+	alarm(60); /* what waits for itself */
+	assert_int_equal(set_msi(file, &slow, first), 0);
+	expect_count(first, 0);
+	assert_int_equal(set_msi(file, &slow, second), 0);
+	expect_count(first, 1); /* until the other has its place */
+	expect_count(second, 0);
+	assert_int_equal(set_msi(file, &slow, 0), -EINVAL);
+	expect_count(second, 1);
+	mdev_irq(&asked->pub, 0);
+	expect_count(second, 0);
+	assert_int_equal(mdev_irq_mode(&asked->pub), -1);
+	alarm(0);
+	close(first);
+	close(second);
+	file_put(file);
+	machine_free(machine);
+}
+
 static void expect_driver(const struct uvfio_mdev_driver *driver, const char *why)
 {
 	char err[512] = "";
@@ -301,7 +381,7 @@ int main(void)
 		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
 		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
 		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
-		cmocka_unit_test(test_types),
+		cmocka_unit_test(test_types),        cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();

@@ -16,9 +16,9 @@ static int call_open(struct mdev_device *mdev)
 
 	if (!mdev_ops(mdev)->open)
 		return 0;
-	mdev->host.said = said;
+	model_opening(&mdev->host, said);
 	IN_DRIVER(mdev, "open", rc = mdev_ops(mdev)->open(&mdev->pub));
-	mdev->host.said = NULL;
+	model_opening(NULL, NULL);
 	return rc ? model_refused("the driver's open", rc, said) : 0;
 }
 
@@ -251,7 +251,7 @@ void mdev_device_free(struct mdev_device *mdev)
 
 void mdev_device_forked(struct mdev_device *mdev)
 {
-	pthread_mutex_init(&mdev->irqs.lock, NULL);
+	mdev_irqs_init_locks(&mdev->irqs);
 	model_host_forked(&mdev->host);
 	if (mdev_ops(mdev)->forked)
 		IN_DRIVER(mdev, "forked", mdev_ops(mdev)->forked(&mdev->pub));

@@ -2,8 +2,8 @@
 /*
  * A mediated device from the inside: what the files of mdev/ share.
  *
- * irq.lock protects the eventfds and is taken last; the driver is called with no lock held but vfio's device
- * lock around open and close.
+ * irqs.lock protects the eventfds and is taken last; irqs.setting, outside of it, is held by one SET_IRQS at
+ * a time. The driver is called with no lock held but vfio's device lock around open, close and reset.
  */
 #ifndef UVFIO_MDEV_IMPL_H
 #define UVFIO_MDEV_IMPL_H
@@ -32,8 +32,8 @@ struct mdev_vector {
 };
 
 struct mdev_irqs {
-	pthread_mutex_t lock;
-	int mode; /* the index that is enabled; -1: none */
+	pthread_mutex_t setting, lock;
+	int mode; /* the index that is enabled; -1: none. Under both, to read it under one */
 	struct mdev_vector *vectors;
 	unsigned int nr; /* the most that an index has */
 };
@@ -81,6 +81,7 @@ static inline const struct uvfio_mdev_ops *mdev_ops(const struct mdev_device *md
 
 /* irq.c */
 int mdev_irqs_init(struct mdev_device *mdev);
+void mdev_irqs_init_locks(struct mdev_irqs *irqs); /* also in the child of a fork */
 void mdev_irqs_destroy(struct mdev_device *mdev);
 void mdev_irqs_disable(struct mdev_device *mdev); /* the last close */
 void mdev_irq(struct uvfio_mdev *pub, unsigned int vector);

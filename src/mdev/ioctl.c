@@ -4,11 +4,9 @@
 #include "base/why.h"
 #include "mdev/impl.h"
 #include "uapi/vfio.h"
+#include "vfio/describe.h"
 #include "vfio/feature.h"
 #include "vfio/irqs.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 _Static_assert(UVFIO_MDEV_REGIONS == VFIO_PCI_NUM_REGIONS && UVFIO_MDEV_IRQS == VFIO_PCI_NUM_IRQS &&
 		       UVFIO_MDEV_CONFIG == VFIO_PCI_CONFIG_REGION_INDEX,
@@ -63,27 +61,17 @@ static long set_irqs(struct ioctl_call *call, void *arg)
 	struct mdev_device *mdev = call_mdev(call);
 	const struct vfio_irq_set *set = arg;
 	unsigned int nr = UVFIO_MDEV_IRQS;
-	void *data = NULL;
-	size_t size = 0;
+	struct vfio_irq_data data;
 	long rc;
 
 	/* a kind that the device has not is refused later, with another error */
 	if (set->index < UVFIO_MDEV_IRQS)
 		nr = MAX(nr, mdev->pub.type->irqs[set->index].count);
-	rc = vfio_set_irqs_validate(set, nr, UVFIO_MDEV_IRQS, &size);
+	rc = vfio_irq_data_get(call, set, nr, UVFIO_MDEV_IRQS, &data);
 	if (rc)
 		return rc;
-	if (size) {
-		data = malloc(size);
-		if (!data)
-			return -ENOMEM;
-		if (copy_in(call->caller, data, call->arg + sizeof(*set), size)) {
-			free(data);
-			return WHY(-EFAULT, "the data behind the structure is not readable memory");
-		}
-	}
-	rc = mdev_set_irqs(mdev, call->caller, set->flags, set->index, set->start, set->count, data);
-	free(data);
+	rc = mdev_set_irqs(mdev, call->caller, set->flags, set->index, set->start, set->count, data.bytes);
+	vfio_irq_data_put(&data);
 	return rc;
 }
 
@@ -115,31 +103,21 @@ static long feature(struct ioctl_call *call, void *arg)
 	return rc ? rc : WHY(-ENOTTY, "the device has no such feature");
 }
 
-/* ---- traces */
-
-static void describe_region(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_region_info *info = arg;
-
-	(void)call;
-	snprintf(buf, len, "region %u size=0x%llx offset=0x%llx", info->index, (unsigned long long)info->size,
-		 (unsigned long long)info->offset);
-}
-
 static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_DEVICE_GET_INFO,
 	  .name = "VFIO_DEVICE_GET_INFO",
 	  .minsz = offsetof(struct vfio_device_info, cap_offset),
 	  .outsz = offsetof(struct vfio_device_info, cap_offset),
 	  .row_flags = IOC_OUT_FIXED,
-	  .handler = get_info },
+	  .handler = get_info,
+	  .describe = vfio_describe_info },
 	{ .cmd = VFIO_DEVICE_GET_REGION_INFO,
 	  .name = "VFIO_DEVICE_GET_REGION_INFO",
 	  .minsz = sizeof(struct vfio_region_info),
 	  .outsz = sizeof(struct vfio_region_info),
 	  .row_flags = IOC_OUT_FIXED,
 	  .handler = get_region_info,
-	  .describe = describe_region },
+	  .describe = vfio_describe_region },
 	{ .cmd = VFIO_DEVICE_GET_IRQ_INFO,
 	  .name = "VFIO_DEVICE_GET_IRQ_INFO",
 	  .minsz = sizeof(struct vfio_irq_info),
@@ -156,7 +134,8 @@ static const struct ioctl_row rows[] = {
 	{ .cmd = VFIO_DEVICE_FEATURE,
 	  .name = "VFIO_DEVICE_FEATURE",
 	  .minsz = sizeof(struct vfio_device_feature),
-	  .handler = feature },
+	  .handler = feature,
+	  .describe = vfio_describe_feature },
 };
 
 long mdev_ioctl(struct vfio_device *vdev, struct file *file, const struct caller *caller, uint32_t cmd,

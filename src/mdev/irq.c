@@ -20,13 +20,20 @@ int mdev_irqs_init(struct mdev_device *mdev)
 	if (!irqs->vectors)
 		return -ENOMEM;
 	irqs->mode = -1;
-	pthread_mutex_init(&irqs->lock, NULL);
+	mdev_irqs_init_locks(irqs);
 	return 0;
+}
+
+void mdev_irqs_init_locks(struct mdev_irqs *irqs)
+{
+	pthread_mutex_init(&irqs->setting, NULL);
+	pthread_mutex_init(&irqs->lock, NULL);
 }
 
 void mdev_irqs_destroy(struct mdev_device *mdev)
 {
 	pthread_mutex_destroy(&mdev->irqs.lock);
+	pthread_mutex_destroy(&mdev->irqs.setting);
 	free(mdev->irqs.vectors);
 }
 
@@ -75,20 +82,20 @@ int mdev_irq_mode(struct uvfio_mdev *pub)
 	return mode;
 }
 
-/* ---- SET_IRQS. The lock is held. */
-
-static void clear_vector(struct mdev_vector *v)
+void mdev_irqs_disable(struct mdev_device *mdev)
 {
-	eventfd_ctx_put(v->trigger);
-	*v = (struct mdev_vector){ .trigger = NULL };
-}
+	struct mdev_irqs *irqs = &mdev->irqs;
 
-static void disable(struct mdev_irqs *irqs)
-{
-	for (unsigned int i = 0; i < irqs->nr; i++)
-		clear_vector(&irqs->vectors[i]);
+	pthread_mutex_lock(&irqs->lock);
+	for (unsigned int i = 0; i < irqs->nr; i++) {
+		eventfd_ctx_put(irqs->vectors[i].trigger);
+		irqs->vectors[i] = (struct mdev_vector){ .trigger = NULL };
+	}
 	irqs->mode = -1;
+	pthread_mutex_unlock(&irqs->lock);
 }
+
+/* ---- SET_IRQS. Setting is held, so mode stays. */
 
 /* Interrupts are enabled as long as one vector has an eventfd. */
 static void settle_mode(struct mdev_irqs *irqs, uint32_t index)
@@ -99,24 +106,56 @@ static void settle_mode(struct mdev_irqs *irqs, uint32_t index)
 			irqs->mode = (int)index;
 }
 
+/* Up to the first one that is none, in whose place there is NULL. *nr: how many that are. */
+static int get_eventfds(const struct caller *caller, const int32_t *fds, uint32_t count,
+			struct eventfd_ctx **ctxs, uint32_t *nr)
+{
+	int rc = 0;
+
+	for (*nr = 0; *nr < count && !rc; ++*nr) {
+		struct eventfd_ctx **ctx = &ctxs[*nr];
+
+		if (fds[*nr] >= 0)
+			rc = eventfd_ctx_get(caller, fds[*nr], ctx);
+		if (rc) {
+			*ctx = NULL;
+			rc = WHY(rc, "%d is no eventfd", fds[*nr]);
+		}
+	}
+	return rc;
+}
+
+/* In ctxs is what the vectors had then. */
+static void put_in_vectors(struct mdev_irqs *irqs, uint32_t index, uint32_t start, struct eventfd_ctx **ctxs,
+			   uint32_t nr)
+{
+	pthread_mutex_lock(&irqs->lock);
+	for (uint32_t i = 0; i < nr; i++) {
+		struct mdev_vector *v = &irqs->vectors[start + i];
+		struct eventfd_ctx *before = v->trigger;
+
+		*v = (struct mdev_vector){ .trigger = ctxs[i] };
+		ctxs[i] = before;
+	}
+	settle_mode(irqs, index);
+	pthread_mutex_unlock(&irqs->lock);
+}
+
+/* The caller may be another process, which takes its time: interrupts are raised meanwhile. */
 static int set_eventfds(struct mdev_device *mdev, const struct caller *caller, uint32_t index, uint32_t start,
 			uint32_t count, const int32_t *fds)
 {
-	struct mdev_irqs *irqs = &mdev->irqs;
-	int rc = 0;
+	struct eventfd_ctx **ctxs = calloc(count, sizeof(*ctxs));
+	uint32_t nr;
+	int rc;
 
-	for (uint32_t i = 0; i < count && !rc; i++) {
-		struct mdev_vector *v = &irqs->vectors[start + i];
-
-		clear_vector(v);
-		if (fds[i] >= 0)
-			rc = eventfd_ctx_get(caller, fds[i], &v->trigger);
-		if (rc) {
-			v->trigger = NULL;
-			rc = WHY(rc, "%d is no eventfd", fds[i]);
-		}
-	}
-	settle_mode(irqs, index);
+	if (!ctxs)
+		return -ENOMEM;
+	rc = get_eventfds(caller, fds, count, ctxs, &nr);
+	put_in_vectors(&mdev->irqs, index, start, ctxs, nr);
+	while (nr--)
+		eventfd_ctx_put(ctxs[nr]);
+	free(ctxs);
 	return rc;
 }
 
@@ -137,9 +176,11 @@ static int set_mask(struct mdev_device *mdev, uint32_t flags, uint32_t index, ui
 		return WHY(-EINVAL, "%s is not enabled", irq_name((int)index));
 	if (flags & VFIO_IRQ_SET_DATA_EVENTFD)
 		return WHY(-ENOTTY, "no eventfd masks or unmasks");
+	pthread_mutex_lock(&irqs->lock);
 	for (uint32_t i = 0; i < count; i++)
 		if (chosen(flags, data, i))
 			irqs->vectors[start + i].masked = mask;
+	pthread_mutex_unlock(&irqs->lock);
 	return 0;
 }
 
@@ -150,7 +191,7 @@ static int set_trigger(struct mdev_device *mdev, const struct caller *caller, ui
 	bool enabled = irqs->mode == (int)index;
 
 	if (enabled && !count && (flags & VFIO_IRQ_SET_DATA_NONE)) {
-		disable(irqs);
+		mdev_irqs_disable(mdev);
 		return 0;
 	}
 	if ((!enabled && irqs->mode >= 0) || !count)
@@ -159,9 +200,11 @@ static int set_trigger(struct mdev_device *mdev, const struct caller *caller, ui
 		return set_eventfds(mdev, caller, index, start, count, data);
 	if (!enabled)
 		return WHY(-EINVAL, "%s is not enabled", irq_name((int)index));
+	pthread_mutex_lock(&irqs->lock);
 	for (uint32_t i = 0; i < count; i++)
 		if (chosen(flags, data, i))
 			trigger(mdev, start + i);
+	pthread_mutex_unlock(&irqs->lock);
 	return 0;
 }
 
@@ -178,7 +221,7 @@ int mdev_set_irqs(struct mdev_device *mdev, const struct caller *caller, uint32_
 		return (flags & VFIO_IRQ_SET_ACTION_TRIGGER) || mdev->pub.type->irqs[index].maskable
 			       ? -EINVAL
 			       : -ENOTTY;
-	pthread_mutex_lock(&mdev->irqs.lock);
+	pthread_mutex_lock(&mdev->irqs.setting);
 	switch (flags & VFIO_IRQ_SET_ACTION_TYPE_MASK) {
 	case VFIO_IRQ_SET_ACTION_MASK:
 	case VFIO_IRQ_SET_ACTION_UNMASK:
@@ -188,13 +231,6 @@ int mdev_set_irqs(struct mdev_device *mdev, const struct caller *caller, uint32_
 		rc = set_trigger(mdev, caller, flags, index, start, count, data);
 		break;
 	}
-	pthread_mutex_unlock(&mdev->irqs.lock);
+	pthread_mutex_unlock(&mdev->irqs.setting);
 	return rc;
-}
-
-void mdev_irqs_disable(struct mdev_device *mdev)
-{
-	pthread_mutex_lock(&mdev->irqs.lock);
-	disable(&mdev->irqs);
-	pthread_mutex_unlock(&mdev->irqs.lock);
 }

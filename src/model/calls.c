@@ -14,15 +14,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* While the model is being opened its last words are kept: they may be the reason why it refuses. */
+/* While this thread opens a model its last words are kept: they may be the reason why it refuses. */
+static _Thread_local struct {
+	const struct model_host *host;
+	char *said;
+} opening;
+
+void model_opening(const struct model_host *host, char *said)
+{
+	opening.host = host;
+	opening.said = said;
+}
+
 static void keep(const struct uvfio_device *dev, const char *text)
 {
-	const struct model_host *host = dev->host;
-
-	if (!host->said)
+	if (!opening.said || opening.host != dev->host)
 		return;
-	snprintf(host->said, MODEL_SAID, "%.*s", MODEL_SAID - 1, text);
-	text_clean(host->said);
+	snprintf(opening.said, MODEL_SAID, "%.*s", MODEL_SAID - 1, text);
+	text_clean(opening.said);
 }
 
 static void log_line(struct uvfio_device *dev, const char *fmt, va_list ap)

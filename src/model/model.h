@@ -44,7 +44,6 @@ struct model_host {
 	/* The device vanishes: called from any thread, must not block. */
 	void (*unplug)(struct uvfio_device *dev);
 	const char *who; /* the device and its model's file, for reports; NULL: there are none */
-	char *said;      /* while open is called: MODEL_SAID bytes for what the model logs */
 	bool created;    /* no worker is made any more */
 	struct model_watch watch;
 	struct cds_list_head workers;
@@ -75,6 +74,9 @@ void model_host_release(struct model_host *host);
 
 /* Make one line "WHOSE: TEXT" of what a model wrote to text, which has len bytes; of nothing, nothing. */
 void model_blame(const char *whose, char *text, size_t len);
+
+/* What the model logs in this thread goes to said, too, of MODEL_SAID bytes, until it is NULL. */
+void model_opening(const struct model_host *host, char *said);
 
 /*
  * What the program gets when a callback ("the model's open") returned rc instead of 0: a negative errno that

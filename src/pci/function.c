@@ -19,9 +19,9 @@ static int call_open(struct pci_func *func)
 
 	if (!func->model->ops.open)
 		return 0;
-	func->host.said = said;
+	model_opening(&func->host, said);
 	IN_MODEL(func, "open", rc = func->model->ops.open(&func->pub));
-	func->host.said = NULL;
+	model_opening(NULL, NULL);
 	return rc ? model_refused("the model's open", rc, said) : 0;
 }
 

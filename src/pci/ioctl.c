@@ -4,11 +4,10 @@
 #include "base/why.h"
 #include "pci/func.h"
 #include "uapi/vfio.h"
+#include "vfio/describe.h"
 #include "vfio/irqs.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* struct vfio_device_info as of Linux 6.4: a word of padding behind cap_offset. */
 #define DEVICE_INFO_SIZE 24
@@ -102,64 +101,17 @@ static long set_irqs(struct ioctl_call *call, void *arg)
 {
 	struct pci_func *func = pci_call_func(call);
 	const struct vfio_irq_set *set = arg;
-	uint8_t few[64];
-	void *data = NULL;
-	size_t size = 0;
-	long rc;
+	struct vfio_irq_data data;
+	long rc = vfio_irq_data_get(call, set, pci_irq_count(func, set->index), VFIO_PCI_NUM_IRQS, &data);
 
-	rc = vfio_set_irqs_validate(set, pci_irq_count(func, set->index), VFIO_PCI_NUM_IRQS, &size);
 	if (rc)
 		return rc;
-	if (size) {
-		data = size <= sizeof(few) ? few : malloc(size);
-		if (!data)
-			return -ENOMEM;
-		if (copy_in(call->caller, data, call->arg + sizeof(*set), size)) {
-			rc = WHY(-EFAULT, "the data behind the structure is not readable memory");
-			goto out;
-		}
-	}
-	rc = pci_set_irqs(func, call->caller, set->flags, set->index, set->start, set->count, data);
-out:
-	if (data != few)
-		free(data);
+	rc = pci_set_irqs(func, call->caller, set->flags, set->index, set->start, set->count, data.bytes);
+	vfio_irq_data_put(&data);
 	return rc;
 }
 
 /* ---- traces */
-
-static const char *region_name(uint32_t index)
-{
-	static const char *const names[] = { "BAR0", "BAR1", "BAR2",   "BAR3", "BAR4",
-					     "BAR5", "ROM",  "CONFIG", "VGA" };
-
-	return index < ARRAY_SIZE(names) ? names[index] : "?";
-}
-
-static void describe_info(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_device_info *info = arg;
-
-	if (!call->rc)
-		snprintf(buf, len, "flags=0x%x regions=%u irqs=%u", info->flags, info->num_regions,
-			 info->num_irqs);
-}
-
-static void describe_region(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_region_info *info = arg;
-
-	int n = snprintf(buf, len, "%s(%u)", region_name(info->index), info->index);
-
-	if (call->rc)
-		return;
-	snprintf(buf + n, len - (size_t)n, " size=0x%llx offset=0x%llx%s%s%s%s",
-		 (unsigned long long)info->size, (unsigned long long)info->offset,
-		 info->flags & VFIO_REGION_INFO_FLAG_READ ? " READ" : "",
-		 info->flags & VFIO_REGION_INFO_FLAG_WRITE ? " WRITE" : "",
-		 info->flags & VFIO_REGION_INFO_FLAG_MMAP ? " MMAP" : "",
-		 info->flags & VFIO_REGION_INFO_FLAG_CAPS ? " CAPS" : "");
-}
 
 static void describe_hot_reset(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
 {
@@ -175,35 +127,9 @@ static void describe_ioeventfd(const struct ioctl_call *call, const void *arg, c
 
 	(void)call;
 	snprintf(buf, len, "%s+0x%llx size=%u data=0x%llx fd=%d",
-		 region_name((uint32_t)(io->offset >> PCI_OFFSET_SHIFT)),
+		 vfio_region_name((uint32_t)(io->offset >> PCI_OFFSET_SHIFT)),
 		 (unsigned long long)(io->offset & PCI_OFFSET_MASK), io->flags, (unsigned long long)io->data,
 		 io->fd);
-}
-
-static void describe_feature(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	static const char *const names[] = {
-		"PCI_VF_TOKEN",
-		"MIGRATION",
-		"MIG_DEVICE_STATE",
-		"LOW_POWER_ENTRY",
-		"LOW_POWER_ENTRY_WITH_WAKEUP",
-		"LOW_POWER_EXIT",
-		"DMA_LOGGING_START",
-		"DMA_LOGGING_STOP",
-		"DMA_LOGGING_REPORT",
-		"MIG_DATA_SIZE",
-		"BUS_MASTER",
-		"DMA_BUF",
-	};
-	const struct vfio_device_feature *feature = arg;
-	uint32_t which = feature->flags & VFIO_DEVICE_FEATURE_MASK;
-
-	(void)call;
-	snprintf(buf, len, "%s(%u)%s%s%s", which < ARRAY_SIZE(names) ? names[which] : "?", which,
-		 feature->flags & VFIO_DEVICE_FEATURE_GET ? " GET" : "",
-		 feature->flags & VFIO_DEVICE_FEATURE_SET ? " SET" : "",
-		 feature->flags & VFIO_DEVICE_FEATURE_PROBE ? " PROBE" : "");
 }
 
 /* ---- the table */
@@ -215,14 +141,14 @@ static const struct ioctl_row rows[] = {
 	  .outsz = DEVICE_INFO_SIZE,
 	  .row_flags = IOC_OUT,
 	  .handler = get_info,
-	  .describe = describe_info },
+	  .describe = vfio_describe_info },
 	{ .cmd = VFIO_DEVICE_GET_REGION_INFO,
 	  .name = "VFIO_DEVICE_GET_REGION_INFO",
 	  .minsz = sizeof(struct vfio_region_info),
 	  .outsz = sizeof(struct vfio_region_info),
 	  .row_flags = IOC_OUT_FIXED,
 	  .handler = get_region_info,
-	  .describe = describe_region },
+	  .describe = vfio_describe_region },
 	{ .cmd = VFIO_DEVICE_GET_IRQ_INFO,
 	  .name = "VFIO_DEVICE_GET_IRQ_INFO",
 	  .minsz = sizeof(struct vfio_irq_info),
@@ -261,7 +187,7 @@ static const struct ioctl_row rows[] = {
 	  .name = "VFIO_DEVICE_FEATURE",
 	  .minsz = sizeof(struct vfio_device_feature),
 	  .handler = pci_ioctl_feature,
-	  .describe = describe_feature },
+	  .describe = vfio_describe_feature },
 };
 
 long pci_ioctl(struct vfio_device *vdev, struct file *file, const struct caller *caller, uint32_t cmd,

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* The argument checks of VFIO_DEVICE_SET_IRQS, and what traces say of a device's interrupts. */
+/* The argument of VFIO_DEVICE_SET_IRQS. */
 #include "vfio/irqs.h"
 
 #include "base/why.h"
 #include "file/ioctl.h"
 #include "uapi/vfio.h"
 
-#include <stdio.h>
+#include <stdlib.h>
 
 #define IRQ_SET_KNOWN ((uint32_t)(VFIO_IRQ_SET_DATA_TYPE_MASK | VFIO_IRQ_SET_ACTION_TYPE_MASK))
 
@@ -61,61 +61,26 @@ int vfio_set_irqs_validate(const struct vfio_irq_set *hdr, unsigned int num_irqs
 	return 0;
 }
 
-/* ---- for traces */
-
-static const char *irq_name(uint32_t index)
+int vfio_irq_data_get(const struct ioctl_call *call, const struct vfio_irq_set *hdr, unsigned int num_irqs,
+		      unsigned int max_irq_type, struct vfio_irq_data *data)
 {
-	static const char *const names[] = { "INTX", "MSI", "MSIX", "ERR", "REQ" };
+	size_t size;
+	int rc = vfio_set_irqs_validate(hdr, num_irqs, max_irq_type, &size);
 
-	return index < ARRAY_SIZE(names) ? names[index] : "?";
+	data->bytes = NULL;
+	if (rc || !size)
+		return rc;
+	data->bytes = size <= sizeof(data->few) ? data->few : malloc(size);
+	if (!data->bytes)
+		return -ENOMEM;
+	if (!copy_in(call->caller, data->bytes, call->arg + sizeof(*hdr), size))
+		return 0;
+	vfio_irq_data_put(data);
+	return WHY(-EFAULT, "the data behind the structure is not readable memory");
 }
 
-void vfio_describe_irq(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
+void vfio_irq_data_put(struct vfio_irq_data *data)
 {
-	const struct vfio_irq_info *info = arg;
-
-	int n = snprintf(buf, len, "%s(%u)", irq_name(info->index), info->index);
-
-	if (call->rc)
-		return;
-	snprintf(buf + n, len - (size_t)n, " count=%u%s%s%s%s", info->count,
-		 info->flags & VFIO_IRQ_INFO_EVENTFD ? " EVENTFD" : "",
-		 info->flags & VFIO_IRQ_INFO_MASKABLE ? " MASKABLE" : "",
-		 info->flags & VFIO_IRQ_INFO_AUTOMASKED ? " AUTOMASKED" : "",
-		 info->flags & VFIO_IRQ_INFO_NORESIZE ? " NORESIZE" : "");
-}
-
-/* " fds=5,-1,7": the first few. */
-static void describe_fds(const struct ioctl_call *call, uint32_t count, char *buf, size_t len)
-{
-	int32_t fds[8];
-	uint32_t nr = MIN(count, (uint32_t)ARRAY_SIZE(fds));
-
-	if (copy_in(call->caller, fds, call->arg + sizeof(struct vfio_irq_set), nr * sizeof(fds[0])))
-		return;
-	for (uint32_t i = 0; i < nr; i++) {
-		size_t n = (size_t)snprintf(buf, len, "%s%d", i ? "," : " fds=", fds[i]);
-
-		if (n >= len)
-			return;
-		buf += n;
-		len -= n;
-	}
-	if (count > nr)
-		snprintf(buf, len, ",...");
-}
-
-void vfio_describe_set_irqs(const struct ioctl_call *call, const void *arg, char *buf, size_t len)
-{
-	const struct vfio_irq_set *set = arg;
-	uint32_t f = set->flags;
-	int n = snprintf(
-		buf, len, "%s(%u) start=%u count=%u%s%s%s%s%s%s", irq_name(set->index), set->index,
-		set->start, set->count, f & VFIO_IRQ_SET_DATA_NONE ? " NONE" : "",
-		f & VFIO_IRQ_SET_DATA_BOOL ? " BOOL" : "", f & VFIO_IRQ_SET_DATA_EVENTFD ? " EVENTFD" : "",
-		f & VFIO_IRQ_SET_ACTION_MASK ? " MASK" : "", f & VFIO_IRQ_SET_ACTION_UNMASK ? " UNMASK" : "",
-		f & VFIO_IRQ_SET_ACTION_TRIGGER ? " TRIGGER" : "");
-
-	if ((f & VFIO_IRQ_SET_DATA_EVENTFD) && set->count && (size_t)n < len)
-		describe_fds(call, set->count, buf + n, len - (size_t)n);
+	if (data->bytes != data->few)
+		free(data->bytes);
 }

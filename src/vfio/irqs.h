@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* VFIO_DEVICE_SET_IRQS: the checks that do not depend on the kind of interrupt; traces. */
+/* VFIO_DEVICE_SET_IRQS: its argument, as far as that does not depend on the kind of interrupt. */
 #ifndef UVFIO_VFIO_IRQS_H
 #define UVFIO_VFIO_IRQS_H
 
 #include "base/base.h"
 
+struct ioctl_call;
 struct vfio_irq_set;
 
 /*
@@ -14,10 +15,18 @@ struct vfio_irq_set;
 int vfio_set_irqs_validate(const struct vfio_irq_set *hdr, unsigned int num_irqs, unsigned int max_irq_type,
 			   size_t *data_size);
 
-/* For rows of ioctls: VFIO_DEVICE_GET_IRQ_INFO and VFIO_DEVICE_SET_IRQS of a device with the interrupts of
- * PCI. */
-struct ioctl_call;
-void vfio_describe_irq(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
-void vfio_describe_set_irqs(const struct ioctl_call *call, const void *arg, char *buf, size_t len);
+/* What follows the structure. */
+struct vfio_irq_data {
+	void *bytes; /* NULL: nothing */
+	uint8_t few[64];
+};
+
+/*
+ * Check *hdr, the structure of call, as above, and copy its data in: 0 and *data, for vfio_irq_data_put();
+ * -EINVAL, -EFAULT, -ENOMEM.
+ */
+int vfio_irq_data_get(const struct ioctl_call *call, const struct vfio_irq_set *hdr, unsigned int num_irqs,
+		      unsigned int max_irq_type, struct vfio_irq_data *data);
+void vfio_irq_data_put(struct vfio_irq_data *data);
 
 #endif

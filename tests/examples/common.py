@@ -5,6 +5,7 @@ A test script is called with BUILD SOURCE, speaks TAP, and works in an empty dir
 """
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,8 +68,55 @@ class Installation:
         self.run(compiler, *STRICT, *options, *self.flags(), "-fPIC", "-shared", "-o", target, source, cwd=directory)
         return target
 
+    def copy_examples(self, directory):
+        shutil.copytree(self.examples, directory, dirs_exist_ok=True)
+
+    def make_examples(self, directory):
+        self.copy_examples(directory)
+        self.run("make", cwd=directory)
+
     def remove(self):
         shutil.rmtree(self.root)
+
+
+class Running:
+    """A program under uvfio run, in a process group of its own, until it is ended. WHOLE: a signal goes to the group."""
+
+    def __init__(self, installation, directory, *words, stdin=subprocess.DEVNULL, whole=False):
+        self.installation, self.whole = installation, whole
+        self.process = subprocess.Popen(["uvfio", "run", *words], cwd=directory, env=installation.environment, stdin=stdin,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, bufsize=1,
+                                        start_new_session=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, value, trace):
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            for name in os.listdir(self.installation.tmp):
+                shutil.rmtree(os.path.join(self.installation.tmp, name))
+        self.process.communicate()
+
+    def looping(self):
+        equal(self.process.stdout.readline(), "looping\n", "standard output")
+
+    def error(self):
+        return self.process.stderr.readline().rstrip("\n")
+
+    def ends(self, sig, status):
+        (os.killpg if self.whole else os.kill)(self.process.pid, sig)
+        self.process.wait(60)  # with its standard input open: its end is another reason to end
+        err = self.process.stderr.read()
+        equal(self.process.returncode, status, f"the status after {sig!r}; standard error {err!r}")
+        return err
+
+
+def default_signals():
+    """Those that a terminal sends, whatever the caller has set."""
+    for sig in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(sig, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main(installation):

@@ -48,15 +48,6 @@ UVFIO_PCI_PLUGIN(model);
 """
 
 
-def copy_examples(directory):
-    shutil.copytree(installation.examples, directory, dirs_exist_ok=True)
-
-
-def make(directory):
-    copy_examples(directory)
-    installation.run("make", cwd=directory)
-
-
 def drive(directory, name, *options, status=0, device=None):
     return installation.run("uvfio", "run", *options, "--device", device or f"./{name}.so", "--", f"./{name}_driver",
                             BDF, cwd=directory, status=status)
@@ -106,7 +97,7 @@ def _(directory):
 
 @case("every example compiles without a warning")
 def _(directory):
-    copy_examples(directory)
+    installation.copy_examples(directory)
     for compiler in C_COMPILERS:
         for name, options in PLUG_INS.items():
             installation.plug_in(directory, name, compiler=compiler, options=options)
@@ -115,7 +106,7 @@ def _(directory):
 
 @case("the emulator: its own processor, and KVM's side from the library")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     library = installation.directory_of(os.path.basename(os.path.dirname(installation.directory_of(
         "pkgconfig", "uvfio.pc"))), "libuvfio.so")
     result = installation.run("env", f"LD_LIBRARY_PATH={library}", "./emulator", cwd=directory)
@@ -132,7 +123,7 @@ def _(_):
 
 @case("the skeleton and its driver")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     result = drive(directory, "skeleton")
     equal(result.out, "1000 bytes add up to 126516\nmemory that is not mapped cannot be added up\n", "output")
     assert re.fullmatch(r"uvfio: [^\n]* DMA fault: read of 8 bytes at IOVA 0x40000000 [^\n]*\n", result.err), result.err
@@ -147,7 +138,7 @@ NEWER_HEADERS = {
 
 @case("compiled with newer headers, a driver opens the device by its own node, or by its group where it has none")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     os.mkdir(os.path.join(directory, "linux"))
     for name, text in NEWER_HEADERS.items():
         with open(os.path.join(directory, "linux", name), "w", encoding="utf-8") as out:
@@ -164,7 +155,7 @@ def _(directory):
 
 @case("edu and its driver")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     result = drive(directory, "edu")
     equal(result.out.splitlines()[-1], "everything works", "the last line")
     equal(result.err, "", "standard error")
@@ -172,7 +163,7 @@ def _(directory):
 
 @case("a driver that fails says why")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     for words, line in {
             ("edu_driver", "0000:00:09.0"): "/sys/bus/pci/devices/0000:00:09.0/iommu_group: No such file or directory",
             ("skeleton_driver", BDF): f"{BDF} is a skeleton: not what it should be",
@@ -183,7 +174,7 @@ def _(directory):
 
 @case("edu with other masks: an address above the mask is cut and reported, and the driver sees it")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     drive(directory, "edu", device="./edu.so,dma_mask=0xffffffffffffffff")
     result = drive(directory, "edu", device="./edu.so,dma_mask=0xfffff", status=1)
     assert "uvfio: 0000:00:01.0: DMA address 0x100000 is cut to dma_mask, 0xfffff\n" in result.err, result.err
@@ -194,7 +185,7 @@ def _(directory):
 
 @case("a driver knows whose driver it is")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     result = drive(directory, "edu", device="./skeleton.so", status=1)
     assert result.err.startswith(f"{BDF} is an edu device"), result.err
     result = drive(directory, "skeleton", device="./edu.so", status=1)
@@ -203,7 +194,7 @@ def _(directory):
 
 @case("both at once, beside a built-in device, one driver after the other")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     result = installation.run("uvfio", "run", "--device", "nvme,size=16M", "--device", "./edu.so", "--device",
                               f"{directory}/skeleton.so,addr=0000:05:00.0,group=9", "--device", "./skeleton.so", "--",
                               "sh", "-ec", "./edu_driver 0000:00:02.0; ./skeleton_driver 0000:05:00.0; "
@@ -233,7 +224,7 @@ def bar_trace(text):
 
 @case("a trace names every register that the drivers of the examples touch")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     for name, count in (("skeleton", 3), ("edu", 11)):
         registers = {register: (at, size) for at, size, register, _ in declared(directory, name)}
         equal(len(registers), count, f"registers of {name}")
@@ -259,7 +250,7 @@ for word in sys.argv[2:]:
 
 @case("a trace names every register and every field that an example declares")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     with open(os.path.join(directory, "sweep.py"), "w", encoding="utf-8") as out:
         out.write(SWEEP)
     for name in PLUG_INS:
@@ -277,7 +268,7 @@ def _(directory):
 
 @case("a trace of edu shows its commands and its DMA")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     trace = drive(directory, "edu", "--trace=cmd,dma,irq").err
     for words in (r"cmd +0000:00:01.0 factorial n=12 result=479001600 ", r"cmd +0000:00:01.0 dma src=0x100000 dst=0x40000",
                   r"irq INTx", r"irq MSI", r"buffer"):
@@ -286,7 +277,7 @@ def _(directory):
 
 @case("hostile: a driver that does everything wrong leaves edu working")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     shutil.copy(os.path.join(SOURCE, "tests", "examples", "hostile_edu.c"), directory)
     installation.run("gcc", *STRICT, "-O1", "-o", "hostile_edu", "hostile_edu.c", "-pthread", cwd=directory)
     for device in ("./edu.so", "./edu.so,dma_mask=0xffffffffffffffff"):

@@ -7,15 +7,12 @@ import shutil
 import signal
 import subprocess
 
-from common import SOURCE, Installation, case, equal, main
+from common import SOURCE, Installation, Running, case, default_signals, equal, main
 
 HERE = os.path.join(SOURCE, "tests", "examples")
 BDF = "0000:00:01.0"
 
-for _signal in (signal.SIGHUP, signal.SIGQUIT):
-    signal.signal(_signal, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
+default_signals()
 installation = Installation()
 driver = os.path.join(installation.root, "driver")
 installation.run("gcc", "-Wall", "-Wextra", "-Werror", "-o", driver, os.path.join(HERE, "guard_driver.c"), cwd=HERE)
@@ -41,36 +38,9 @@ def crashed(directory, lines, callback, signal_name):
     assert len(lines) == 1 and re.fullmatch(who, lines[0]), lines
 
 
-class Running:
-    """A program that has said the first word."""
-
-    def __init__(self, directory, bug, actions, options=(), device=("--device", "./guard.so")):
-        build(directory, bug)
-        self.process = subprocess.Popen(["uvfio", "run", *options, *device, "--", driver, actions], cwd=directory,
-                                        env=installation.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            for name in os.listdir(installation.tmp):
-                shutil.rmtree(os.path.join(installation.tmp, name))
-        self.process.communicate()
-
-    def looping(self):
-        equal(self.process.stdout.readline(), "looping\n", "standard output")
-
-    def error(self):
-        return self.process.stderr.readline().rstrip("\n")
-
-    def ends(self, sig, status):
-        self.process.send_signal(sig)
-        _, err = self.process.communicate(timeout=60)
-        equal(self.process.returncode, status, f"the status after {sig!r}; standard error {err!r}")
-        return err
+def start(directory, bug, actions, options=(), device=("--device", "./guard.so")):
+    build(directory, bug)
+    return Running(installation, directory, *options, *device, "--", driver, actions, stdin=subprocess.PIPE)
 
 
 @case("without a mistake")
@@ -101,11 +71,11 @@ def _(directory):
 @case("a create that never returns: a line says so, and status 1; a signal ends it earlier")
 def _(directory):
     for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        with Running(directory, "create-loop", "p") as running:
+        with start(directory, "create-loop", "p") as running:
             running.looping()
             equal(running.ends(sig, 128 + sig), "uvfio: a signal came before the plug-in's create had returned\n", "line")
             equal(os.listdir(installation.tmp), [], "sessions")
-    with Running(directory, "create-loop", "p") as running:
+    with start(directory, "create-loop", "p") as running:
         equal(running.process.communicate(timeout=60), ("looping\n", f"uvfio: {BDF} ({directory}/guard.so): its create callback has "
                                                         "not returned for 5 seconds: it has to, soon\n"), "output")
         equal(running.process.returncode, 1, "status")
@@ -116,7 +86,7 @@ def _(directory):
 def _(directory):
     for actions in "pm":
         for sig in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            with Running(directory, "read-loop", actions) as running:
+            with start(directory, "read-loop", actions) as running:
                 running.looping()
                 equal(running.ends(sig, 128 + sig), "", "standard error")
 
@@ -124,7 +94,7 @@ def _(directory):
 @case("a callback that never returns is told; a handler of the program waits for it")
 def _(directory):
     for actions, callback in {"im": "read", "nim": "read", "ip": "read", "": "reset"}.items():
-        with Running(directory, callback + "-loop", actions) as running:
+        with start(directory, callback + "-loop", actions) as running:
             running.looping()
             running.process.send_signal(signal.SIGINT if actions else signal.SIGCONT)
             equal(running.error(), f"uvfio: {BDF} ({directory}/guard.so): its {callback} callback has not returned for "
@@ -135,7 +105,7 @@ def _(directory):
 @case("a program that takes its default action back is ended by a signal again")
 def _(directory):
     for actions in ("nidm", "idm", "idp"):
-        with Running(directory, "read-loop", actions) as running:
+        with start(directory, "read-loop", actions) as running:
             running.looping()
             running.ends(signal.SIGINT, 130)
 
@@ -151,7 +121,7 @@ def _(directory):
 
 @case("a crash in a worker names it")
 def _(directory):
-    with Running(directory, "worker-crash", "Pl") as running:
+    with start(directory, "worker-crash", "Pl") as running:
         equal(running.process.wait(60), 139, "status")
         lines = [line for line in running.process.stderr.read().splitlines() if "ended by" not in line]
         crashed(directory, lines, 'worker "busy"', "SEGV")
@@ -174,12 +144,12 @@ def _(directory):
 @case("a worker that does not return is named by the reset that waits, and by uvfio ctl")
 def _(directory):
     line = (f"{BDF}: reset waits for worker \"busy\": its function has to return when uvfio_worker_stopping() is true")
-    with Running(directory, "worker-loop", "Plr") as running:
+    with start(directory, "worker-loop", "Plr") as running:
         running.looping()
         running.process.stdin.write("\n")
         equal(running.error(), "uvfio: " + line, "line")
         running.ends(signal.SIGTERM, 143)
-    with Running(directory, "worker-loop", "Pl", options=["--ctl"]) as running:
+    with start(directory, "worker-loop", "Pl", options=["--ctl"]) as running:
         running.error()
         running.looping()
         with subprocess.Popen(["uvfio", "ctl", "reset", BDF], env=installation.environment, stderr=subprocess.PIPE,
@@ -192,7 +162,7 @@ def _(directory):
 
 @case("a DMA section that does not end is told by the unmapping that waits for it")
 def _(directory):
-    with Running(directory, "section-loop", "Plu") as running:
+    with start(directory, "section-loop", "Plu") as running:
         running.looping()
         running.process.stdin.write("\n")
         equal(running.error(), f"uvfio: {BDF}: the unmapping of memory waits for a DMA section: uvfio_dma_end() has to be "
@@ -206,7 +176,7 @@ def _(directory):
     os.rename(os.path.join(directory, "guard.so"), os.path.join(directory, "crash.so"))
     build(directory, "create-loop")
     os.rename(os.path.join(directory, "guard.so"), os.path.join(directory, "loop.so"))
-    with Running(directory, "none", "lp", options=["--ctl"]) as running:
+    with start(directory, "none", "lp", options=["--ctl"]) as running:
         running.error()
         for name, line in {"crash": "create callback crashed: SIGSEGV at 0x",
                            "loop": "create callback has not returned for 5 seconds"}.items():

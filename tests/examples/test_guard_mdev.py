@@ -7,16 +7,13 @@ import shutil
 import signal
 import subprocess
 
-from common import SOURCE, Installation, case, equal, main
+from common import SOURCE, Installation, Running, case, default_signals, equal, main
 
 HERE = os.path.join(SOURCE, "tests", "examples")
 UUID = "75766669-6f00-4000-8000-000000000001"
 CLIENT = ["/dev/vfio/256", UUID]
 
-for _signal in (signal.SIGHUP, signal.SIGQUIT):
-    signal.signal(_signal, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
+default_signals()
 installation = Installation()
 client = os.path.join(installation.root, "client")
 installation.run("gcc", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", client, os.path.join(HERE, "guard_driver.c"), cwd=HERE)
@@ -42,36 +39,9 @@ def crashed(lines, who, callback, signal_name="SEGV"):
     assert len(lines) == 1 and re.fullmatch(line, lines[0]), lines
 
 
-class Running:
-    """A program under uvfio run, until it is ended."""
-
-    def __init__(self, directory, bug, words, device="./guard.so"):
-        build(directory, bug)
-        self.process = subprocess.Popen(["uvfio", "run", "--device", device, "--", *words], cwd=directory,
-                                        env=installation.environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                        stderr=subprocess.PIPE, text=True, bufsize=1, start_new_session=True)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, kind, value, trace):
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            for name in os.listdir(installation.tmp):
-                shutil.rmtree(os.path.join(installation.tmp, name))
-        self.process.communicate()
-
-    def looping(self):
-        equal(self.process.stdout.readline(), "looping\n", "standard output")
-
-    def error(self):
-        return self.process.stderr.readline().rstrip("\n")
-
-    def ends(self, sig, status):
-        os.killpg(self.process.pid, sig)
-        _, err = self.process.communicate(timeout=60)
-        equal(self.process.returncode, status, f"the status after {sig!r}; standard error {err!r}")
-        return err
+def start(directory, bug, words, device="./guard.so"):
+    build(directory, bug)
+    return Running(installation, directory, "--device", device, "--", *words, whole=True)
 
 
 @case("without a mistake")
@@ -123,10 +93,10 @@ def _(directory):
 @case("a create that never returns: the launcher says so and ends; one that a program asks for is ended by a signal")
 def _(directory):
     line = f"uvfio: {UUID} ({directory}/guard.so): its create callback has not returned for 5 seconds"
-    with Running(directory, "create-loop", ["true"]) as running:
+    with start(directory, "create-loop", ["true"]) as running:
         equal(running.process.communicate(timeout=60), ("looping\n", line + ": it has to, soon\n"), "output")
         equal(running.process.returncode, 1, "status")
-    with Running(directory, "create-loop", ["sh", "-c", f"exec uvfio mdev create guard-1 {UUID}"],
+    with start(directory, "create-loop", ["sh", "-c", f"exec uvfio mdev create guard-1 {UUID}"],
                  "./guard.so,type=none") as running:
         running.looping()
         equal(running.error(), line + ", and the program waits for it", "line")
@@ -136,7 +106,7 @@ def _(directory):
 @case("a callback that never returns is told, and ^C ends it")
 def _(directory):
     for callback, actions in {"read": "p", "dma_unmap": "w", "reset": "r", "close": "C"}.items():
-        with Running(directory, callback + "-loop", [client, actions, *CLIENT]) as running:
+        with start(directory, callback + "-loop", [client, actions, *CLIENT]) as running:
             running.looping()
             equal(running.error(), f"uvfio: {UUID} ({directory}/guard.so): its {callback} callback has not returned for 5 "
                   "seconds, and the program waits for it", "line")

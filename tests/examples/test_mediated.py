@@ -3,7 +3,6 @@
 """The example of a mediated driver, built outside the tree, with its driver, in every way that a device is opened."""
 import os
 import re
-import shutil
 import subprocess
 
 from common import C_COMPILERS, CXX_COMPILERS, SOURCE, STRICT, Installation, Skip, case, equal, main
@@ -62,18 +61,13 @@ UVFIO_MDEV_PLUGIN(driver);
 """
 
 
-def make(directory):
-    shutil.copytree(installation.examples, directory, dirs_exist_ok=True)
-    installation.run("make", cwd=directory)
-
-
 def drive(directory, *options, uuid=UUID, program="./checksum_driver", status=0):
     return installation.run("uvfio", "run", *options, "--", program, uuid, cwd=directory, status=status)
 
 
 @case("the example compiles without a warning")
 def _(directory):
-    shutil.copytree(installation.examples, directory, dirs_exist_ok=True)
+    installation.copy_examples(directory)
     for compiler in C_COMPILERS:
         installation.plug_in(directory, "checksum", compiler=compiler, options=["-Wno-unused-parameter"])
         installation.run(compiler, *STRICT, "-o", "checksum_driver", "checksum_driver.c", cwd=directory)
@@ -92,7 +86,7 @@ def _(directory):
 
 @case("through a group: of a container, and of an IOMMUFD")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     for options in ((), ("--container=iommufd",), ("--legacy-only",)):
         result = drive(directory, *options, "--device", "./checksum.so")
         equal((result.out, faults(result.err)), (OUTPUT, [UUID]), options)
@@ -100,7 +94,7 @@ def _(directory):
 
 @case("through its own node")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     os.mkdir(os.path.join(directory, "linux"))
     for name, text in NEWER_HEADERS.items():
         with open(os.path.join(directory, "linux", name), "w", encoding="utf-8") as out:
@@ -113,7 +107,7 @@ def _(directory):
 
 @case("several instances, given and made, driven at the same time beside other devices")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     script = f"uvfio mdev create checksum-ring {OTHER} >/dev/null; " \
              "for uuid in $(ls /sys/bus/mdev/devices); do ./checksum_driver $uuid & pids=\"$pids $!\"; done; " \
              "for pid in $pids; do wait $pid || echo failed; done; ls /sys/bus/mdev/devices | wc -l"
@@ -125,7 +119,7 @@ def _(directory):
 
 @case("the driver knows whose driver it is, and what is not there")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     equal(drive(directory, "--device", "mtty", status=1).err, f"{UUID} is a checksum engine: not what it should be\n", "mtty")
     equal(drive(directory, "--device", "./checksum.so,type=none", status=1).err,
           f"/sys/bus/mdev/devices/{UUID}/iommu_group: No such file or directory\n", "no instance")
@@ -133,7 +127,7 @@ def _(directory):
 
 @case("the trace has its registers and interrupts")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     trace = drive(directory, "--trace=bar,irq", "--device", "./checksum.so").err
     for words in (f"{UUID} read region0+0xc size=4 value=0x1", f"{UUID} irq MSI vector=0"):
         assert words in trace, trace[:2000]
@@ -141,7 +135,7 @@ def _(directory):
 
 @case("a program that is killed at work leaves nothing behind")
 def _(directory):
-    make(directory)
+    installation.make_examples(directory)
     with subprocess.Popen(["uvfio", "run", "--device", "./checksum.so", "--", "sh", "-c",
                            f"for i in 1 2 3 4 5; do ./checksum_driver {UUID} >/dev/null & sleep 0.0$i; kill -9 $!; wait $!; done; "
                            f"./checksum_driver {UUID}"], cwd=directory, env=installation.environment,

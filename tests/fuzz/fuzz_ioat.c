@@ -7,6 +7,8 @@
  * that the input says too, so that an input always does the same, and an engine is stopped anywhere.
  */
 #include "devices/ioat/ioat.h"
+#include "input.h"
+
 #include "devices/models.h"
 
 #include "base/options.h"
@@ -38,8 +40,6 @@ static struct engine {
 	struct ioat_options options;
 	struct ioat *ioat;
 } engines[2];
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- the function's side */
 
@@ -212,22 +212,6 @@ static void bring_up(struct engine *engine)
 
 /* ---- the input */
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	uint64_t value = 0;
-	size_t n = MIN((size_t)bytes, in->left);
-
-	memcpy(&value, in->at, n);
-	in->at += n;
-	in->left -= n;
-	return value;
-}
-
 /* An address that often means something. */
 static uint64_t take_address(struct input *in)
 {
@@ -260,11 +244,9 @@ static void take_descriptor(struct input *in)
 static void take_memory(struct input *in)
 {
 	uint64_t at = take(in, 3) % (MEMORY - RO);
-	size_t want = take(in, 1), have = MIN(want, in->left), room = MEMORY - RO - at, n = MIN(have, room);
+	size_t want = take(in, 1), have = MIN(want, in->left), room = MEMORY - RO - at;
 
-	memcpy(memory + at, in->at, n);
-	in->at += n;
-	in->left -= n;
+	take_bytes(in, memory + at, MIN(have, room));
 }
 
 static void take_store(struct engine *engine, struct input *in)

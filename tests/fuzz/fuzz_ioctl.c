@@ -8,6 +8,8 @@
  * that an ioctl makes the core write to are moved into memory set aside for it: a client that names its own
  * memory wrongly harms only itself, but here that would be the fuzzer.
  */
+#include "input.h"
+
 #include "uvfio/machine.h"
 
 #include <fcntl.h>
@@ -36,8 +38,6 @@ static uint8_t *arg_page, *arena;
 static int event;
 static int files[MAX_FILES];
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static void set_up(void)
 {
 	char err[256];
@@ -52,31 +52,6 @@ static void set_up(void)
 	if (!machine || arg_page == MAP_FAILED || arena == MAP_FAILED || event < 0 ||
 	    mprotect(arg_page + PAGE, PAGE, PROT_NONE) || mprotect(arena + ARENA, PAGE, PROT_NONE))
 		abort();
-}
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-/* Where the input ends, zeroes follow. */
-static void take_bytes(struct input *in, void *out, size_t len)
-{
-	size_t n = len < in->left ? len : in->left;
-
-	memset(out, 0, len);
-	memcpy(out, in->at, n);
-	in->at += n;
-	in->left -= n;
-}
-
-/* At most 8 bytes. */
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	take_bytes(in, &value, bytes);
-	return value;
 }
 
 /* Bits of attach: which groups join the first container, each with its device opened. */

@@ -5,6 +5,8 @@
  * The input is a sequence of calls on one VM with a processor. What a call names of the client's memory is
  * moved into memory set aside for it, descriptors become eventfds: see fuzz_ioctl.c for why.
  */
+#include "input.h"
+
 #include "uvfio/kvm.h"
 
 #include <fcntl.h>
@@ -22,33 +24,6 @@
 
 static uint8_t *arg_page, *arena;
 static int kvm, events[EVENTS], tables[TABLES];
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-/* Where the input ends, zeroes follow. */
-static void take_bytes(struct input *in, void *out, size_t len)
-{
-	size_t n = len < in->left ? len : in->left;
-
-	memset(out, 0, len);
-	memcpy(out, in->at, n);
-	in->at += n;
-	in->left -= n;
-}
-
-/* At most 8 bytes. */
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	take_bytes(in, &value, bytes);
-	return value;
-}
 
 static const struct {
 	unsigned long request;

@@ -6,6 +6,8 @@
  * controller with one I/O queue pair. The controller's work is done in this thread, so that an input always
  * does the same.
  */
+#include "input.h"
+
 #include "devices/models.h"
 #include "devices/nvme/nvme.h"
 
@@ -32,8 +34,6 @@ static struct model_host host;
 static struct nvme_ctrl *ctrl;
 static uint8_t *map, *memory;
 static uint32_t tails[2];
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* ---- the function's side */
 
@@ -151,22 +151,6 @@ static void bring_up(void)
 
 /* ---- the input */
 
-struct input {
-	const uint8_t *at;
-	size_t left;
-};
-
-static uint64_t take(struct input *in, unsigned int bytes)
-{
-	uint64_t value = 0;
-	size_t n = MIN((size_t)bytes, in->left);
-
-	memcpy(&value, in->at, n);
-	in->at += n;
-	in->left -= n;
-	return value;
-}
-
 /* An address that often means something. */
 static uint64_t take_address(struct input *in)
 {
@@ -195,11 +179,9 @@ static void take_entry(struct input *in, unsigned int q)
 static void take_memory(struct input *in)
 {
 	uint64_t at = take(in, 3) % MEMORY;
-	size_t want = take(in, 1), have = MIN(want, in->left), room = MEMORY - at, n = MIN(have, room);
+	size_t want = take(in, 1), have = MIN(want, in->left), room = MEMORY - at;
 
-	memcpy(memory + at, in->at, n);
-	in->at += n;
-	in->left -= n;
+	take_bytes(in, memory + at, MIN(have, room));
 }
 
 static void take_prp(struct input *in)

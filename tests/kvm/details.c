@@ -57,6 +57,39 @@ static void set_sregs(int vcpu, const char *chip)
 	result(!ioctl(vcpu, KVM_SET_SREGS, &s) && !ioctl(vcpu, KVM_SET_SREGS, &old), what);
 }
 
+static long set_msr(int vcpu, uint32_t index, uint64_t value)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} msr = { .head.nmsrs = 1, .entry = { .index = index, .data = value } };
+
+	return ioctl(vcpu, KVM_SET_MSRS, &msr);
+}
+
+static void set_msrs(int vcpu)
+{
+	static const uint32_t addresses[] = { 0xc0000082, 0xc0000083, 0xc0000100, 0xc0000101, 0xc0000102 };
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} tsc = { .head.nmsrs = 1, .entry.index = 0x10 };
+	uint64_t first;
+	int right = 0;
+
+	for (unsigned int i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++)
+		right += !set_msr(vcpu, addresses[i], 0x800000000000) &&
+			 set_msr(vcpu, addresses[i], 0x7fffffffffff) == 1 &&
+			 set_msr(vcpu, addresses[i], 0xffff800000000000) == 1;
+	result(right == sizeof(addresses) / sizeof(addresses[0]), "MSRs with addresses: canonical ones");
+	result(!set_msr(vcpu, 0xc0000103, 1ull << 32) && !set_msr(vcpu, 0xfe, 0x12345) &&
+		       !set_msr(vcpu, 0x179, 0x12345),
+	       "TSC_AUX has 32 bits, MTRRCAP and MCG_CAP are not writable");
+	result(ioctl(vcpu, KVM_GET_MSRS, &tsc) == 1, "the time stamp counter can be read");
+	first = tsc.entry.data;
+	result(first && ioctl(vcpu, KVM_GET_MSRS, &tsc) == 1 && tsc.entry.data > first, "and counts");
+}
+
 static void offsets(int kvm, int vm, int vcpu)
 {
 	result(!lseek(kvm, 3, SEEK_SET) && !lseek(vm, 5, SEEK_SET) && !lseek(vcpu, 7, SEEK_SET) &&
@@ -93,6 +126,7 @@ int main(void)
 		if (vcpu < 0)
 			err(1, "a vCPU");
 		set_sregs(vcpu, chip ? "with a local APIC" : "without");
+		set_msrs(vcpu);
 		offsets(kvm, vm, vcpu);
 		mappings(kvm, vcpu);
 		close(vcpu);

@@ -5,6 +5,8 @@
  */
 #include "machine.h"
 
+#include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/time.h>
 
 /* What a block of code has stored before a signal is not stored again. */
@@ -31,6 +33,71 @@ static void counts_once(void)
 		       count == 100000,
 	       "a loop counts right while signals come");
 	unmake(&m);
+}
+
+/* A page that the guest has read, and then executes, is code as any other. */
+static void code_after_data(void)
+{
+	static const uint8_t code[] = { 0xa0, 0x00, 0x30, 0xe9, 0xfa, 0x1f };   /* mov al,[3000]; jmp 3000 */
+	static const uint8_t behind[] = { 0xb0, 0x01, 0xee, 0xe9, 0xfa, 0xdf }; /* mov al,1; out; jmp 1000 */
+	static const uint8_t other[] = { 0xb0, 0x09, 0xee, 0xf4 };              /* of another slot */
+	struct kvm_userspace_memory_region region = { 0, 0, 0, 0x10000, 0 };
+	struct kvm_regs regs = { .rip = CODE, .rsp = 0x8000, .rflags = 2, .rdx = 0x500 };
+	struct machine m;
+	uint8_t *data, *ram;
+
+	make(&m, code, sizeof(code));
+	memcpy(m.ram + 0x3000, behind, sizeof(behind));
+	data = (uint8_t *)m.run[0] + 0x1000;
+	run(&m, 0);
+	result(*data == 1, "code on a page that was read before");
+	m.ram[0x3001] = 7;
+	run(&m, 0);
+	result(*data == 7, "that the program changes");
+	ram = mmap(NULL, 0x10000, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	memcpy(ram, m.ram, 0x10000);
+	memcpy(ram + 0x3000, other, sizeof(other));
+	set_memory(&m, 0, 0, 0, 0);
+	region.userspace_addr = (uintptr_t)ram;
+	if (ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region))
+		err(1, "KVM_SET_USER_MEMORY_REGION");
+	if (ioctl(m.vcpu[0], KVM_SET_REGS, &regs))
+		err(1, "KVM_SET_REGS");
+	run(&m, 0);
+	result(*data == 9, "and for which there is other memory then");
+	unmake(&m);
+	munmap(ram, 0x10000);
+}
+
+static long user_ms(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_utime.tv_sec * 1000 + usage.ru_utime.tv_usec / 1000;
+}
+
+/* What a slot costs a vCPU does not depend on its size: 256 GiB that nobody uses. */
+static void huge_slot(void)
+{
+	static const uint8_t code[] = { 0xee, 0xeb, 0xfd }; /* 1: out; jmp 1b */
+	const uint64_t size = UINT64_C(1) << 38;
+	struct kvm_userspace_memory_region region = { 5, 0, UINT64_C(1) << 34, size, 0 };
+	void *at = mmap(NULL, size, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	long start = user_ms();
+	struct machine m;
+	int wrong = 0;
+
+	make(&m, code, sizeof(code));
+	region.userspace_addr = (uintptr_t)at;
+	for (int i = 0; i < 6; i++) {
+		region.memory_size = i % 2 ? 0 : size;
+		wrong += ioctl(m.vm, KVM_SET_USER_MEMORY_REGION, &region) || run(&m, 0) != KVM_EXIT_IO;
+	}
+	printf("# %ld ms\n", user_ms() - start);
+	result(at != MAP_FAILED && !wrong && user_ms() - start < 300, "a slot of 256 GiB comes and goes");
+	unmake(&m);
+	munmap(at, size);
 }
 
 static void immediate_exit_load(void)
@@ -113,6 +180,50 @@ static void zone_ends(void)
 	unmake(&m);
 }
 
+/* One instruction, in blocks of code that begin in different places: a store that an eventfd takes, and then
+ * one for the program. */
+static void stores_once(void)
+{
+	/* mov ax,2000; mov ds,ax; mov di,1000; 1: mov [di],al; add di,4; cmp di,100c; jne 1b; hlt */
+	static const uint8_t code[] = { 0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xbf, 0x00, 0x10, 0x88, 0x05,
+					0x83, 0xc7, 0x04, 0x81, 0xff, 0x0c, 0x10, 0x75, 0xf5, 0xf4 };
+	struct kvm_ioeventfd event = { .addr = 0x21000, .len = 1, .fd = eventfd(0, EFD_NONBLOCK) };
+	struct machine m;
+	uint64_t counts[2] = { 0 }, events = 0;
+	int end;
+
+	make(&m, code, sizeof(code));
+	if (ioctl(m.vm, KVM_IOEVENTFD, &event))
+		err(1, "KVM_IOEVENTFD");
+	for (int i = 0; (end = run(&m, 0)) == KVM_EXIT_MMIO && i < 10; i++)
+		counts[m.run[0]->mmio.phys_addr == 0x21008]++;
+	result(end == KVM_EXIT_HLT && counts[0] == 1 && counts[1] == 1 &&
+		       read(event.fd, &events, sizeof(events)) == sizeof(events) && events == 1,
+	       "stores for an eventfd and for the program happen once");
+	close(event.fd);
+	unmake(&m);
+}
+
+static void popped(void)
+{
+	/* mov ax,2000; mov ds,ax; fld1; fstps [1000]; hlt */
+	static const uint8_t code[] = {
+		0xb8, 0x00, 0x20, 0x8e, 0xd8, 0xd9, 0xe8, 0xd9, 0x1e, 0x00, 0x10, 0xf4
+	};
+	struct kvm_fpu fpu;
+	struct machine m;
+	int end;
+
+	make(&m, code, sizeof(code));
+	end = run(&m, 0);
+	/* a kernel that emulates it does not know it */
+	result(end == KVM_EXIT_INTERNAL_ERROR ||
+		       (end == KVM_EXIT_MMIO && !ioctl(m.vcpu[0], KVM_GET_FPU, &fpu) && !fpu.ftwx &&
+			run(&m, 0) == KVM_EXIT_HLT),
+	       "FPU registers behind a store that pops");
+	unmake(&m);
+}
+
 static void new_fpu(void)
 {
 	struct kvm_fpu fpu;
@@ -183,9 +294,13 @@ int main(void)
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	catch_signals();
 	new_fpu();
+	popped();
 	counts_once();
+	code_after_data();
+	huge_slot();
 	immediate_exit_load();
 	zone_ends();
+	stores_once();
 	memory_goes();
 	shutdown_again();
 	printf("1..%d\n", nr);

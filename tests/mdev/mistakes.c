@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * An ordinary program that has the driver of its device, the plug-in clumsy.c, make mistakes: WAY, and what
- * is to be done, "IOVA COMMAND RESULT" or "detach", "unmap RESULT", "join BDF RESULT", "wait RESULT".
+ * is to be done, "IOVA COMMAND RESULT" or "detach", "unmap RESULT", "join BDF RESULT", "wait RESULT", "ask",
+ * "file".
  */
 #define PARENT "clumsy"
 #include "ways.h"
@@ -37,12 +38,51 @@ static void wait_for(int wanted)
 	}
 }
 
+/* At 0x30000 is a page of a file, which becomes shorter. */
+static void map_file(void)
+{
+	struct iommu_ioas_map_file arg = {
+		.size = sizeof(arg),
+		.flags = IOMMU_IOAS_MAP_FIXED_IOVA | IOMMU_IOAS_MAP_READABLE | IOMMU_IOAS_MAP_WRITEABLE,
+		.ioas_id = space.ioas,
+		.fd = memfd_create("file", MFD_CLOEXEC),
+		.length = PAGE,
+		.iova = 0x30000,
+	};
+
+	CHECK(arg.fd >= 0 && !ftruncate(arg.fd, PAGE));
+	CHECK(!ioctl(space.fd, IOMMU_IOAS_MAP_FILE, &arg));
+	CHECK(!ftruncate(arg.fd, 0) && !close(arg.fd));
+}
+
+/* The requests that all devices have. */
+static void ask(void)
+{
+	struct vfio_device_info info = { .argsz = sizeof(info) };
+	struct vfio_region_info region = { .argsz = sizeof(region) };
+	struct vfio_irq_info irq = { .argsz = sizeof(irq) };
+	struct vfio_irq_set set = { .argsz = sizeof(set),
+				    .flags = VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_TRIGGER,
+				    .index = VFIO_PCI_MSI_IRQ_INDEX };
+	struct vfio_device_feature feature = { .argsz = sizeof(feature), .flags = VFIO_DEVICE_FEATURE_GET };
+
+	CHECK(!ioctl(member.device, VFIO_DEVICE_GET_INFO, &info));
+	CHECK(!ioctl(member.device, VFIO_DEVICE_GET_REGION_INFO, &region));
+	FAILS(ioctl(member.device, VFIO_DEVICE_GET_IRQ_INFO, &irq), EINVAL);
+	FAILS(ioctl(member.device, VFIO_DEVICE_SET_IRQS, &set), ENOTTY);
+	FAILS(ioctl(member.device, VFIO_DEVICE_FEATURE, &feature), ENOTTY);
+}
+
 static void step(char **words)
 {
 	struct member other;
 
 	if (!strcmp(words[0], "detach"))
 		return detach();
+	if (!strcmp(words[0], "ask"))
+		return ask();
+	if (!strcmp(words[0], "file"))
+		return map_file();
 	if (!strcmp(words[0], "wait"))
 		return wait_for(atoi(words[1]));
 	if (!strcmp(words[0], "unmap"))

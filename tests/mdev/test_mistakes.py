@@ -60,6 +60,17 @@ def memory_gone(way):
          FAULT % ("write", 8, "0x21010", "0x21010", "dma_rw") + "the memory behind the mapping")
 
 
+@case
+def file_too_short():
+    why = r": the file ends before the mapping$"
+    said(run("cdev", "file", "", "", "0x40000", COPY_IN, ENOENT, "0x30000", COPY_IN, EINVAL, "0x2f000", PIN, ENOENT,
+             "0x30000", PIN_NOTHING, EINVAL),
+         FAULT % ("read", 8, "0x40000", "0x40000", "dma_rw") + "nothing is mapped",
+         r"uvfio_mdev_dma_rw\(\) of 0x30000, 8 bytes, returned -22 \(Invalid argument\)" + why,
+         FAULT % ("write", 8192, "0x2f000", "0x2f000", "pin_pages") + "nothing is mapped",
+         r"uvfio_mdev_pin_pages\(\) of 0x30000, 4096 bytes, returned -22 \(Invalid argument\)" + why)
+
+
 @each_way
 def prot(way):
     said(run(way, "0x10000", PIN_CACHED, EPERM, "0x10000", PIN_NOTHING, "1", "0x10000", UNPIN, "0", "0x10000", UNPIN, EINVAL),
@@ -111,6 +122,17 @@ def traced():
     for line in ("pin_pages iova=0x10000 len=8192 write = 2", "unpin_pages iova=0x10000 len=4096 = 0",
                  "dma_rw iova=0x40000 len=8 write = EINVAL: nothing is mapped at 0x40000"):
         assert line in text, text
+
+
+@case
+def requests_traced():
+    text = run("type1v2", "ask", "", "", options=["--trace=ioctl"])
+    for line in ("VFIO_DEVICE_GET_INFO {} flags=0x2 regions=9 irqs=5 = 0",
+                 "VFIO_DEVICE_GET_REGION_INFO {} BAR0(0) size=0xc offset=0x0 READ WRITE = 0",
+                 "VFIO_DEVICE_GET_IRQ_INFO {} INTX(0) = -1 EINVAL: index 0: the device has no such kind of interrupt",
+                 "VFIO_DEVICE_SET_IRQS {} MSI(1) start=0 count=0 NONE TRIGGER = -1 ENOTTY",
+                 "VFIO_DEVICE_FEATURE {} PCI_VF_TOKEN(0) GET = -1 ENOTTY: the device has no such feature"):
+        assert line.format("anon_inode:[vfio-device]") in text, text
 
 
 @each_way
