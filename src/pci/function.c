@@ -134,6 +134,11 @@ static void request_device(struct vfio_device *vdev, unsigned int count)
 			  func->name);
 }
 
+static void reset_device(struct vfio_device *vdev)
+{
+	pci_reset_function(to_pci_func(vdev));
+}
+
 const struct vfio_device_ops pci_vfio_device_ops = {
 	.name = "vfio-pci",
 	.open_device = open_device,
@@ -145,6 +150,7 @@ const struct vfio_device_ops pci_vfio_device_ops = {
 	.mmio = mmio_device,
 	.match = match_device,
 	.match_token_uuid = match_token,
+	.reset = reset_device,
 	.request = request_device,
 };
 

@@ -79,6 +79,18 @@ void *vfio_container_data(struct file *file)
 	return container->data;
 }
 
+void vfio_container_reset_devices(struct file *file)
+{
+	struct vfio_container *container = file->priv;
+	struct vfio_group *group;
+	struct vfio_device *vdev;
+
+	cds_list_for_each_entry (group, &container->groups, container_node)
+		cds_list_for_each_entry (vdev, &group->devices, group_node)
+			if (vdev->ops->reset)
+				vdev->ops->reset(vdev);
+}
+
 bool vfio_container_has_iommu(struct vfio_container *container)
 {
 	bool has;

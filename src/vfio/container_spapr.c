@@ -236,10 +236,13 @@ static long ioctl_eeh(struct ioctl_call *call, void *arg)
 		return 0;
 	case VFIO_EEH_PE_GET_STATE:
 		return atomic_load(&sc->reset) ? VFIO_EEH_PE_STATE_RESET : VFIO_EEH_PE_STATE_NORMAL;
-	case VFIO_EEH_PE_RESET_DEACTIVATE:
 	case VFIO_EEH_PE_RESET_HOT:
 	case VFIO_EEH_PE_RESET_FUNDAMENTAL:
-		atomic_store(&sc->reset, op->op != VFIO_EEH_PE_RESET_DEACTIVATE);
+		atomic_store(&sc->reset, true);
+		vfio_container_reset_devices(call->file);
+		return 0;
+	case VFIO_EEH_PE_RESET_DEACTIVATE:
+		atomic_store(&sc->reset, false);
 		return 0;
 	case VFIO_EEH_PE_INJECT_ERR:
 		return inject_error(call);

@@ -60,11 +60,11 @@ struct vfio_group {
 	unsigned int
 		cdevs_opened; /* cdevs of its devices that are bound, or being bound: nobody opens it then */
 	unsigned int claims;  /* who needs this process's claim: open, or that many bound cdevs */
-	unsigned int device_files; /* open, or being opened, while it is in a container */
-	struct cds_list_head devices;
+	unsigned int device_files;        /* open, or being opened, while it is in a container */
 	struct vfio_container *container; /* one of the two, or none */
 	struct iommufd_ctx *iommufd;      /* a reference */
 	/* changed under lock and, in a container, under its lock, too: so either will do for looking */
+	struct cds_list_head devices;
 	unsigned int nr_devices;             /* 0: the last device is gone, and the group with it */
 	struct iommu_dev **iommu_devs;       /* of the devices, in no order: what a back end attaches */
 	struct cds_list_head container_node; /* under container->lock */
@@ -107,6 +107,8 @@ void vfio_group_detach_container(struct vfio_group *group); /* no device file is
 bool vfio_container_has_iommu(struct vfio_container *container);
 /* What devices of a group in it pin pages of, while a device of it is open. NULL: nothing. */
 struct type1 *vfio_container_pinnable(struct vfio_container *container);
+/* All devices of its groups, for a back end's ioctl handlers. */
+void vfio_container_reset_devices(struct file *file);
 /* The back end's data, for its ioctl handlers. */
 void *vfio_container_data(struct file *file);
 

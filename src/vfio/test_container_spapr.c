@@ -371,11 +371,15 @@ static void test_eeh(void **state)
 	assert_int_equal(eeh(t, VFIO_EEH_PE_UNFREEZE_IO), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_UNFREEZE_DMA), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_RESET_HOT), 0);
+	assert_int_equal(t->bench->fake[0].resets, 1);
+	assert_int_equal(t->bench->fake[1].resets, 1);
+	assert_int_equal(t->bench->fake[2].resets, 0); /* in another group */
 	assert_int_equal(eeh(t, VFIO_EEH_PE_GET_STATE), VFIO_EEH_PE_STATE_RESET);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_GET_STATE), VFIO_EEH_PE_STATE_NORMAL);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_RESET_FUNDAMENTAL), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_RESET_DEACTIVATE), 0);
+	assert_int_equal(t->bench->fake[0].resets, 2);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_CONFIGURE), 0);
 	assert_int_equal(eeh(t, VFIO_EEH_PE_DISABLE), 0);
 	assert_int_equal(eeh(t, 10), -EINVAL);

@@ -56,12 +56,18 @@ static void fake_request(struct vfio_device *vdev, unsigned int count)
 	to_fake(vdev)->requested++;
 }
 
+static void fake_reset(struct vfio_device *vdev)
+{
+	to_fake(vdev)->resets++;
+}
+
 static const struct vfio_device_ops fake_ops = {
 	.name = "fake",
 	.open_device = fake_open,
 	.close_device = fake_close,
 	.ioctl = fake_ioctl,
 	.match = fake_match,
+	.reset = fake_reset,
 	.request = fake_request,
 };
 

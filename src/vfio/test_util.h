@@ -16,6 +16,7 @@ struct fake_device {
 	struct iommu_dev iommu_dev;
 	_Atomic int opened, closed; /* calls of open_device and close_device */
 	_Atomic int requested;
+	int resets; /* of its bus */
 	int open_result;
 };
 

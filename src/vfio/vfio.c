@@ -270,14 +270,13 @@ static int add_to_group(struct vfio_group *group, struct vfio_device *vdev)
 	lock_container(group);
 	if (!group->emulated)
 		rc = add_iommu_dev(group, vdev->iommu_dev);
-	if (!rc)
+	if (!rc) {
 		group->nr_devices++;
+		cds_list_add_tail(&vdev->group_node, &group->devices);
+		vdev->group = group;
+	}
 	unlock_container(group);
-	if (rc)
-		return rc;
-	cds_list_add_tail(&vdev->group_node, &group->devices);
-	vdev->group = group;
-	return 0;
+	return rc;
 }
 
 /* The last device takes the group out of its container. (An IOMMUFD goes when the group is closed.) */
@@ -289,8 +288,8 @@ static void remove_from_group(struct vfio_group *group, struct vfio_device *vdev
 	if (!group->emulated)
 		remove_iommu_dev(group, vdev->iommu_dev);
 	group->nr_devices--;
-	unlock_container(group);
 	cds_list_del(&vdev->group_node);
+	unlock_container(group);
 }
 
 /* ---- registration */

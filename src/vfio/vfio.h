@@ -59,6 +59,10 @@ struct vfio_device_ops {
 	int (*match)(struct vfio_device *vdev, const char *name);
 	/* BIND_IOMMUFD's token, 16 bytes, or NULL: 0, -EINVAL (none is wanted), -EACCES. NULL: no tokens. */
 	int (*match_token_uuid)(struct vfio_device *vdev, const uint8_t *uuid);
+	/*
+	 * Its bus is reset: nothing, when it is not open. Locks of the core are held. NULL: it is on none.
+	 */
+	void (*reset)(struct vfio_device *vdev);
 	/* The device is to be removed: ask its user to let go (REQ interrupt). count: how often asked. */
 	void (*request)(struct vfio_device *vdev, unsigned int count);
 	/*

@@ -130,6 +130,20 @@ static void killed(const char *node, const char *other)
 	vfio_close(&v);
 }
 
+/* Two containers use the same memory: it is charged once, to whoever is left. */
+static void shared(void)
+{
+	struct vfio v = vfio_open("/dev/vfio/1", VFIO_SPAPR_TCE_v2_IOMMU),
+		    w = vfio_open("/dev/vfio/2", VFIO_SPAPR_TCE_v2_IOMMU);
+
+	CHECK(!reg(v.container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 4));
+	CHECK(!reg(w.container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 4));
+	say("shared");
+	vfio_close(&v);
+	say("left");
+	vfio_close(&w);
+}
+
 int main(int argc, char **argv)
 {
 	struct vfio v;
@@ -147,5 +161,6 @@ int main(int argc, char **argv)
 	vfio_close(&v);
 	version_1("/dev/vfio/1");
 	killed("/dev/vfio/1", "/dev/vfio/2");
+	shared();
 	return 0;
 }

@@ -63,6 +63,10 @@ def every_step():
              (4, REGISTERED.format('', 128, 16)), (4, CALLS.format(2, 1, 1, 0)))
         look(s, 'its own', (5, DEFAULT.format(64)), (5, TABLE.format(64, 0, 8192, 8192)), (5, TIERS.format(1)), (5, REGISTERED.format('', 256, 64)),
              (5, CALLS.format(1, 0, 1, 0)), charged=[table + (256 << 10)])
+        both = [(6, PENDING), (6, REGISTERED.format('', 256, 0)), (6, CALLS.format(0, 0, 0, 0))]
+        left = [(7, PENDING), (7, REGISTERED.format('', 256, 0)), (7, CALLS.format(0, 0, 0, 0))]
+        look(s, 'shared', *both, *left, charged=[256 << 10, 0])
+        look(s, 'left', *left, charged=[256 << 10])
         s.process.wait(30)
         s.end()
 

@@ -329,8 +329,10 @@ void spapr_free(struct spapr *spapr)
 		if (spapr->tables[i])
 			remove_window(spapr, i);
 	pthread_mutex_unlock(&spapr->lock);
-	for (unsigned int i = 0; i < spapr->nr_registered; i++)
+	for (unsigned int i = 0; i < spapr->nr_registered; i++) {
+		tce_memory_pays_no_more(spapr->registered[i], spapr);
 		tce_memory_leave(spapr->memory, spapr->registered[i]);
+	}
 	spapr_disable(spapr);
 	if (spapr->memory)
 		tce_mm_put(spapr->memory);

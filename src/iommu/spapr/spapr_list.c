@@ -100,7 +100,8 @@ void spapr_get_usages(struct spapr *spapr, struct mm_usages *usages)
 	}
 	for (unsigned int i = 0; i < spapr->nr_registered; i++) {
 		usage->pinned_by_domains += spapr->registered[i]->size / UVFIO_PAGE_SIZE;
-		usage->charged += spapr->registered[i]->size / UVFIO_PAGE_SIZE;
+		if (tce_memory_pays(spapr->registered[i], spapr))
+			usage->charged += spapr->registered[i]->size / UVFIO_PAGE_SIZE;
 	}
 	if (!spapr->v2)
 		usage->pinned_by_domains += usage->mapped / UVFIO_PAGE_SIZE;

@@ -101,6 +101,12 @@ int spapr_register(struct spapr *spapr, struct mm *mm, uint64_t ua, uint64_t siz
 	return rc;
 }
 
+static int unregister(struct spapr *spapr, struct tce_memory *mem)
+{
+	tce_memory_pays_no_more(mem, spapr);
+	return tce_memory_unregister(spapr->memory, mem);
+}
+
 int spapr_unregister(struct spapr *spapr, uint64_t ua, uint64_t size)
 {
 	unsigned int i;
@@ -114,7 +120,7 @@ int spapr_unregister(struct spapr *spapr, uint64_t ua, uint64_t size)
 		rc = WHY(-ENOENT, "just that, 0x%llx bytes at 0x%llx, is not registered by this container",
 			 (unsigned long long)size, (unsigned long long)ua);
 	else
-		rc = tce_memory_unregister(spapr->memory, spapr->registered[i]);
+		rc = unregister(spapr, spapr->registered[i]);
 	if (!rc)
 		spapr->registered[i] = spapr->registered[--spapr->nr_registered];
 	pthread_mutex_unlock(&spapr->lock);

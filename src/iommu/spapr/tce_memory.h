@@ -44,7 +44,22 @@ struct tce_memory {
 	_Atomic uint32_t page_shift; /* pages of tables can be as large as this */
 	_Atomic uint64_t *entries;   /* of the first stripe; the next one's is TCE_PLACES behind; set once */
 	unsigned int used;           /* by containers; under the lock of tce_mm */
+	_Atomic(const void *) payer; /* which of these lists its charge; NULL: the next one that is asked */
 };
+
+/* Does this container list the charge? One of those that use the region does. */
+static inline bool tce_memory_pays(struct tce_memory *mem, const void *container)
+{
+	const void *payer = NULL;
+
+	return atomic_compare_exchange_strong(&mem->payer, &payer, container) || payer == container;
+}
+
+/* It is going to use it no more. */
+static inline void tce_memory_pays_no_more(struct tce_memory *mem, const void *container)
+{
+	atomic_compare_exchange_strong(&mem->payer, &container, NULL);
+}
 
 /* What is registered of mm, with a reference; made when there is nothing yet. NULL: no memory. */
 struct tce_mm *tce_mm_get(struct mm *mm);
