@@ -69,15 +69,18 @@ static void use(const char *uuid, unsigned int number)
 	int container = uvfio_open(machine, "/dev/vfio/vfio", O_RDWR), group, device;
 	char path[32];
 	uint32_t id = 0;
+	long rc;
 
 	need(container >= 0, "/dev/vfio/vfio");
 	snprintf(path, sizeof(path), "/dev/vfio/%u", number);
 	group = uvfio_open(machine, path, O_RDWR);
 	need(group >= 0 || group == -ENOENT || group == -EBUSY || group == -ENODEV, "a group's open");
 	if (group >= 0 && !uvfio_ioctl(group, VFIO_GROUP_SET_CONTAINER, &container)) {
-		need(!uvfio_ioctl(container, VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU), "VFIO_SET_IOMMU");
+		/* EINVAL: the instance has gone, and its group has left the container with it. */
+		rc = uvfio_ioctl(container, VFIO_SET_IOMMU, (void *)VFIO_TYPE1v2_IOMMU);
+		need(!rc || rc == -EINVAL, "VFIO_SET_IOMMU");
 		device = (int)uvfio_ioctl(group, VFIO_GROUP_GET_DEVICE_FD, (void *)(uintptr_t)uuid);
-		need(device >= 0 || device == -ENODEV, "VFIO_GROUP_GET_DEVICE_FD");
+		need((!rc && device >= 0) || device == -ENODEV, "VFIO_GROUP_GET_DEVICE_FD");
 		if (device >= 0) {
 			need(uvfio_pread(device, &id, 4, (off_t)7 << 40) == 4 && id == 0x32534348, "a read");
 			opened++;
