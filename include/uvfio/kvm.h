@@ -249,7 +249,24 @@ UVFIO_PUBLIC int uvfio_kvm_interrupt(struct uvfio_kvm_cpu *cpu);
 /*
  * Machines of POWER's PAPR ("pseries"), for emulators. KVM_CREATE_VM with KVM_VM_PPC_HV makes such a VM. It
  * has KVM_CREATE_SPAPR_TCE and _TCE_64, KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE on its KVM-VFIO device, and these
- * hypercalls. What <linux/kvm.h> has of it on that architecture only:
+ * hypercalls. examples/papr.c is a program that uses all of it, in this order:
+ *
+ *  - memory slots: a TCE is a guest address, and what devices may do there: 1 read, 2 write, 3 both;
+ *  - a container of a machine with "iommu type=spapr", VFIO_SPAPR_TCE_v2_IOMMU. What the guest's TCEs may
+ *    point to is registered with it: VFIO_IOMMU_SPAPR_REGISTER_MEMORY;
+ *  - its window. The default one is made by the first VFIO_IOMMU_MAP_DMA or VFIO_IOMMU_SPAPR_TCE_CREATE; a
+ *    program that wants windows of its own removes it, and makes those;
+ *  - KVM_CREATE_SPAPR_TCE_64: the table as the guest sees it, for a LIOBN. mmap() of its descriptor is the
+ *    guest's view: an entry is 8 bytes, in the program's byte order. It is charged against RLIMIT_MEMLOCK;
+ *  - KVM_DEV_VFIO_GROUP_ADD, then KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE: hypercalls change the window's table,
+ *    too, from then on, until the KVM-VFIO device is closed. The window has to begin where the table does, and to be at least as large;
+ *  - whoever ends first, guest table, group or container, the others work on. A window that was removed and
+ *    made again is tied again.
+ *
+ * uvfio_set_trace("ioctl") says of each call that fails, and of each hypercall that is the program's, why.
+ *
+ * Only the process that made a VM makes hypercalls, not its children. What <linux/kvm.h> has of all this on
+ * that architecture only:
  */
 #if !defined(__powerpc__)
 struct kvm_create_spapr_tce {
@@ -287,13 +304,19 @@ enum uvfio_kvm_hcall_answer {
  *   H_PUT_TCE: the TCE;  H_GET_TCE: -;  H_PUT_TCE_INDIRECT: the guest address of a page with up to 512 TCEs,
  *   big endian, and how many;  H_STUFF_TCE: a TCE without permissions, and how many entries get it: any
  *   number, as on Linux; older guests do not keep to PAPR's 512.
- * @rets: for r4 on: H_GET_TCE: the TCE. Others leave it alone; may be NULL for those.
+ * @rets: for r4 on: H_GET_TCE: the TCE. Others leave it alone. May be NULL.
  *
  * Where VFIO's containers have the window, and the memory is registered with them, it is mapped for their
  * devices when this returns, and devices do not use any more what was unmapped.
  *
- * Return: what the guest gets in r3; UVFIO_H_TOO_HARD: the program has to do it (KVM_EXIT_PAPR_HCALL), all
- * of it: a part of a list may have been done.
+ * UVFIO_H_TOO_HARD leaves all of it to the program, as KVM_EXIT_PAPR_HCALL does; a part of a list may have
+ * been done. Causes: the number is none of these, or switched off (KVM_CAP_PPC_ENABLE_HCALL); the LIOBN has
+ * no table here; the memory is in no slot, not aligned for the table's pages, or not registered; the
+ * container is a VFIO_SPAPR_TCE_IOMMU one. What the program does then: VFIO_IOMMU_MAP_DMA or _UNMAP_DMA, and
+ * storing the TCE in its mapping of the table, for H_GET_TCE. Or it registers the memory, and makes the
+ * hypercall again.
+ *
+ * Return: what the guest gets in r3, or UVFIO_H_TOO_HARD.
  */
 UVFIO_PUBLIC long uvfio_kvm_hcall(struct uvfio_kvm_cpu *cpu, uint64_t number, const uint64_t args[],
 				  uint64_t rets[]);

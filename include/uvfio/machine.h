@@ -247,6 +247,17 @@ UVFIO_PUBLIC int uvfio_close(int fd);
 UVFIO_PUBLIC int uvfio_catch_faults(void);
 
 /**
+ * uvfio_set_trace() - say on standard error what happens, and why a call fails.
+ * @categories: as for `uvfio run --trace=`: "all", or some of ioctl, file, config, bar, dma, irq, cmd and
+ *   fault, with commas. "": nothing any more.
+ *
+ * For all machines and VMs of the process, from now on. TCE hypercalls (<uvfio/kvm.h>) are among the ioctls.
+ *
+ * Return: 0, or -EINVAL: one of the words is none of these.
+ */
+UVFIO_PUBLIC int uvfio_set_trace(const char *categories);
+
+/**
  * uvfio_version() - the library's version, "0.1.0".
  */
 UVFIO_PUBLIC const char *uvfio_version(void);

@@ -8,6 +8,7 @@
 #include "uvfio/machine.h"
 
 #include "base/fault.h"
+#include "base/trace.h"
 #include "file/fdtable.h"
 #include "iommu/client.h"
 #include "machine/machine.h"
@@ -170,6 +171,15 @@ int uvfio_close(int fd)
 int uvfio_catch_faults(void)
 {
 	return fault_handler_install(NULL);
+}
+
+int uvfio_set_trace(const char *categories)
+{
+	uint32_t mask = 0;
+	const char *bad;
+	int rc = *categories ? trace_parse_categories(categories, &mask, &bad) : 0;
+
+	return rc ? rc : trace_start(mask, 0, NULL);
 }
 
 const char *uvfio_version(void)

@@ -27,6 +27,31 @@ struct client {
 	int container, group, device;
 };
 
+/* What is said of a call that fails. */
+static void test_trace(void **state)
+{
+	int err = dup(STDERR_FILENO), file = memfd_create("stderr", MFD_CLOEXEC), container;
+	struct uvfio_machine *machine = uvfio_machine_new(NULL, NULL, 0);
+	char said[512] = "";
+
+	(void)state;
+	assert_int_equal(uvfio_set_trace("ioctl,nonsense"), -EINVAL);
+	container = uvfio_open(machine, "/dev/vfio/vfio", O_RDWR);
+	dup2(file, STDERR_FILENO);
+	assert_int_equal(uvfio_set_trace("ioctl"), 0);
+	assert_int_equal(uvfio_ioctl(container, VFIO_SET_IOMMU, (void *)99), -EINVAL);
+	assert_int_equal(uvfio_set_trace(""), 0);
+	assert_int_equal(uvfio_ioctl(container, VFIO_SET_IOMMU, (void *)98), -EINVAL);
+	dup2(err, STDERR_FILENO);
+	assert_true(pread(file, said, sizeof(said) - 1, 0) > 0);
+	assert_non_null(strstr(said, "VFIO_SET_IOMMU /dev/vfio/vfio 99 = -1 EINVAL: "));
+	assert_null(strstr(said, "98"));
+	uvfio_close(container);
+	uvfio_machine_free(machine);
+	close(err);
+	close(file);
+}
+
 static int count_fds(void)
 {
 	DIR *dir = opendir("/proc/self/fd");
@@ -365,6 +390,7 @@ static void test_kvm_vfio(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_trace),
 		cmocka_unit_test(test_machines),
 		cmocka_unit_test(test_nodes),
 		cmocka_unit_test(test_cdev),

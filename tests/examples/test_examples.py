@@ -113,6 +113,17 @@ def _(directory):
     equal((result.out, result.err), ("the guest says 0x1234\nthe guest says 0x41\n", ""), "emulator")
 
 
+@case("a PAPR guest's hypercalls map memory for a device")
+def _(directory):
+    installation.make_examples(directory)
+    library = installation.directory_of(os.path.basename(os.path.dirname(installation.directory_of(
+        "pkgconfig", "uvfio.pc"))), "libuvfio.so")
+    result = installation.run("env", f"LD_LIBRARY_PATH={library}", "./papr", "./edu.so", cwd=directory)
+    equal((result.out.splitlines()[2:4], result.out.splitlines()[-1], result.err),
+          (["H_PUT_TCE 0x500001 at 0x2000: 9999", "at 0x9000: written by the guest"],
+           "fast: 3, slow: 1, the program's: 1", ""), "papr")
+
+
 @case("the skeleton has at most 80 lines")
 def _(_):
     with open(os.path.join(installation.examples, "skeleton.c"), encoding="utf-8") as source:

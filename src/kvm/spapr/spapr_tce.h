@@ -5,7 +5,7 @@
  * A guest table is what KVM_CREATE_SPAPR_TCE makes: a LIOBN, and the entries as the guest has put them, in a
  * memfd that the program maps, too (table.c). Attached to it are hardware tables: those of windows of VFIO's
  * containers (iommu/spapr), one for each container whose group was tied to it (attach.c). A hypercall changes
- * all of them, then the guest's (hcall.c).
+ * all of them, then the guest's (hcall.c, tces.c).
  *
  * Tiers. The fast one allocates nothing, takes no lock and does not wait. What it cannot do so, the slow one
  * does from the start: changing an entry twice to the same is as good as once; and where a device has to be

@@ -55,10 +55,11 @@ static int make_view(struct guest_table *table)
 	const size_t bytes = table->pages * UVFIO_PAGE_SIZE;
 	void *view;
 
-	table->fd = private_fd(memfd_create("uvfio-tce", MFD_CLOEXEC));
+	table->fd = private_fd(memfd_create("uvfio-tce", MFD_CLOEXEC | MFD_ALLOW_SEALING));
 	if (table->fd < 0)
 		return -errno;
-	view = ftruncate(table->fd, (off_t)bytes)
+	view = ftruncate(table->fd, (off_t)bytes) ||
+			       fcntl(table->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW)
 		       ? MAP_FAILED
 		       : mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, table->fd, 0);
 	if (view == MAP_FAILED)
@@ -213,10 +214,20 @@ static int table_mmap(struct file *file, struct mmap_plan *plan)
 	return 0;
 }
 
+/* The view itself: who links the library maps it without further ado. */
+static int table_descriptor(struct file *file, int oflags)
+{
+	const struct guest_table *table = file->priv;
+	int fd = fcntl(table->fd, oflags & O_CLOEXEC ? F_DUPFD_CLOEXEC : F_DUPFD, 0);
+
+	return fd < 0 ? -errno : fd;
+}
+
 static const struct file_ops table_file_ops = {
 	.name = "kvm-spapr-tce",
 	.release = table_release,
 	.mmap = table_mmap,
+	.descriptor = table_descriptor,
 };
 
 struct guest_table *spapr_table_of_file(struct file *file)

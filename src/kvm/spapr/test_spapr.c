@@ -124,6 +124,11 @@ static void test_view(void **state)
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0x5000, 1024), 0); /* poison */
 	assert_int_equal(view[1023], 0x5000);
 	munmap((void *)view, plan.length);
+	view = mmap(NULL, plan.length, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0); /* as a program's call */
+	assert_ptr_not_equal(view, MAP_FAILED);
+	assert_int_equal(view[1023], 0x5000);
+	munmap((void *)view, plan.length);
+	assert_int_equal(ftruncate(fd, 0), -1); /* the hypercalls would meet a bus error */
 	file_put(file);
 	close_fd(fd);
 }
