@@ -259,7 +259,8 @@ UVFIO_PUBLIC int uvfio_kvm_interrupt(struct uvfio_kvm_cpu *cpu);
  *  - KVM_CREATE_SPAPR_TCE_64: the table as the guest sees it, for a LIOBN. mmap() of its descriptor is the
  *    guest's view: an entry is 8 bytes, in the program's byte order. It is charged against RLIMIT_MEMLOCK;
  *  - KVM_DEV_VFIO_GROUP_ADD, then KVM_DEV_VFIO_GROUP_SET_SPAPR_TCE: hypercalls change the window's table,
- *    too, from then on, until the KVM-VFIO device is closed. The window has to begin where the table does, and to be at least as large;
+ *    too, from then on, until the KVM-VFIO device is closed. The window has to begin where the table does,
+ * and to be at least as large;
  *  - whoever ends first, guest table, group or container, the others work on. A window that was removed and
  *    made again is tied again.
  *

@@ -100,29 +100,28 @@ static void set_hint(struct hw_table *hw, struct tce_memory *mem)
 }
 
 /* Can it take ua for an entry of the guest's? */
-static bool may_map(struct hw_table *hw, uint64_t ua)
+static long check_map(struct hw_table *hw, uint64_t ua)
 {
 	const uint64_t page = BIT64(hw->table->page_shift);
 	struct tce_memory *hint = get_hint(hw);
 
 	if (likely(hint && !hw->shift && tce_memory_place_is_for(hint, ua, hw->table->page_shift)))
-		return true;
+		return UVFIO_H_SUCCESS;
 	if (unlikely(tce_table_is_dead(hw->table)))
-		return true;
-	if (unlikely(!hw->table->memory)) { /* v1: pinned page by page, by the program's calls */
-		too_hard_for_v1();
-		return false;
-	}
+		return UVFIO_H_SUCCESS;
+	if (unlikely(!hw->table->memory))
+		return too_hard_for_v1(); /* pinned page by page */
 	if (unlikely(ua & (page - 1)))
-		return WHY(false, "the memory slot is not aligned for pages of 2^%u as the guest sees it",
+		return WHY(UVFIO_H_TOO_HARD,
+			   "the memory slot is not aligned for pages of 2^%u as the guest sees it",
 			   hw->table->page_shift);
 	for (uint64_t i = 0; i < BIT64(hw->shift); i++)
 		if (!tce_memory_is_for(hw->table->memory, ua + i * page, hw->table->page_shift, hint))
-			return WHY(false,
+			return WHY(UVFIO_H_TOO_HARD,
 				   "vaddr 0x%llx is not registered with the group's container, or not for "
 				   "pages of 2^%u: VFIO_IOMMU_SPAPR_REGISTER_MEMORY",
 				   HEX(ua + i * page), hw->table->page_shift);
-	return true;
+	return UVFIO_H_SUCCESS;
 }
 
 /*
@@ -205,16 +204,17 @@ static long view_fill(struct spapr_call *call, uint64_t index, uint64_t count, u
 /* Before anything is changed. */
 static inline long validate(struct spapr_call *call, uint64_t tce, uint64_t *ua)
 {
+	long rc = UVFIO_H_SUCCESS;
+
 	*ua = 0;
 	if (!(tce & TCE_RW))
 		return UVFIO_H_SUCCESS;
 	*ua = tce_ua(call, tce);
 	if (unlikely(!*ua))
 		return UVFIO_H_TOO_HARD;
-	for (struct hw_table *hw = first_hw(call->guest); hw; hw = next_hw(hw))
-		if (unlikely(!may_map(hw, *ua)))
-			return UVFIO_H_TOO_HARD;
-	return UVFIO_H_SUCCESS;
+	for (struct hw_table *hw = first_hw(call->guest); hw && likely(!rc); hw = next_hw(hw))
+		rc = check_map(hw, *ua);
+	return rc;
 }
 
 /* A TCE that is valid, for ua; 0: nothing. */
