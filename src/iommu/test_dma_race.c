@@ -254,11 +254,70 @@ static void test_fork_in_an_unmap(void **state)
 	assert_int_equal(status, 0);
 }
 
+struct section {
+	struct uvfio_dma *dma;
+	_Atomic bool open, end;
+};
+
+static void *section_thread(void *arg)
+{
+	struct section *section = arg;
+
+	dma_begin(section->dma);
+	atomic_store(&section->open, true);
+	while (!atomic_load(&section->end))
+		usleep(100);
+	dma_end(section->dma);
+	return NULL;
+}
+
+/* A new user in place of the one whose thread is not there: its sections are open when they are. */
+static void child_of_a_section(struct fixture *f, struct uvfio_dma *other)
+{
+	struct iommu_domain *domain = atomic_load(&f->dev.domain);
+	struct uvfio_dma *again;
+	bool open;
+
+	dma_forked();
+	dma_user_free(other);
+	again = dma_user_new(&f->dev, NULL);
+	if (!iommu_domain_try_sync(domain))
+		_exit(1);
+	dma_begin(again);
+	open = !iommu_domain_try_sync(domain);
+	dma_end(again);
+	_exit(open && iommu_domain_try_sync(domain) ? 0 : 2);
+}
+
+static void test_fork_in_a_section(void **state)
+{
+	struct fixture *f = *state;
+	struct section section = { .dma = dma_user_new(&f->dev, NULL) };
+	pthread_t thread;
+	int status = 0;
+	pid_t child;
+
+	pthread_create(&thread, NULL, section_thread, &section);
+	while (!atomic_load(&section.open))
+		usleep(100);
+	child = fork();
+	if (!child) {
+		alarm(20);
+		child_of_a_section(f, section.dma);
+	}
+	atomic_store(&section.end, true);
+	pthread_join(thread, NULL);
+	dma_user_free(section.dma);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_dirty_beside_map), T(test_race), T(test_race_with_attach), T(test_unmap_waits),
-		T(test_fork_in_an_unmap),
+		T(test_dirty_beside_map), T(test_race),
+		T(test_race_with_attach), T(test_unmap_waits),
+		T(test_fork_in_an_unmap), T(test_fork_in_a_section),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
