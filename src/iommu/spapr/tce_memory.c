@@ -266,10 +266,26 @@ bool tce_memory_any_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_sh
 	return false;
 }
 
+/*
+ * Does this region have ua? In the one that has, the caller has an entry. In a place of another one, a new
+ * region may be coming at this moment: start and size of two regions say nothing.
+ */
+static bool has_entry_at(const struct tce_memory *mem, uint64_t ua)
+{
+	const uint32_t version = atomic_load_explicit(&mem->version, memory_order_acquire);
+	uint64_t start, size;
+
+	if (!taken(mem))
+		return false;
+	start = atomic_load_explicit(&mem->ua, memory_order_acquire);
+	size = atomic_load_explicit(&mem->size, memory_order_acquire);
+	return ua - start < size && atomic_load_explicit(&mem->version, memory_order_relaxed) == version;
+}
+
 /* The region that an entry points into, which keeps it from going. */
 static struct tce_memory *region_of(struct tce_mm *tmm, uint64_t ua)
 {
-	for_each_place(tmm, places, mem) if (taken(mem) && tce_memory_has(mem, ua, 1)) return mem;
+	for_each_place(tmm, places, mem) if (has_entry_at(mem, ua)) return mem;
 	return NULL;
 }
 
@@ -346,8 +362,9 @@ static int add(struct tce_mm *tmm, const struct iommu_params *params, unsigned i
 		mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
 		return rc ? rc : -ENOMEM;
 	}
-	atomic_store_explicit(&mem->ua, ua, memory_order_relaxed);
-	atomic_store_explicit(&mem->size, size, memory_order_relaxed);
+	atomic_fetch_add(&mem->version, 1);
+	atomic_store_explicit(&mem->ua, ua, memory_order_release);
+	atomic_store_explicit(&mem->size, size, memory_order_release);
 	atomic_store_explicit(&mem->page_shift, MIN(ram_shift, (unsigned int)__builtin_ctzll(ua | size)),
 			      memory_order_relaxed);
 	mem->used = 1;

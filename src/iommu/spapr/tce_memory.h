@@ -44,6 +44,7 @@ struct tce_memory {
 	_Atomic uint32_t page_shift; /* pages of tables can be as large as this */
 	_Atomic uint64_t *entries;   /* of the first stripe; the next one's is TCE_PLACES behind; set once */
 	unsigned int used;           /* by containers; under the lock of tce_mm */
+	_Atomic uint32_t version;    /* another one for each region that stands here, before ua and size */
 	_Atomic(const void *) payer; /* which of these lists its charge; NULL: the next one that is asked */
 };
 
