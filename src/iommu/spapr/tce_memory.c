@@ -449,8 +449,11 @@ void tce_memory_leave(struct tce_mm *tmm, struct tce_memory *mem)
 	uint64_t entries;
 
 	pthread_mutex_lock(&tmm->lock);
-	if (!--mem->used && !release(tmm, mem, &entries))
-		atomic_fetch_add(&tmm->left, 1);
+	if (!--mem->used) {
+		atomic_fetch_add(&tmm->left, 1); /* first: who takes the last entry out looks at it then */
+		if (release(tmm, mem, &entries))
+			atomic_fetch_sub(&tmm->left, 1);
+	}
 	pthread_mutex_unlock(&tmm->lock);
 }
 

@@ -120,7 +120,8 @@ static inline void tce_release(const struct tce_table *table, uint64_t word)
 		tce_memory_unmapped(table->memory, tce_address(word));
 }
 
-/* ---- changing entries (tce_put.c). *taken is set when something was taken out that devices could use. */
+/* ---- changing entries (tce_put.c). *taken is set when something was taken out that devices could use,
+ * or memory that nobody uses may go: tce_finish() or tce_try_finish() comes next. */
 
 /*
  * Entry n points to ua from now on. 0; -EAGAIN: its array is not there, and alloc is false; -ENOMEM; -ENXIO:

@@ -34,6 +34,8 @@ static void step(void);
 
 #include "iommu/spapr/tce_memory.c"
 
+#include "iommu/spapr/tce_table.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
@@ -77,9 +79,11 @@ static struct {
 	struct tce_mm *tmm;
 	struct tce_mm_domain use;
 	struct iommu_domain *domain;
+	struct tce_table *table;
 	uint64_t charged; /* before the test */
 	struct tce_memory *mem;
 	int rc, other_rc;
+	bool reap;
 } f;
 
 static uint64_t charged(void)
@@ -99,12 +103,14 @@ static int setup(void **state)
 	f.tmm = tce_mm_get(f.mm);
 	f.domain = iommu_domain_alloc(&f.params);
 	tce_mm_add_domain(f.tmm, &f.use, f.domain);
+	f.table = tce_table_new(f.mm, f.tmm, 0, 12, BIT64(20), 1);
 	return 0;
 }
 
 static int teardown(void **state)
 {
 	(void)state;
+	tce_table_put(f.table);
 	tce_mm_remove_domain(f.tmm, &f.use);
 	tce_mm_put(f.tmm);
 	iommu_domain_free(f.domain);
@@ -235,14 +241,79 @@ static void test_unregister_in_lookup(void **state)
 	assert_int_equal(charged(), 0);
 }
 
+/* ---- a container ends, and the last entry of another one's goes */
+
+static void leave(void)
+{
+	tce_memory_leave(f.tmm, f.mem);
+}
+
+static void take_out(void)
+{
+	tce_memory_unmapped(f.tmm, f.ua);
+	f.reap = tce_memory_has_left(f.tmm);
+}
+
+static void test_last_entry_in_leave(void **state)
+{
+	bool came = true;
+
+	(void)state;
+	for (unsigned int n = 1; came; n++) {
+		f.mem = reg(0, 1);
+		look_up();
+		assert_int_equal(f.other_rc, 0);
+		f.reap = false;
+		came = with_other(n, leave, take_out);
+		if (!came)
+			take_out();
+		if (f.reap)
+			tce_memory_reap(f.tmm);
+		assert_int_equal(charged(), 0);
+		assert_false(tce_memory_has_left(f.tmm));
+	}
+}
+
+/* Counted in for a page that the region is not for. */
+static void put_large(void)
+{
+	struct tce_memory *hint = f.mem;
+	const uint32_t shift = f.mem->page_shift;
+
+	f.reap = false;
+	f.mem->page_shift = 11;
+	f.other_rc = tce_put_registered(f.table, 0, f.ua, IOMMU_READ, false, &hint, &f.reap);
+	f.mem->page_shift = shift;
+}
+
+static void test_leave_in_refused_entry(void **state)
+{
+	bool came = true;
+
+	(void)state;
+	for (unsigned int n = 1; came; n++) {
+		f.mem = reg(0, 1);
+		came = with_other(n, put_large, leave);
+		assert_true(f.other_rc);
+		if (f.other_rc == -EAGAIN)
+			put_large();
+		if (!came)
+			leave();
+		else if (f.reap)
+			tce_memory_reap(f.tmm);
+		assert_int_equal(charged(), 0);
+		assert_false(tce_memory_has_left(f.tmm));
+	}
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_unmap_while_places_change),
-		T(test_lookup_in_unregister),
-		T(test_unregister_in_lookup),
+		T(test_unmap_while_places_change), T(test_lookup_in_unregister),
+		T(test_unregister_in_lookup),      T(test_last_entry_in_leave),
+		T(test_leave_in_refused_entry),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
