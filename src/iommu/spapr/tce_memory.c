@@ -423,9 +423,9 @@ static bool release(struct tce_mm *tmm, struct tce_memory *mem, uint64_t *entrie
 		atomic_store(&mem->state, TCE_MEMORY_LIVE);
 		return false;
 	}
-	atomic_store(&mem->state, TCE_MEMORY_NONE);
 	cds_list_for_each_entry (use, &tmm->domains, node)
 		iommu_domain_sync(use->domain);
+	atomic_store(&mem->state, TCE_MEMORY_NONE); /* not before: in a fork it stays as it was */
 	mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
 	return true;
 }

@@ -39,6 +39,7 @@ static void step(void);
 #include <setjmp.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -306,6 +307,46 @@ static void test_leave_in_refused_entry(void **state)
 	}
 }
 
+/* ---- fork */
+
+static pid_t child;
+
+/* There the region is as before, or not there. */
+static void in_child(void)
+{
+	tce_mm_forked();
+	reg(0, 1);
+	if (tce_memory_unregister(f.tmm, f.mem) || charged() != 1)
+		_exit(1);
+	if (tce_memory_unregister(f.tmm, f.mem) || charged())
+		_exit(2);
+	_exit(0);
+}
+
+static void fork_here(void)
+{
+	child = fork();
+	if (!child)
+		in_child();
+}
+
+static void test_fork_in_unregister(void **state)
+{
+	bool came = true;
+	int status;
+
+	(void)state;
+	for (unsigned int n = 1; came; n++) {
+		f.mem = reg(0, 1);
+		came = with_other(n, unregister_mem, fork_here);
+		assert_int_equal(f.rc, 0);
+		if (!came)
+			break;
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -313,7 +354,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(test_unmap_while_places_change), T(test_lookup_in_unregister),
 		T(test_unregister_in_lookup),      T(test_last_entry_in_leave),
-		T(test_leave_in_refused_entry),
+		T(test_leave_in_refused_entry),    T(test_fork_in_unregister),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
