@@ -219,6 +219,7 @@ int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned 
 	int ret = -ENOENT;
 
 	atomic_fetch_add(&domain->readers, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* before an entry is read */
 	if (iommu_domain_walk(domain, iova, &leaf)) {
 		*out = (struct iommu_translation){
 			.mm = mm_by_index((uint16_t)(leaf.pte >> PTE_MM_SHIFT)),

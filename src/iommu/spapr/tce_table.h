@@ -86,6 +86,7 @@ void tce_table_put(struct tce_table *table);
 static inline void tce_table_kill(struct tce_table *table)
 {
 	atomic_store(&table->dead, true);
+	atomic_thread_fence(memory_order_seq_cst); /* then who clears it loads entries */
 }
 
 static inline bool tce_table_is_dead(struct tce_table *table)
