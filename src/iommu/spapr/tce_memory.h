@@ -19,6 +19,9 @@
  * counted themselves in. A sum of 0 is the truth then; another one can be too large, never too small. When it
  * is not 0 the region is live again. Who finds it leaving cannot tell: he asks for a caller that may wait
  * (-EAGAIN), who waits for the lock under which that is decided.
+ *
+ * A region that a container leaves behind is noted as left before its entries are added up. So who counts out,
+ * and looks at that (tce_memory_has_left()) afterwards, was added up without or is told to reap.
  */
 #ifndef UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
 #define UVFIO_IOMMU_SPAPR_TCE_MEMORY_H

@@ -39,13 +39,28 @@ int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot,
 	return 0;
 }
 
-/* So many were counted in for nothing. What nobody uses, and was kept by that, goes when the caller finishes.
- */
+/* Something was counted in for nothing. If that kept what nobody uses, it goes when the caller finishes. */
+static void counted_back(struct tce_table *table, bool *taken)
+{
+	if (tce_memory_has_left(table->memory))
+		*taken = true;
+}
+
 static void count_back(struct tce_table *table, struct tce_memory *mem, uint64_t entries, bool *taken)
 {
 	tce_memory_sub(mem, entries);
-	if (tce_memory_has_left(table->memory))
-		*taken = true;
+	counted_back(table, taken);
+}
+
+/* tce_memory_lookup(), which may have counted in for a moment where hint was. */
+static int look_up(struct tce_table *table, uint64_t ua, struct tce_memory *hint, bool alloc,
+		   struct tce_memory **mem, bool *taken)
+{
+	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), hint, alloc, mem);
+
+	if (unlikely(rc) || unlikely(*mem != hint))
+		counted_back(table, taken);
+	return rc;
 }
 
 static int not_registered(const struct tce_table *table, uint64_t ua, const struct tce_memory *mem)
@@ -61,7 +76,7 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 		       struct tce_memory **hint, bool *taken)
 {
 	struct tce_memory *mem;
-	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *hint, alloc, &mem);
+	int rc = look_up(table, ua, *hint, alloc, &mem, taken);
 
 	if (unlikely(rc))
 		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
@@ -102,7 +117,7 @@ static int count_run(struct tce_table *table, const uint64_t *words, unsigned in
 		     struct tce_memory **mem, unsigned int *run, uint64_t *entries, bool *taken)
 {
 	const uint64_t ua = tce_address(*words);
-	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *mem, alloc, mem);
+	int rc = look_up(table, ua, *mem, alloc, mem, taken);
 
 	if (unlikely(rc))
 		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
