@@ -20,8 +20,8 @@
  * is not 0 the region is live again. Who finds it leaving cannot tell: he asks for a caller that may wait
  * (-EAGAIN), who waits for the lock under which that is decided.
  *
- * A region that a container leaves behind is noted as left before its entries are added up. So who counts out,
- * and looks at that (tce_memory_has_left()) afterwards, was added up without or is told to reap.
+ * A region that a container leaves behind is noted as left before its entries are added up. So who counts
+ * out, and looks at that (tce_memory_has_left()) afterwards, was added up without or is told to reap.
  */
 #ifndef UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
 #define UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
