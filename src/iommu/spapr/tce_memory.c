@@ -129,11 +129,18 @@ int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 	     places = atomic_load_explicit(&places->next, memory_order_acquire))                             \
 		for (struct tce_memory *mem = places->mem; mem < places->mem + TCE_PLACES; mem++)
 
-/* Who was unregistering is not there any more: nothing has come of it. */
+/* Who was unregistering is not there any more: nothing has come of it. What nobody uses by now is left. */
 static void stay(struct tce_mm *tmm)
 {
-	for_each_place(tmm, places, mem) if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
-		atomic_store(&mem->state, TCE_MEMORY_LIVE);
+	unsigned int left = 0;
+
+	for_each_place(tmm, places, mem)
+	{
+		if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
+			atomic_store(&mem->state, TCE_MEMORY_LIVE);
+		left += atomic_load(&mem->state) && !mem->used;
+	}
+	atomic_store(&tmm->left, left);
 }
 
 void tce_mm_forked(void)

@@ -392,6 +392,34 @@ static void test_fork_in_unregister(void **state)
 	}
 }
 
+/* What was left behind, or about to be, goes there, too. */
+static void fork_and_reap(void)
+{
+	child = fork();
+	if (child)
+		return;
+	tce_mm_forked();
+	tce_memory_reap(f.tmm);
+	_exit(charged() || tce_memory_has_left(f.tmm) ? 1 : 0);
+}
+
+static void test_fork_in_leave(void **state)
+{
+	bool came = true;
+	int status;
+
+	(void)state;
+	for (unsigned int n = 1; came; n++) {
+		f.mem = reg(0, 1);
+		came = with_other(n, leave, fork_and_reap);
+		if (!came)
+			break;
+		assert_int_equal(waitpid(child, &status, 0), child);
+		assert_int_equal(status, 0);
+	}
+	assert_int_equal(charged(), 0);
+}
+
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -400,7 +428,7 @@ int main(void)
 		T(test_unmap_while_places_change), T(test_lookup_in_unregister),
 		T(test_unregister_in_lookup),      T(test_last_entry_in_leave),
 		T(test_leave_in_refused_entry),    T(test_leave_in_lookup_of_another),
-		T(test_fork_in_unregister),
+		T(test_fork_in_unregister),        T(test_fork_in_leave),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
