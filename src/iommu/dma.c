@@ -244,6 +244,15 @@ struct uvfio_dma *dma_user_new(struct iommu_dev *dev, struct uvfio_device *owner
 	return &user->dma;
 }
 
+/* A fork may have left its thread behind in one. Its number says so also for the next owner. */
+static void end_section(struct dma_user *user)
+{
+	const uint64_t section = atomic_load(&user->section);
+
+	if (section & 1)
+		atomic_store(&user->section, section + 1);
+}
+
 void dma_user_free(struct uvfio_dma *dma)
 {
 	struct iommu_domain *domain;
@@ -257,6 +266,7 @@ void dma_user_free(struct uvfio_dma *dma)
 	domain = atomic_load(&user->dev->domain);
 	if (domain)
 		remove_user(domain, user);
+	end_section(user);
 	cds_list_add(&user->node, &free_users);
 	pthread_mutex_unlock(&users_lock);
 }

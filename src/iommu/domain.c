@@ -7,8 +7,8 @@
  * unmap reads the announcements after it has cleared, both with full ordering: one of the two sees the other.
  *
  * A section also marks the generation as seen before it reads an entry. An unmap that finds it unmarked,
- * after it has cleared, needs no new one: no cache is of this generation, and who marks it later finds the
- * entries cleared.
+ * after it has cleared, with full ordering here, too, needs no new one: no cache is of this generation, and
+ * who marks it later finds the entries cleared.
  *
  * Lock order: describe_lock, the owner's lock, users_lock (dma.c). DMA sections take none of them.
  */
@@ -94,8 +94,10 @@ static void wait_for_devices(struct iommu_domain *domain)
 		dma_back_off(round);
 }
 
+/* Entries are cleared by stores that loads may overtake: the generation must be read behind them. */
 static void quiesce(struct iommu_domain *domain)
 {
+	atomic_thread_fence(memory_order_seq_cst);
 	wait_for_devices(domain);
 	pgtable_reclaim(&domain->pt);
 }
@@ -219,6 +221,7 @@ int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned 
 	int ret = -ENOENT;
 
 	atomic_fetch_add(&domain->readers, 1);
+	atomic_thread_fence(memory_order_seq_cst); /* before an entry is read */
 	if (iommu_domain_walk(domain, iova, &leaf)) {
 		*out = (struct iommu_translation){
 			.mm = mm_by_index((uint16_t)(leaf.pte >> PTE_MM_SHIFT)),

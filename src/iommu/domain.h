@@ -81,7 +81,7 @@ void iommu_domain_unmap_end(struct iommu_domain *domain);
  * Devices are translated by walk, in place of the domain's own page table: before any is attached. It is
  * called in DMA sections and takes no lock; leaf: iommu/pgtable.h. What it has given may be used until
  * iommu_domain_sync(), which waits for these sections; whoever changes what walk finds calls that, in any
- * thread.
+ * thread, and makes the change by an exchange with full ordering.
  */
 struct pt_leaf;
 void iommu_domain_set_walk(struct iommu_domain *domain,

@@ -32,6 +32,72 @@ static void count_reports(void *arg, uint64_t iova, uint64_t size)
 	++*(unsigned int *)arg;
 }
 
+#define ROUNDS 100000u
+
+struct rounds {
+	struct iommu_dev *dev;
+	struct iommu_domain *domain;
+	_Atomic unsigned int mapped, near, begun, unmapped, read;
+	unsigned int stale;
+};
+
+static void wait_for(_Atomic unsigned int *at, unsigned int round)
+{
+	for (unsigned int spins = 0; atomic_load(at) != round; spins++)
+		if (spins > 10000)
+			sched_yield();
+}
+
+static void *read_twice(void *arg)
+{
+	struct rounds *rounds = arg;
+	struct uvfio_dma *user = dma_user_new(rounds->dev, NULL);
+	struct iommu_translation to;
+	char byte;
+
+	for (unsigned int i = 1; i <= ROUNDS; i++) {
+		wait_for(&rounds->mapped, i);
+		iommu_domain_translate(rounds->domain, BASE, IOMMU_READ, &to);
+		atomic_store(&rounds->near, i);
+		wait_for(&rounds->begun, i);
+		for (unsigned int spin = i % 97; spin; spin--)
+			__asm__ volatile("");
+		dma_read(user, BASE, &byte, 1, "meanwhile");
+		wait_for(&rounds->unmapped, i);
+		rounds->stale += !dma_read(user, BASE, &byte, 1, "afterwards");
+		atomic_store(&rounds->read, i);
+	}
+	dma_user_free(user);
+	return NULL;
+}
+
+/* The first section in a generation begins while its only mapping is unmapped: its cache is void then. */
+static void test_first_section_in_an_unmap(void **state)
+{
+	struct fixture *f = *state;
+	struct iommu_domain *domain = f->dev.domain;
+	struct rounds rounds = { .dev = &f->dev, .domain = domain };
+	pthread_t thread;
+
+	f->dev.faults_reported = 1000;
+	pthread_create(&thread, NULL, read_twice, &rounds);
+	for (unsigned int i = 1; i <= ROUNDS; i++) {
+		iommu_domain_map(domain, BASE, PG, f->mm, f->va, RW);
+		iommu_domain_map(domain, BASE + PG, PG, f->mm, f->va + PG, RW);
+		iommu_domain_unmap(domain, BASE + PG, PG); /* a generation that nobody has seen */
+		atomic_store(&rounds.mapped, i);
+		wait_for(&rounds.near, i); /* the other processor has the entry in its cache */
+		atomic_store(&rounds.begun, i);
+		for (unsigned int spin = i * 7 % 797; spin; spin--)
+			__asm__ volatile("");
+		iommu_domain_unmap(domain, BASE, PG);
+		atomic_store(&rounds.unmapped, i);
+		wait_for(&rounds.read, i);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(rounds.stale, 0);
+}
+
 /* A write whose page's neighbour is just being mapped: the mark is not lost with the entry that moves. */
 static void test_dirty_beside_map(void **state)
 {
@@ -254,11 +320,71 @@ static void test_fork_in_an_unmap(void **state)
 	assert_int_equal(status, 0);
 }
 
+struct section {
+	struct uvfio_dma *dma;
+	_Atomic bool open, end;
+};
+
+static void *section_thread(void *arg)
+{
+	struct section *section = arg;
+
+	dma_begin(section->dma);
+	atomic_store(&section->open, true);
+	while (!atomic_load(&section->end))
+		usleep(100);
+	dma_end(section->dma);
+	return NULL;
+}
+
+/* A new user in place of the one whose thread is not there: its sections are open when they are. */
+static void child_of_a_section(struct fixture *f, struct uvfio_dma *other)
+{
+	struct iommu_domain *domain = atomic_load(&f->dev.domain);
+	struct uvfio_dma *again;
+	bool open;
+
+	dma_forked();
+	dma_user_free(other);
+	again = dma_user_new(&f->dev, NULL);
+	if (!iommu_domain_try_sync(domain))
+		_exit(1);
+	dma_begin(again);
+	open = !iommu_domain_try_sync(domain);
+	dma_end(again);
+	_exit(open && iommu_domain_try_sync(domain) ? 0 : 2);
+}
+
+static void test_fork_in_a_section(void **state)
+{
+	struct fixture *f = *state;
+	struct section section = { .dma = dma_user_new(&f->dev, NULL) };
+	pthread_t thread;
+	int status = 0;
+	pid_t child;
+
+	pthread_create(&thread, NULL, section_thread, &section);
+	while (!atomic_load(&section.open))
+		usleep(100);
+	child = fork();
+	if (!child) {
+		alarm(20);
+		child_of_a_section(f, section.dma);
+	}
+	atomic_store(&section.end, true);
+	pthread_join(thread, NULL);
+	dma_user_free(section.dma);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(test_dirty_beside_map), T(test_race), T(test_race_with_attach), T(test_unmap_waits),
-		T(test_fork_in_an_unmap),
+		T(test_dirty_beside_map),          T(test_race),
+		T(test_race_with_attach),          T(test_unmap_waits),
+		T(test_fork_in_an_unmap),          T(test_fork_in_a_section),
+		T(test_first_section_in_an_unmap),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

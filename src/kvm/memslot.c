@@ -40,7 +40,7 @@ static struct kvm_slot *slot_at(const struct kvm_slots *slots, uint64_t gpa)
 
 const struct kvm_slot *kvm_slot_find(struct kvm *kvm, uint64_t gpa)
 {
-	return slot_at(atomic_load_explicit(&kvm->slots, memory_order_acquire), gpa);
+	return slot_at(atomic_load(&kvm->slots), gpa);
 }
 
 bool kvm_memslot_at(struct kvm *kvm, uint64_t gpa, struct kvm_memory_slot *out)

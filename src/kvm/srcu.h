@@ -7,6 +7,10 @@
  * current phase before it loads a pointer. Who replaced a pointer waits until each counter, of both phases,
  * has been seen at zero after that; changing the phase in between keeps new readers from holding it up.
  *
+ * Either the reader finds what is new, or he is seen: both sides need full ordering between their two
+ * accesses. So a pointer that is replaced under this is stored, and in a section loaded, by plain
+ * atomic_store() and atomic_load(): an acquiring load may come before the counter on some processors.
+ *
  * Not liburcu: a section may be entered by any thread of someone else's program, in a signal handler too, and
  * in the child of a fork, with nothing to register; and only rare changes wait here (ranges, memory slots).
  */

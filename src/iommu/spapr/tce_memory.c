@@ -129,11 +129,18 @@ int tce_charge(struct mm *mm, const struct iommu_params *params, uint64_t pages)
 	     places = atomic_load_explicit(&places->next, memory_order_acquire))                             \
 		for (struct tce_memory *mem = places->mem; mem < places->mem + TCE_PLACES; mem++)
 
-/* Who was unregistering is not there any more: nothing has come of it. */
+/* Who was unregistering is not there any more: nothing has come of it. What nobody uses by now is left. */
 static void stay(struct tce_mm *tmm)
 {
-	for_each_place(tmm, places, mem) if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
-		atomic_store(&mem->state, TCE_MEMORY_LIVE);
+	unsigned int left = 0;
+
+	for_each_place(tmm, places, mem)
+	{
+		if (atomic_load(&mem->state) == TCE_MEMORY_LEAVING)
+			atomic_store(&mem->state, TCE_MEMORY_LIVE);
+		left += atomic_load(&mem->state) && !mem->used;
+	}
+	atomic_store(&tmm->left, left);
 }
 
 void tce_mm_forked(void)
@@ -266,10 +273,26 @@ bool tce_memory_any_is_for(struct tce_mm *tmm, uint64_t ua, unsigned int page_sh
 	return false;
 }
 
+/*
+ * Does this region have ua? In the one that has, the caller has an entry. In a place of another one, a new
+ * region may be coming at this moment: start and size of two regions say nothing.
+ */
+static bool has_entry_at(const struct tce_memory *mem, uint64_t ua)
+{
+	const uint32_t version = atomic_load_explicit(&mem->version, memory_order_acquire);
+	uint64_t start, size;
+
+	if (!taken(mem))
+		return false;
+	start = atomic_load_explicit(&mem->ua, memory_order_acquire);
+	size = atomic_load_explicit(&mem->size, memory_order_acquire);
+	return ua - start < size && atomic_load_explicit(&mem->version, memory_order_relaxed) == version;
+}
+
 /* The region that an entry points into, which keeps it from going. */
 static struct tce_memory *region_of(struct tce_mm *tmm, uint64_t ua)
 {
-	for_each_place(tmm, places, mem) if (taken(mem) && tce_memory_has(mem, ua, 1)) return mem;
+	for_each_place(tmm, places, mem) if (has_entry_at(mem, ua)) return mem;
 	return NULL;
 }
 
@@ -346,8 +369,9 @@ static int add(struct tce_mm *tmm, const struct iommu_params *params, unsigned i
 		mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
 		return rc ? rc : -ENOMEM;
 	}
-	atomic_store_explicit(&mem->ua, ua, memory_order_relaxed);
-	atomic_store_explicit(&mem->size, size, memory_order_relaxed);
+	atomic_fetch_add(&mem->version, 1);
+	atomic_store_explicit(&mem->ua, ua, memory_order_release);
+	atomic_store_explicit(&mem->size, size, memory_order_release);
 	atomic_store_explicit(&mem->page_shift, MIN(ram_shift, (unsigned int)__builtin_ctzll(ua | size)),
 			      memory_order_relaxed);
 	mem->used = 1;
@@ -406,9 +430,9 @@ static bool release(struct tce_mm *tmm, struct tce_memory *mem, uint64_t *entrie
 		atomic_store(&mem->state, TCE_MEMORY_LIVE);
 		return false;
 	}
-	atomic_store(&mem->state, TCE_MEMORY_NONE);
 	cds_list_for_each_entry (use, &tmm->domains, node)
 		iommu_domain_sync(use->domain);
+	atomic_store(&mem->state, TCE_MEMORY_NONE); /* not before: in a fork it stays as it was */
 	mm_uncharge(tmm->mm, size / UVFIO_PAGE_SIZE);
 	return true;
 }
@@ -432,8 +456,11 @@ void tce_memory_leave(struct tce_mm *tmm, struct tce_memory *mem)
 	uint64_t entries;
 
 	pthread_mutex_lock(&tmm->lock);
-	if (!--mem->used && !release(tmm, mem, &entries))
-		atomic_fetch_add(&tmm->left, 1);
+	if (!--mem->used) {
+		atomic_fetch_add(&tmm->left, 1); /* first: who takes the last entry out looks at it then */
+		if (release(tmm, mem, &entries))
+			atomic_fetch_sub(&tmm->left, 1);
+	}
 	pthread_mutex_unlock(&tmm->lock);
 }
 

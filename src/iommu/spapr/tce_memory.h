@@ -19,6 +19,9 @@
  * counted themselves in. A sum of 0 is the truth then; another one can be too large, never too small. When it
  * is not 0 the region is live again. Who finds it leaving cannot tell: he asks for a caller that may wait
  * (-EAGAIN), who waits for the lock under which that is decided.
+ *
+ * A region that a container leaves behind is noted as left before its entries are added up. So who counts
+ * out, and looks at that (tce_memory_has_left()) afterwards, was added up without or is told to reap.
  */
 #ifndef UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
 #define UVFIO_IOMMU_SPAPR_TCE_MEMORY_H
@@ -44,6 +47,7 @@ struct tce_memory {
 	_Atomic uint32_t page_shift; /* pages of tables can be as large as this */
 	_Atomic uint64_t *entries;   /* of the first stripe; the next one's is TCE_PLACES behind; set once */
 	unsigned int used;           /* by containers; under the lock of tce_mm */
+	_Atomic uint32_t version;    /* another one for each region that stands here, before ua and size */
 	_Atomic(const void *) payer; /* which of these lists its charge; NULL: the next one that is asked */
 };
 

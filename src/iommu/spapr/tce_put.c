@@ -39,6 +39,30 @@ int tce_put(struct tce_table *table, uint64_t n, uint64_t ua, unsigned int prot,
 	return 0;
 }
 
+/* Something was counted in for nothing. If that kept what nobody uses, it goes when the caller finishes. */
+static void counted_back(struct tce_table *table, bool *taken)
+{
+	if (tce_memory_has_left(table->memory))
+		*taken = true;
+}
+
+static void count_back(struct tce_table *table, struct tce_memory *mem, uint64_t entries, bool *taken)
+{
+	tce_memory_sub(mem, entries);
+	counted_back(table, taken);
+}
+
+/* tce_memory_lookup(), which may have counted in for a moment where hint was. */
+static int look_up(struct tce_table *table, uint64_t ua, struct tce_memory *hint, bool alloc,
+		   struct tce_memory **mem, bool *taken)
+{
+	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), hint, alloc, mem);
+
+	if (unlikely(rc) || unlikely(*mem != hint))
+		counted_back(table, taken);
+	return rc;
+}
+
 static int not_registered(const struct tce_table *table, uint64_t ua, const struct tce_memory *mem)
 {
 	if (!mem)
@@ -52,7 +76,7 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 		       struct tce_memory **hint, bool *taken)
 {
 	struct tce_memory *mem;
-	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *hint, alloc, &mem);
+	int rc = look_up(table, ua, *hint, alloc, &mem, taken);
 
 	if (unlikely(rc))
 		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
@@ -61,7 +85,7 @@ int tce_put_registered(struct tce_table *table, uint64_t n, uint64_t ua, unsigne
 	else
 		rc = tce_put(table, n, ua, prot, alloc, taken);
 	if (unlikely(rc) && rc != -ENXIO) /* then it was in, and has been taken out */
-		tce_memory_unmapped(table->memory, ua);
+		count_back(table, mem, 1, taken);
 	*hint = mem;
 	return rc;
 }
@@ -89,11 +113,11 @@ static unsigned int run_of(const struct tce_table *table, const struct tce_memor
  * The same, for words that begin with one for registered memory: they are counted in, in *mem; or an error,
  * and none is. *mem: where it was last time, or NULL.
  */
-static int count_run(const struct tce_table *table, const uint64_t *words, unsigned int count, bool alloc,
-		     struct tce_memory **mem, unsigned int *run, uint64_t *entries)
+static int count_run(struct tce_table *table, const uint64_t *words, unsigned int count, bool alloc,
+		     struct tce_memory **mem, unsigned int *run, uint64_t *entries, bool *taken)
 {
 	const uint64_t ua = tce_address(*words);
-	int rc = tce_memory_lookup(table->memory, ua, BIT64(table->page_shift), *mem, alloc, mem);
+	int rc = look_up(table, ua, *mem, alloc, mem, taken);
 
 	if (unlikely(rc))
 		return rc == -EAGAIN ? rc : not_registered(table, ua, NULL);
@@ -104,7 +128,7 @@ static int count_run(const struct tce_table *table, const uint64_t *words, unsig
 	if (!rc && *entries > 1)
 		rc = tce_memory_add(table->memory, *mem, *entries - 1, alloc);
 	if (unlikely(rc))
-		tce_memory_sub(*mem, 1);
+		count_back(table, *mem, 1, taken);
 	return rc;
 }
 
@@ -152,12 +176,12 @@ int tce_put_words(struct tce_table *table, uint64_t n, const uint64_t *words, un
 
 		run = 1;
 		if (*words)
-			rc = count_run(table, words, count, alloc, hint, &run, &entries);
+			rc = count_run(table, words, count, alloc, hint, &run, &entries, taken);
 		if (unlikely(rc))
 			break;
 		rc = exchange(table, n, words, run, alloc, &entries, taken);
 		if (entries)
-			tce_memory_sub(*hint, entries);
+			count_back(table, *hint, entries, taken);
 	}
 	if (unlikely(tce_table_is_dead(table))) {
 		if (tce_table_clear(table, first, all))

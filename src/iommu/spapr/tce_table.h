@@ -86,6 +86,7 @@ void tce_table_put(struct tce_table *table);
 static inline void tce_table_kill(struct tce_table *table)
 {
 	atomic_store(&table->dead, true);
+	atomic_thread_fence(memory_order_seq_cst); /* then who clears it loads entries */
 }
 
 static inline bool tce_table_is_dead(struct tce_table *table)
@@ -120,7 +121,8 @@ static inline void tce_release(const struct tce_table *table, uint64_t word)
 		tce_memory_unmapped(table->memory, tce_address(word));
 }
 
-/* ---- changing entries (tce_put.c). *taken is set when something was taken out that devices could use. */
+/* ---- changing entries (tce_put.c). *taken is set when something was taken out that devices could use,
+ * or memory that nobody uses may go: tce_finish() or tce_try_finish() comes next. */
 
 /*
  * Entry n points to ua from now on. 0; -EAGAIN: its array is not there, and alloc is false; -ENOMEM; -ENXIO:

@@ -60,9 +60,9 @@ static inline long answer(struct spapr_vm *vm, unsigned int which, const uint64_
 		return WHY(rc, "KVM_CAP_PPC_ENABLE_HCALL has switched it off");
 	}
 	in = srcu_read_lock(&vm->kvm->srcu);
-	call.guest = atomic_load_explicit(&vm->tables, memory_order_acquire);
+	call.guest = atomic_load(&vm->tables);
 	while (call.guest && call.guest->liobn != args[0])
-		call.guest = atomic_load_explicit(&call.guest->next, memory_order_acquire);
+		call.guest = atomic_load(&call.guest->next);
 	if (likely(call.guest))
 		rc = run(&call, &hcalls[which], args, rets);
 	else

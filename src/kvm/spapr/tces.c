@@ -75,12 +75,12 @@ static uint64_t tce_ua(struct spapr_call *call, uint64_t tce)
 
 static struct hw_table *first_hw(const struct guest_table *guest)
 {
-	return atomic_load_explicit(&guest->hw, memory_order_acquire);
+	return atomic_load(&guest->hw);
 }
 
 static struct hw_table *next_hw(const struct hw_table *hw)
 {
-	return atomic_load_explicit(&hw->next, memory_order_acquire);
+	return atomic_load(&hw->next);
 }
 
 /* Its window has been removed. It has no registered memory then, or what was so once may not be any more. */
@@ -91,12 +91,12 @@ static bool is_gone(const struct hw_table *hw)
 
 static struct tce_memory *get_hint(const struct hw_table *hw)
 {
-	return atomic_load_explicit(&hw->hint[stripe()].at, memory_order_relaxed);
+	return atomic_load_explicit(&hw->hint[stripe()].at, memory_order_acquire);
 }
 
 static void set_hint(struct hw_table *hw, struct tce_memory *mem)
 {
-	atomic_store_explicit(&hw->hint[stripe()].at, mem, memory_order_relaxed);
+	atomic_store_explicit(&hw->hint[stripe()].at, mem, memory_order_release);
 }
 
 /* Can it take ua for an entry of the guest's? */
