@@ -3,6 +3,7 @@
 #include "devices/models.h"
 #include "file/fdtable.h"
 #include "machine/impl.h"
+#include "machine/mdev.h"
 #include "machine/plugin.h"
 #include "mdev/impl.h"
 #include "uapi/vfio.h"
@@ -165,6 +166,23 @@ static void test_instances(void **state)
 	assert_int_equal(machine_open(machine, "/dev/vfio/256", O_RDWR, &file), -ENOENT);
 	assert_int_equal(create(machine, "mtty-1", TWO), 0);
 	machine_free(machine); /* with the instance */
+}
+
+/* What an instance has taken from its parent is given back when VFIO refuses it. */
+static void test_not_registered(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3,type=mtty-1,uuid=" ONE "\n");
+	struct mdev_config config = { .uuid = TWO, .group_id = 257, .vfio_index = 256 };
+	const struct uvfio_mdev_type *type;
+	struct mdev_parent *parent;
+	struct mdev_device *dev;
+
+	(void)state;
+	type = machine_mdev_type(machine, "mtty-1", &parent);
+	assert_int_equal(mdev_available(parent, type), 2);
+	assert_int_equal(mdev_device_create(machine->vfio, parent, type, &config, &dev), -EBUSY);
+	assert_int_equal(mdev_available(parent, type), 2);
+	machine_free(machine);
 }
 
 static void test_files(void **state)
@@ -378,10 +396,11 @@ static void test_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
-		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
-		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
-		cmocka_unit_test(test_types),        cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_instances_at_the_start),
+		cmocka_unit_test(test_uuids),          cmocka_unit_test(test_instances),
+		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_files),
+		cmocka_unit_test(test_drivers),        cmocka_unit_test(test_types),
+		cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();
