@@ -232,6 +232,8 @@ static void line_control(int device)
 	put(device, 0, UART_DLL, 0x0c);
 	put(device, 0, UART_DLM, 0x01);
 	CHECK(get(device, 0, UART_DLL) == 0x0c && get(device, 0, UART_DLM) == 0x01);
+	put(device, 0, UART_LCR, UART_LCR_DLAB | UART_LCR_WLEN8); /* clears it, as the sample does */
+	CHECK(!get(device, 0, UART_DLL) && !get(device, 0, UART_DLM));
 	put(device, 0, UART_LCR, UART_LCR_WLEN8);
 	CHECK(get(device, 0, UART_LCR) == UART_LCR_WLEN8);
 	CHECK(get(device, 0, UART_IER) == 0);
