@@ -9,6 +9,7 @@
 #include "uapi/vfio.h"
 
 #include <fcntl.h>
+#include <ftw.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -151,6 +152,8 @@ static void test_instances(void **state)
 	assert_int_equal(create(machine, "mtty-2", ONE), 0);
 	assert_int_equal(create(machine, "mtty-1", ONE), -EEXIST);
 	assert_int_equal(create(machine, "mtty-2", TWO), -ENOSPC);
+	assert_int_equal(create(machine, "mtty-1", TWO), 0); /* the last port */
+	assert_int_equal(machine_mdev_remove(machine, TWO), 0);
 	text = list(machine, false);
 	assert_string_equal(text, ONE " mtty-2       256    vfio256   \n");
 	free(text);
@@ -183,6 +186,40 @@ static void test_not_registered(void **state)
 	assert_int_equal(mdev_device_create(machine->vfio, parent, type, &config, &dev), -EBUSY);
 	assert_int_equal(mdev_available(parent, type), 2);
 	machine_free(machine);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+/* What cannot be written down in the session has not been made, nor removed. */
+static void test_not_written(void **state)
+{
+	char dir[] = "/tmp/uvfio-mdev-XXXXXX", fresh[64], err[512] = "", *text;
+	struct uvfio_machine *machine;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	machine = machine_new("device mtty,ports=2,type=none\n", dir, err, sizeof(err));
+	assert_non_null(machine);
+	snprintf(fresh, sizeof(fresh), "%s/mdevs.new", dir);
+	assert_int_equal(create(machine, "mtty-1", ONE), 0);
+	assert_int_equal(mkdir(fresh, 0700), 0);
+	assert_int_equal(create(machine, "mtty-1", TWO), -EISDIR);
+	assert_false(machine_mdev_has_group(machine, 257));
+	assert_int_equal(machine_mdev_remove(machine, ONE), -EISDIR);
+	text = list(machine, false);
+	assert_string_equal(text, ONE " mtty-1       256    vfio256   \n");
+	free(text);
+	assert_int_equal(rmdir(fresh), 0);
+	assert_int_equal(machine_mdev_remove(machine, ONE), 0);
+	assert_int_equal(create(machine, "mtty-2", TWO), 0); /* all ports are free */
+	machine_free(machine);
+	assert_int_equal(nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void test_files(void **state)
@@ -398,9 +435,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_instances_at_the_start),
 		cmocka_unit_test(test_uuids),          cmocka_unit_test(test_instances),
-		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_files),
-		cmocka_unit_test(test_drivers),        cmocka_unit_test(test_types),
-		cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_not_written),
+		cmocka_unit_test(test_files),          cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_types),          cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();
