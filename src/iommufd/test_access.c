@@ -101,7 +101,9 @@ static void test_attach_alignment(void **state)
 	assert_int_equal(pinner.told, 0);
 	assert_int_equal(destroy(b, ioas), -EBUSY);
 	assert_int_equal(iommufd_access_attach(reader.access, other), 0);
+	assert_int_equal(map_va(b, ioas, BASE + 0x800, b->va + 0x800, 0x800), -EINVAL);
 	iommufd_access_destroy(pinner.access);
+	assert_int_equal(map_va(b, ioas, BASE + 0x800, b->va + 0x800, 0x800), 0); /* it is one again */
 	iommufd_access_destroy(reader.access);
 	assert_int_equal(destroy(b, ioas), 0);
 	assert_int_equal(destroy(b, other), 0);
