@@ -181,7 +181,12 @@ static void test_changes(void **state)
 	assert_int_equal(type1_attach(f->iommu, &f->devs[0], 1), 0);
 	type1_detach(f->iommu, &f->devs[0], 1);
 	assert_int_equal(charged(f), 2);
-	mm_note_change(f->va + PLAIN * PG, PG);
+	mm_note_map(f->va + PLAIN * PG, 3 * PG, PROT_READ | PROT_WRITE, MM_IO); /* also what is pinned */
+	assert_int_equal(type1_attach(f->iommu, &f->devs[0], 1), 0);
+	assert_int_equal(charged(f), 2);
+	type1_detach(f->iommu, &f->devs[0], 1);
+	assert_int_equal(charged(f), 2);
+	mm_note_change(f->va + PLAIN * PG, 3 * PG);
 	detach_mediated(f, 0);
 }
 
