@@ -10,6 +10,7 @@
 
 #include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -308,6 +309,42 @@ static void expect_count(int event, uint64_t want)
 	assert_int_equal(count, want);
 }
 
+static void *remove_one(void *arg)
+{
+	return (void *)(intptr_t)machine_mdev_remove(arg, ONE);
+}
+
+static bool is_leaving(struct uvfio_machine *machine)
+{
+	char *text = list(machine, false);
+	bool is = strstr(text, " leaving");
+
+	free(text);
+	return is;
+}
+
+/* Removed while it is open: its cdev has gone, it has not, and nobody removes it a second time. */
+static void test_leaving(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
+	struct file *file = bind(machine, "/dev/vfio/devices/vfio256"), *other;
+	pthread_t thread;
+	void *rc;
+
+	(void)state;
+	pthread_create(&thread, NULL, remove_one, machine);
+	while (!is_leaving(machine))
+		usleep(100);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio256", O_RDWR, &other), -ENOENT);
+	assert_int_equal(machine_mdev_remove(machine, ONE), -EALREADY);
+	assert_int_equal(create(machine, "mtty-1", ONE), -EEXIST);
+	file_put(file);
+	pthread_join(thread, &rc);
+	assert_null(rc);
+	assert_int_equal(create(machine, "mtty-1", ONE), 0);
+	machine_free(machine);
+}
+
 static void test_interrupts(void **state)
 {
 	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
@@ -436,8 +473,9 @@ int main(void)
 		cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_instances_at_the_start),
 		cmocka_unit_test(test_uuids),          cmocka_unit_test(test_instances),
 		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_not_written),
-		cmocka_unit_test(test_files),          cmocka_unit_test(test_drivers),
-		cmocka_unit_test(test_types),          cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_leaving),        cmocka_unit_test(test_files),
+		cmocka_unit_test(test_drivers),        cmocka_unit_test(test_types),
+		cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();
