@@ -309,6 +309,22 @@ static void expect_count(int event, uint64_t want)
 	assert_int_equal(count, want);
 }
 
+/* What is wrong with a call is said before what is wrong with its place, and the count first. */
+static void test_pin_arguments(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
+	struct file *file = bind(machine, "/dev/vfio/devices/vfio256");
+	struct uvfio_mdev *mdev = &to_mdev(vfio_file_device(file))->pub;
+	void *page;
+
+	(void)state;
+	assert_int_equal(mdev_pin_pages(mdev, 0, UVFIO_MDEV_PIN_MAX + 1, 4, &page), -E2BIG);
+	assert_int_equal(mdev_pin_pages(mdev, 0, 1, 4, &page), -EPERM);
+	assert_int_equal(mdev_pin_pages(mdev, 0, 1, UVFIO_MDEV_PIN_READ, &page), -EINVAL); /* no dma_unmap */
+	file_put(file);
+	machine_free(machine);
+}
+
 static void *remove_one(void *arg)
 {
 	return (void *)(intptr_t)machine_mdev_remove(arg, ONE);
@@ -473,9 +489,9 @@ int main(void)
 		cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_instances_at_the_start),
 		cmocka_unit_test(test_uuids),          cmocka_unit_test(test_instances),
 		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_not_written),
-		cmocka_unit_test(test_leaving),        cmocka_unit_test(test_files),
-		cmocka_unit_test(test_drivers),        cmocka_unit_test(test_types),
-		cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_leaving),        cmocka_unit_test(test_pin_arguments),
+		cmocka_unit_test(test_files),          cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_types),          cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();
