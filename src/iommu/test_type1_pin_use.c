@@ -337,14 +337,22 @@ static void test_lets_go_late(void **state)
 static void test_exited(void **state)
 {
 	struct fixture *f = *state;
-	pid_t child = fork();
+	char *hole = f->memory + 8 * PG;
 	struct mm *mm;
 	uint64_t got;
+	pid_t child;
 
-	if (!child)
+	munmap(hole, PG);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	assert_int_equal(mm_of_pid(child, &mm), 0);
+	assert_ptr_equal(
+		mmap(hole, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), hole);
+	assert_int_equal(mm_read(mm, &got, f->va + 8 * PG - 4, 8), -EFAULT); /* half of it is there */
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, mm, BASE, f->va, 4 * PG, RW, false), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE + 4 * PG, f->va, 4 * PG, RW, false), 0);
