@@ -357,6 +357,10 @@ static void test_charge(void **state)
 	assert_int_equal(mm_charge(mm, 1, UINT64_MAX), 0);
 	assert_int_equal(mm_memlock_room(mm, 15), 4);
 	assert_int_equal(mm_memlock_room(mm, 5), 0);
+	if (!mlock(&limit, 1)) { /* counts, too */
+		assert_int_equal(mm_memlock_room(mm, 15), 3);
+		munlock(&limit, 1);
+	}
 	mm_uncharge(mm, 11);
 	assert_int_equal(mm->locked_pages, 0);
 	assert_int_equal(getrlimit(RLIMIT_MEMLOCK, &limit), 0);

@@ -92,6 +92,33 @@ static void test_backed(void **state)
 	assert_int_equal(charged(f), 0);
 }
 
+/* One call unmaps a BAR of this process and memory of another: each is given back what it was charged. */
+static void test_of_two(void **state)
+{
+	struct fixture *f = *state;
+	pid_t child = fork();
+	struct mm *other;
+
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	assert_int_equal(mm_of_pid(child, &other), 0);
+	assert_int_equal(type1_attach(f->iommu, &f->devs[0], 1), 0);
+	assert_int_equal(map(f, 0, MIXED), 0);
+	assert_int_equal(type1_map(f->iommu, other, BASE + MIXED * PG, f->va, 2 * PG, RW, false), 0);
+	assert_int_equal(charged(f), 5);
+	assert_int_equal(atomic_load(&other->locked_pages), 2);
+	assert_int_equal(unmap(f, 0, MIXED + 2), MIXED + 2);
+	assert_int_equal(charged(f), 0);
+	assert_int_equal(atomic_load(&other->locked_pages), 0);
+	type1_detach(f->iommu, &f->devs[0], 1);
+	mm_put(other);
+	kill(child, SIGKILL);
+	assert_int_equal(waitpid(child, NULL, 0), child);
+}
+
 /* With fewer pages left than there are, it is the memory among them that counts. */
 static void test_little_room(void **state)
 {
@@ -148,13 +175,20 @@ static void test_changes(void **state)
 		mmap(at, 3 * PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), at);
 	assert_int_equal(pin(f, 0, PLAIN, 2), 0); /* memory by now */
 	assert_int_equal(charged(f), 0);
+	f->params.memlock_pages = 1; /* leaving cannot fail */
 	type1_detach(f->iommu, &f->devs[0], 1);
+	f->params.memlock_pages = LIMIT;
 	assert_int_equal(charged(f), 2);
 	mm_note_map(f->va + PLAIN * PG, PG, PROT_READ | PROT_WRITE, MM_IO); /* and a BAR again */
 	assert_int_equal(type1_attach(f->iommu, &f->devs[0], 1), 0);
 	type1_detach(f->iommu, &f->devs[0], 1);
 	assert_int_equal(charged(f), 2);
-	mm_note_change(f->va + PLAIN * PG, PG);
+	mm_note_map(f->va + PLAIN * PG, 3 * PG, PROT_READ | PROT_WRITE, MM_IO); /* also what is pinned */
+	assert_int_equal(type1_attach(f->iommu, &f->devs[0], 1), 0);
+	assert_int_equal(charged(f), 2);
+	type1_detach(f->iommu, &f->devs[0], 1);
+	assert_int_equal(charged(f), 2);
+	mm_note_change(f->va + PLAIN * PG, 3 * PG);
 	detach_mediated(f, 0);
 }
 
@@ -163,10 +197,8 @@ static void test_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_backed),
-		TEST(test_little_room),
-		TEST(test_joined),
-		TEST(test_changes),
+		TEST(test_backed), TEST(test_of_two),  TEST(test_little_room),
+		TEST(test_joined), TEST(test_changes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

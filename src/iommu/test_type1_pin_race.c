@@ -190,11 +190,51 @@ static void test_two_unmaps(void **state)
 	type1_detach_emulated(f->iommu);
 }
 
+/* ---- a pinner that is freed while it is told */
+
+static void *unmap_first(void *arg)
+{
+	assert_int_equal(unmap(arg, 0, 1), 1);
+	return NULL;
+}
+
+static _Atomic bool telling;
+
+static void unmap_and_stay(void *owner, uint64_t iova, uint64_t size)
+{
+	telling = true;
+	slow_unmap(owner, iova, size);
+	usleep(20000);
+	telling = false;
+}
+
+static void test_freed_while_told(void **state)
+{
+	struct fixture *f = *state;
+	struct slow slow = { 0 };
+	struct mm_page page;
+	pthread_t thread;
+
+	assert_int_equal(type1_attach_emulated(f->iommu), 0);
+	slow.pinner = type1_pinner_new(f->iommu, "slow", unmap_and_stay, &slow);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, PG, RW, false), 0);
+	assert_int_equal(type1_pin_pages(slow.pinner, BASE, 1, RW, &page), 0);
+	pthread_create(&thread, NULL, unmap_first, f);
+	while (!telling)
+		usleep(100);
+	type1_pinner_free(slow.pinner);
+	assert_false(telling);
+	pthread_join(thread, NULL);
+	assert_int_equal(slow.told, 1);
+	type1_detach_emulated(f->iommu);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_race, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_two_unmaps, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_freed_while_told, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,28 @@ static void test_no_address(void **state)
 	detach_mediated(f, 0);
 }
 
+/* What a mapping without its virtual address shows cannot be reached by a driver. */
+static void test_no_vaddr(void **state)
+{
+	struct fixture *f = *state;
+	struct type1_pinner *pinner;
+	uint64_t got;
+
+	assert_int_equal(type1_attach(f->iommu, f->devs, 1), 0);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 2 * PG, RW, false), 0);
+	pinner = type1_pinner_new(f->iommu, "mdev", told_to_unpin, &f->mediated[0]);
+	assert_non_null(pinner);
+	assert_int_equal(type1_unmap(f->iommu, BASE, 2 * PG, TYPE1_UNMAP_VADDR, NULL, &got), 0);
+	assert_int_equal(type1_attach_emulated(f->iommu), -EBUSY);
+	assert_int_equal(type1_pin_pages(pinner, BASE, 1, RW, f->pages), -EBUSY);
+	assert_int_equal(type1_dma_rw(pinner, BASE, &got, 8, false), -EBUSY);
+	assert_int_equal(type1_map(f->iommu, f->mm, BASE, f->va, 2 * PG, 0, true), 0);
+	assert_int_equal(type1_pin_pages(pinner, BASE, 1, RW, f->pages), 0);
+	assert_int_equal(type1_dma_rw(pinner, BASE, &got, 8, false), 0);
+	assert_int_equal(type1_pinner_free(pinner), 1);
+	type1_detach(f->iommu, f->devs, 1);
+}
+
 static void test_v1(void **state)
 {
 	struct fixture *f = *state;
@@ -315,14 +337,22 @@ static void test_lets_go_late(void **state)
 static void test_exited(void **state)
 {
 	struct fixture *f = *state;
-	pid_t child = fork();
+	char *hole = f->memory + 8 * PG;
 	struct mm *mm;
 	uint64_t got;
+	pid_t child;
 
-	if (!child)
+	munmap(hole, PG);
+	child = fork();
+	if (!child) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		for (;;)
 			pause();
+	}
 	assert_int_equal(mm_of_pid(child, &mm), 0);
+	assert_ptr_equal(
+		mmap(hole, PG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0), hole);
+	assert_int_equal(mm_read(mm, &got, f->va + 8 * PG - 4, 8), -EFAULT); /* half of it is there */
 	assert_int_equal(attach_mediated(f, 0), 0);
 	assert_int_equal(type1_map(f->iommu, mm, BASE, f->va, 4 * PG, RW, false), 0);
 	assert_int_equal(type1_map(f->iommu, f->mm, BASE + 4 * PG, f->va, 4 * PG, RW, false), 0);
@@ -352,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_noted, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_address, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_vaddr, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_v1, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_apertures, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_page_size, setup, teardown),

@@ -101,7 +101,9 @@ static void test_attach_alignment(void **state)
 	assert_int_equal(pinner.told, 0);
 	assert_int_equal(destroy(b, ioas), -EBUSY);
 	assert_int_equal(iommufd_access_attach(reader.access, other), 0);
+	assert_int_equal(map_va(b, ioas, BASE + 0x800, b->va + 0x800, 0x800), -EINVAL);
 	iommufd_access_destroy(pinner.access);
+	assert_int_equal(map_va(b, ioas, BASE + 0x800, b->va + 0x800, 0x800), 0); /* it is one again */
 	iommufd_access_destroy(reader.access);
 	assert_int_equal(destroy(b, ioas), 0);
 	assert_int_equal(destroy(b, other), 0);
@@ -314,6 +316,7 @@ static void test_internal(void **state)
 	uint32_t ioas = ioas_new(b);
 	struct iommufd_access *access;
 	struct iommufd_ioas *obj;
+	struct user user;
 
 	assert_int_equal(map(b, ioas, BASE, 4), 0);
 	assert_int_equal(iommufd_access_create_internal(b->ctx, &access), 0);
@@ -325,6 +328,13 @@ static void test_internal(void **state)
 	assert_int_equal(unmap(b, ioas, BASE, 4 * PG), -EBUSY);
 	iommufd_access_unpin_pages(access, BASE, PG);
 	assert_int_equal(unmap(b, ioas, BASE, 4 * PG), 0);
+	assert_int_equal(map(b, ioas, BASE, 4), 0);
+	user_new(b, &user, &pinning_ops);
+	assert_int_equal(iommufd_access_attach(user.access, ioas), 0);
+	assert_int_equal(pin(&user, BASE, 1, NULL), 0);
+	assert_int_equal(unmap(b, ioas, BASE, 4 * PG), 0); /* only the driver is told */
+	assert_true(user.told >= 1);
+	iommufd_access_destroy(user.access);
 	assert_int_equal(destroy(b, ioas), -EBUSY);
 	iommufd_access_destroy_internal(b->ctx, access);
 	assert_int_equal(destroy(b, ioas), 0);

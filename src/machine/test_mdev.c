@@ -3,11 +3,14 @@
 #include "devices/models.h"
 #include "file/fdtable.h"
 #include "machine/impl.h"
+#include "machine/mdev.h"
 #include "machine/plugin.h"
 #include "mdev/impl.h"
 #include "uapi/vfio.h"
 
 #include <fcntl.h>
+#include <ftw.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -150,6 +153,8 @@ static void test_instances(void **state)
 	assert_int_equal(create(machine, "mtty-2", ONE), 0);
 	assert_int_equal(create(machine, "mtty-1", ONE), -EEXIST);
 	assert_int_equal(create(machine, "mtty-2", TWO), -ENOSPC);
+	assert_int_equal(create(machine, "mtty-1", TWO), 0); /* the last port */
+	assert_int_equal(machine_mdev_remove(machine, TWO), 0);
 	text = list(machine, false);
 	assert_string_equal(text, ONE " mtty-2       256    vfio256   \n");
 	free(text);
@@ -165,6 +170,57 @@ static void test_instances(void **state)
 	assert_int_equal(machine_open(machine, "/dev/vfio/256", O_RDWR, &file), -ENOENT);
 	assert_int_equal(create(machine, "mtty-1", TWO), 0);
 	machine_free(machine); /* with the instance */
+}
+
+/* What an instance has taken from its parent is given back when VFIO refuses it. */
+static void test_not_registered(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,ports=3,type=mtty-1,uuid=" ONE "\n");
+	struct mdev_config config = { .uuid = TWO, .group_id = 257, .vfio_index = 256 };
+	const struct uvfio_mdev_type *type;
+	struct mdev_parent *parent;
+	struct mdev_device *dev;
+
+	(void)state;
+	type = machine_mdev_type(machine, "mtty-1", &parent);
+	assert_int_equal(mdev_available(parent, type), 2);
+	assert_int_equal(mdev_device_create(machine->vfio, parent, type, &config, &dev), -EBUSY);
+	assert_int_equal(mdev_available(parent, type), 2);
+	machine_free(machine);
+}
+
+static int remove_entry(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	(void)st;
+	(void)flag;
+	(void)ftw;
+	return remove(path);
+}
+
+/* What cannot be written down in the session has not been made, nor removed. */
+static void test_not_written(void **state)
+{
+	char dir[] = "/tmp/uvfio-mdev-XXXXXX", fresh[64], err[512] = "", *text;
+	struct uvfio_machine *machine;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	machine = machine_new("device mtty,ports=2,type=none\n", dir, err, sizeof(err));
+	assert_non_null(machine);
+	snprintf(fresh, sizeof(fresh), "%s/mdevs.new", dir);
+	assert_int_equal(create(machine, "mtty-1", ONE), 0);
+	assert_int_equal(mkdir(fresh, 0700), 0);
+	assert_int_equal(create(machine, "mtty-1", TWO), -EISDIR);
+	assert_false(machine_mdev_has_group(machine, 257));
+	assert_int_equal(machine_mdev_remove(machine, ONE), -EISDIR);
+	text = list(machine, false);
+	assert_string_equal(text, ONE " mtty-1       256    vfio256   \n");
+	free(text);
+	assert_int_equal(rmdir(fresh), 0);
+	assert_int_equal(machine_mdev_remove(machine, ONE), 0);
+	assert_int_equal(create(machine, "mtty-2", TWO), 0); /* all ports are free */
+	machine_free(machine);
+	assert_int_equal(nftw(dir, remove_entry, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 static void test_files(void **state)
@@ -251,6 +307,58 @@ static void expect_count(int event, uint64_t want)
 
 	assert_int_equal(read(event, &count, sizeof(count)), want ? (ssize_t)sizeof(count) : -1);
 	assert_int_equal(count, want);
+}
+
+/* What is wrong with a call is said before what is wrong with its place, and the count first. */
+static void test_pin_arguments(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
+	struct file *file = bind(machine, "/dev/vfio/devices/vfio256");
+	struct uvfio_mdev *mdev = &to_mdev(vfio_file_device(file))->pub;
+	void *page;
+
+	(void)state;
+	assert_int_equal(mdev_pin_pages(mdev, 0, UVFIO_MDEV_PIN_MAX + 1, 4, &page), -E2BIG);
+	assert_int_equal(mdev_pin_pages(mdev, 0, 1, 4, &page), -EPERM);
+	assert_int_equal(mdev_pin_pages(mdev, 0, 1, UVFIO_MDEV_PIN_READ, &page), -EINVAL); /* no dma_unmap */
+	file_put(file);
+	machine_free(machine);
+}
+
+static void *remove_one(void *arg)
+{
+	return (void *)(intptr_t)machine_mdev_remove(arg, ONE);
+}
+
+static bool is_leaving(struct uvfio_machine *machine)
+{
+	char *text = list(machine, false);
+	bool is = strstr(text, " leaving");
+
+	free(text);
+	return is;
+}
+
+/* Removed while it is open: its cdev has gone, it has not, and nobody removes it a second time. */
+static void test_leaving(void **state)
+{
+	struct uvfio_machine *machine = machine_of("device mtty,type=mtty-1,uuid=" ONE "\n");
+	struct file *file = bind(machine, "/dev/vfio/devices/vfio256"), *other;
+	pthread_t thread;
+	void *rc;
+
+	(void)state;
+	pthread_create(&thread, NULL, remove_one, machine);
+	while (!is_leaving(machine))
+		usleep(100);
+	assert_int_equal(machine_open(machine, "/dev/vfio/devices/vfio256", O_RDWR, &other), -ENOENT);
+	assert_int_equal(machine_mdev_remove(machine, ONE), -EALREADY);
+	assert_int_equal(create(machine, "mtty-1", ONE), -EEXIST);
+	file_put(file);
+	pthread_join(thread, &rc);
+	assert_null(rc);
+	assert_int_equal(create(machine, "mtty-1", ONE), 0);
+	machine_free(machine);
 }
 
 static void test_interrupts(void **state)
@@ -378,10 +486,12 @@ static void test_types(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_descriptions), cmocka_unit_test(test_instances_at_the_start),
-		cmocka_unit_test(test_uuids),        cmocka_unit_test(test_instances),
-		cmocka_unit_test(test_files),        cmocka_unit_test(test_drivers),
-		cmocka_unit_test(test_types),        cmocka_unit_test(test_interrupts),
+		cmocka_unit_test(test_descriptions),   cmocka_unit_test(test_instances_at_the_start),
+		cmocka_unit_test(test_uuids),          cmocka_unit_test(test_instances),
+		cmocka_unit_test(test_not_registered), cmocka_unit_test(test_not_written),
+		cmocka_unit_test(test_leaving),        cmocka_unit_test(test_pin_arguments),
+		cmocka_unit_test(test_files),          cmocka_unit_test(test_drivers),
+		cmocka_unit_test(test_types),          cmocka_unit_test(test_interrupts),
 	};
 
 	self_caller.mm = mm_self();

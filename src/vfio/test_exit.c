@@ -8,6 +8,7 @@
 #include "vfio/test_util.h"
 
 #include "file/fdtable.h"
+#include "iommu/dma_fault.h"
 #include "iommufd/iommufd.h"
 #include "uapi/iommufd.h"
 
@@ -297,6 +298,7 @@ static bool do_pin(struct rig *r, unsigned int which)
 static void copy(struct rig *r, bool mapped)
 {
 	int gone = r->mode == TYPE1 ? -EPERM : -EFAULT; /* as in the kernel */
+	struct dma_fault fault = { .kind = DMA_NO_DOMAIN };
 	char byte = 0;
 
 	assert_int_equal(vfio_dma_rw(&r->mdev, OWN + 5, &byte, 1, false), 0);
@@ -305,6 +307,11 @@ static void copy(struct rig *r, bool mapped)
 		return;
 	assert_int_equal(vfio_dma_rw(&r->mdev, OTHER + 5, &byte, 1, false), r->dead ? gone : 0);
 	assert_int_equal(byte, r->dead ? 'o' : 'c');
+	if (!r->dead)
+		return;
+	assert_true(dma_fault_noted(gone, &fault));
+	assert_int_equal(fault.kind, DMA_EXITED);
+	assert_int_equal(fault.at, OTHER + 5);
 }
 
 /* Type 1 cannot be set before there is a group: there the device is plugged in first. */

@@ -33,7 +33,9 @@ struct mdev {
 	unsigned int told;
 	bool deaf;    /* unpins nothing when it is told */
 	bool forgets; /* leaves its pins when it is closed */
+	bool slow;    /* takes its time when it is told */
 	bool open;
+	_Atomic bool in_call;
 };
 
 struct rig {
@@ -73,6 +75,7 @@ static void mdev_close(struct vfio_device *vdev)
 {
 	struct mdev *mdev = to_mdev(vdev);
 
+	assert_false(mdev->in_call);
 	if (!mdev->forgets)
 		unpin_all(mdev, 0, PAGES - 1);
 	memset(mdev->pins, 0, sizeof(mdev->pins));
@@ -87,10 +90,14 @@ static void mdev_dma_unmap(struct vfio_device *vdev, uint64_t iova, uint64_t len
 	mdev->told++;
 	if (mdev->deaf)
 		return;
+	mdev->in_call = true;
+	if (mdev->slow)
+		usleep(50000);
 	if (length == UINT64_MAX)
 		unpin_all(mdev, 0, PAGES - 1);
 	else
 		unpin_all(mdev, (iova - BASE) / PG, (iova - BASE + length - 1) / PG);
+	mdev->in_call = false;
 }
 
 static const struct vfio_device_ops mdev_ops = {
@@ -375,8 +382,10 @@ static void arguments(struct rig *r)
 	assert_int_equal(vfio_pin_pages(vdev, BASE, 0, RW, r->pages), -EINVAL);
 	assert_int_equal(vfio_pin_pages(vdev, BASE, 1, RW, NULL), -EINVAL);
 	assert_int_equal(vfio_pin_pages(vdev, BASE, 513, RW, r->pages), -E2BIG);
+	assert_int_equal(vfio_pin_pages(vdev, BASE, 512, RW, r->pages), r->mode == TYPE1 ? -EINVAL : -ENOENT);
 	assert_int_equal(vfio_pin_pages(vdev, -PG, 2, RW, r->pages), -EOVERFLOW);
 	assert_int_equal(vfio_unpin_pages(vdev, BASE, 513), -E2BIG);
+	assert_int_equal(vfio_unpin_pages(vdev, BASE, 512), -EINVAL);
 	assert_int_equal(vfio_unpin_pages(vdev, -PG, 2), -EOVERFLOW);
 	assert_int_equal(vfio_pin_pages(vdev, BASE + 2 * PG, 1, RW, r->pages),
 			 r->mode == TYPE1 ? -EINVAL : -ENOENT);
@@ -426,6 +435,35 @@ static void never_lets_go(struct rig *r)
 	unplug(r, 2);
 }
 
+static void *unmap_ten(void *arg)
+{
+	struct rig *r = arg;
+
+	return (void *)(intptr_t)do_unmap(r, 0, 10);
+}
+
+/* A driver is not closed while it is told of an unmap. */
+static void close_when_told(struct rig *r)
+{
+	struct mdev *mdev = &r->mdevs[0];
+	pthread_t thread;
+	void *rc;
+
+	assert_int_equal(plug(r, 2), 0);
+	assert_int_equal(plug(r, 3), 0); /* so that mappings stay */
+	assert_int_equal(do_map(r, 0, 10), 0);
+	assert_int_equal(pin(r, 2, 0, 1), 1);
+	mdev->slow = true;
+	pthread_create(&thread, NULL, unmap_ten, r);
+	while (!mdev->in_call)
+		usleep(100);
+	unplug(r, 2);
+	pthread_join(thread, &rc);
+	assert_null(rc);
+	expect_charge(r, 0);
+	unplug(r, 3);
+}
+
 static void run(void (*script)(struct rig *r))
 {
 	for (unsigned int mode = 0; mode < NR_MODES; mode++) {
@@ -450,6 +488,7 @@ TEST(hot_plug_backed)
 TEST(no_room)
 TEST(arguments)
 TEST(never_lets_go)
+TEST(close_when_told)
 
 /* A cdev detaches: what is pinned is let go, or taken away. */
 static void test_detach(void **state)
@@ -506,10 +545,15 @@ static void test_fault_handler(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_mediated_only),     cmocka_unit_test(test_one_each),
-		cmocka_unit_test(test_hot_plug_mediated), cmocka_unit_test(test_hot_plug_backed),
-		cmocka_unit_test(test_no_room),           cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_never_lets_go),     cmocka_unit_test(test_detach),
+		cmocka_unit_test(test_mediated_only),
+		cmocka_unit_test(test_one_each),
+		cmocka_unit_test(test_hot_plug_mediated),
+		cmocka_unit_test(test_hot_plug_backed),
+		cmocka_unit_test(test_no_room),
+		cmocka_unit_test(test_arguments),
+		cmocka_unit_test(test_never_lets_go),
+		cmocka_unit_test(test_close_when_told),
+		cmocka_unit_test(test_detach),
 		cmocka_unit_test(test_fault_handler),
 	};
 

@@ -215,6 +215,33 @@ static void child_keeps_files(void)
 	close(pipes[0]);
 }
 
+/* A child that lives on, and has closed its copies, does not keep the group. */
+static void child_closes_files(void)
+{
+	struct client c = client_open();
+	int closed[2], go[2];
+	char byte;
+	pid_t pid;
+
+	CHECK(!pipe(closed) && !pipe(go));
+	pid = fork();
+	CHECK(pid >= 0);
+	if (!pid) {
+		close(go[1]);
+		client_close(&c);
+		CHECK(write(closed[1], "y", 1) == 1);
+		_exit(read(go[0], &byte, 1) != 0);
+	}
+	CHECK(read(closed[0], &byte, 1) == 1);
+	client_close(&c);
+	CHECK(group_is_free());
+	close(go[1]);
+	close(go[0]);
+	close(closed[0]);
+	close(closed[1]);
+	CHECK(waitpid(pid, NULL, 0) == pid);
+}
+
 static void write_register(int device, off_t offset, uint32_t value)
 {
 	CHECK(pwrite(device, &value, 4, offset) == 4);
@@ -295,6 +322,7 @@ int main(void)
 	in_child(nothing_open, NULL);
 	parent_and_child();
 	child_keeps_files();
+	child_closes_files();
 	outlive(false);
 	outlive(true);
 	return 0;

@@ -232,6 +232,8 @@ static void line_control(int device)
 	put(device, 0, UART_DLL, 0x0c);
 	put(device, 0, UART_DLM, 0x01);
 	CHECK(get(device, 0, UART_DLL) == 0x0c && get(device, 0, UART_DLM) == 0x01);
+	put(device, 0, UART_LCR, UART_LCR_DLAB | UART_LCR_WLEN8); /* clears it, as the sample does */
+	CHECK(!get(device, 0, UART_DLL) && !get(device, 0, UART_DLM));
 	put(device, 0, UART_LCR, UART_LCR_WLEN8);
 	CHECK(get(device, 0, UART_LCR) == UART_LCR_WLEN8);
 	CHECK(get(device, 0, UART_IER) == 0);
@@ -281,6 +283,7 @@ static void intx(int device)
 	CHECK(!set_irqs(device, INTX, EVENTFD | TRIGGER, 0, 1, event));
 	FAILS(set_irqs(device, INTX, EVENTFD | MASK, 0, 1, event), ENOTTY);
 	FAILS(set_irqs(device, INTX, NONE | TRIGGER, 0, 2, 0), EINVAL);
+	FAILS(set_irqs(device, INTX, NONE | MASK, 0, 2, 0), EINVAL);
 	FAILS(set_irqs(device, MSI, EVENTFD | TRIGGER, 0, 1, event), EINVAL); /* one kind at a time */
 	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 0, 1, 0) && signals(event) == 1);
 	CHECK(!set_irqs(device, INTX, NONE | TRIGGER, 0, 1, 0) && signals(event) == 0); /* masked by that */
@@ -305,6 +308,7 @@ static void msi(int device)
 
 	CHECK(!set_irqs(device, MSI, EVENTFD | TRIGGER, 0, 1, event));
 	FAILS(set_irqs(device, MSI, NONE | MASK, 0, 1, 0), ENOTTY);
+	FAILS(set_irqs(device, MSI, NONE | MASK, 0, 2, 0), ENOTTY);
 	CHECK(!set_irqs(device, MSI, NONE | TRIGGER, 0, 1, 0) && signals(event) == 1);
 	CHECK(!set_irqs(device, MSI, BOOL | TRIGGER, 0, 1, 0) && signals(event) == 0);
 	put(device, 0, UART_IER, UART_IER_MSI);
