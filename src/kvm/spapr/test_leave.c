@@ -35,9 +35,12 @@ static int read_byte(struct uvfio_dma *dma)
 	return dma_read(dma, 0, &byte, 1, "test");
 }
 
+static atomic_bool stuffed;
+
 static void *stuff(void *arg)
 {
 	assert_int_equal(hcall(arg, UVFIO_H_STUFF_TCE, 0, 0, TG), 0);
+	atomic_store(&stuffed, true);
 	return NULL;
 }
 
@@ -61,6 +64,7 @@ static void test_detached_meanwhile(void **state)
 	struct uvfio_dma *first = device(r, 0), *second = device(r, 2);
 	struct iommu_translation to;
 	pthread_t vcpu, monitor;
+	bool waits;
 
 	assert_int_equal(add_group(r, r->t->g), 0);
 	assert_int_equal(add_group(r, other.g), 0);
@@ -75,7 +79,8 @@ static void test_detached_meanwhile(void **state)
 	assert_int_equal(pthread_create(&vcpu, NULL, stuff, r), 0);
 	while (!iommu_domain_translate(domain_of(r->t->bench, 2), 0, IOMMU_READ, &to))
 		usleep(1000);
-	usleep(50000); /* it waits */
+	usleep(50000);
+	waits = !atomic_load(&stuffed);
 	assert_int_equal(pthread_create(&monitor, NULL, unplug, r), 0);
 	while (atomic_load(&atomic_load(&atomic_load(&spapr_of(r)->tables)->hw)->next))
 		usleep(1000);
@@ -91,6 +96,7 @@ static void test_detached_meanwhile(void **state)
 	assert_int_equal(del_group(r, other.g), 0);
 	close_fd(other.g);
 	close_fd(other.c);
+	assert_true(waits);
 }
 
 /* ---- who is tied, and how often */
