@@ -98,6 +98,7 @@ static void test_first_use(void **state)
 {
 	struct rig *r = *state;
 	struct client *t = r->t;
+	uint64_t tce;
 	int fd = (int)create_table(r, LIOBN, 12, 0, BIT64(24));
 
 	for (uint64_t i = 0; i < 100; i++) {
@@ -116,6 +117,8 @@ static void test_first_use(void **state)
 	assert_int_equal(in_tier(r, TCE_SLOW), 101);
 	assert_int_equal(fast(r, UVFIO_H_PUT_TCE_INDIRECT, (BIT64(23) - 100) * PG, GPA, 200), 0);
 	assert_int_equal(translated(t, BIT64(35) + 99 * PG, RW), (uintptr_t)t->memory + 199 * PG);
+	assert_int_equal(fast_get(r, BIT64(35) + 99 * PG, &tce), 0);
+	assert_int_equal(tce, (GPA + 199 * PG) | R | W);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 512), 0);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 513), UVFIO_H_PARAMETER);
 	close_fd(fd);

@@ -121,7 +121,9 @@ static void test_one_container(void **state)
 	assert_int_equal(add_group(r, g2), 0);
 	assert_int_equal(tie(r, r->t->g, fd), 0);
 	assert_int_equal(tie(r, g2, fd), 0);
+	assert_int_equal(tie(r, g2, fd), 0); /* once more */
 	assert_int_equal(nr_hw(r), 1);
+	assert_int_equal(atomic_load(&atomic_load(&spapr_of(r)->tables)->hw)->attachments, 2);
 	assert_int_equal(del_group(r, r->t->g), 0);
 	assert_int_equal(nr_hw(r), 1);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
