@@ -234,6 +234,9 @@ static void test_memory(void **state)
 	uvfio_kvm_mark_dirty(vm, 0x11fff, 100);
 	assert_int_equal(uvfio_ioctl(fd, KVM_GET_DIRTY_LOG, &log), 0);
 	assert_int_equal(bits, 2);
+	uvfio_kvm_mark_dirty(vm, 0x10ff0, 16);
+	assert_int_equal(uvfio_ioctl(fd, KVM_GET_DIRTY_LOG, &log), 0);
+	assert_int_equal(bits, 1);
 	munmap(memory, 8192);
 	assert_int_equal(uvfio_kvm_read_memory(vm, 0x10000, text, 1), -EFAULT);
 	assert_int_equal(uvfio_ioctl(fd, KVM_REGISTER_COALESCED_MMIO, &zone), 0);
