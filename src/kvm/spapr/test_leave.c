@@ -181,10 +181,28 @@ static void test_not_ours(void **state)
 	close_fd(fd);
 }
 
+/* One group in two tables leaves both. */
+static void test_two_tables(void **state)
+{
+	struct rig *r = *state;
+	int fds[] = { (int)create_table(r, LIOBN, 12, 0, TG), (int)create_table(r, LIOBN + 1, 12, 0, TG) };
+
+	assert_int_equal(add_group(r, r->t->g), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(tie(r, r->t->g, fds[i]), 0);
+	assert_int_equal(del_group(r, r->t->g), 0);
+	for (struct guest_table *table = atomic_load(&spapr_of(r)->tables); table; table = table->next) {
+		assert_null(atomic_load(&table->hw));
+		assert_true(cds_list_empty(&table->attachments));
+	}
+	close_fd(fds[0]);
+	close_fd(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { RIG(test_detached_meanwhile), RIG(test_one_container),
-					    RIG(test_window_anew), RIG(test_not_ours) };
+					    RIG(test_two_tables), RIG(test_window_anew), RIG(test_not_ours) };
 
 	return cmocka_run_group_tests_name("kvm_spapr_leave", tests, NULL, NULL);
 }
