@@ -3,6 +3,7 @@
 #include "kvm/spapr/test_rig.h"
 
 #include "iommu/dma.h"
+#include "vfio/spapr.h"
 
 #include <pthread.h>
 
@@ -159,6 +160,22 @@ static void test_window_anew(void **state)
 	close_fd(fd);
 }
 
+/* The window is that of a container that another process has made. */
+static void tie_as_another_process(const struct rig *r, int fd)
+{
+	struct file *file = fdtable_get(r->t->g);
+	struct tce_table *window = vfio_spapr_get_table(file, 0, MIB, 12);
+	struct mm *mm = window->mm, other = { .self = false };
+	int rc;
+
+	window->mm = &other;
+	rc = tie(r, r->t->g, fd);
+	window->mm = mm;
+	tce_table_put(window);
+	file_put(file);
+	assert_int_equal(rc, -EINVAL);
+}
+
 /* A device's file has no table; nor has another VM this one's. */
 static void test_not_ours(void **state)
 {
@@ -178,6 +195,8 @@ static void test_not_ours(void **state)
 	assert_int_equal(tie(r, r->t->g, fd), -ENOENT);
 	close_fd(other.kv);
 	close_fd(other.vm);
+	assert_int_equal(add_group(r, r->t->g), 0);
+	tie_as_another_process(r, fd);
 	close_fd(fd);
 }
 
