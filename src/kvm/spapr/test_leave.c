@@ -166,7 +166,7 @@ static void tie_as_another_process(const struct rig *r, int fd)
 	struct file *file = fdtable_get(r->t->g);
 	struct tce_table *window = vfio_spapr_get_table(file, 0, MIB, 12);
 	struct mm *mm = window->mm, other = { .self = false };
-	int rc;
+	long rc;
 
 	window->mm = &other;
 	rc = tie(r, r->t->g, fd);
@@ -218,10 +218,27 @@ static void test_two_tables(void **state)
 	close_fd(fds[1]);
 }
 
+/* Memory of a container that has gone is given back when nothing of another one points there any more. */
+static void test_memory_left(void **state)
+{
+	struct rig *r = *state;
+	struct client other = second_container(r);
+	uint64_t locked, size = PG;
+
+	assert_int_equal(reg(&other, r->t->memory + 20 * MIB, MIB, true), 0);
+	assert_int_equal(map(r->t->c, 0, r->t->memory + 20 * MIB, PG, RW), 0);
+	close_fd(other.g);
+	close_fd(other.c);
+	locked = r->t->mm->locked_pages;
+	assert_int_equal(unmap(r->t->c, 0, &size, 0), 0);
+	assert_int_equal(locked - r->t->mm->locked_pages, MIB / PG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = { RIG(test_detached_meanwhile), RIG(test_one_container),
-					    RIG(test_two_tables), RIG(test_window_anew), RIG(test_not_ours) };
+					    RIG(test_two_tables),         RIG(test_memory_left),
+					    RIG(test_window_anew),        RIG(test_not_ours) };
 
 	return cmocka_run_group_tests_name("kvm_spapr_leave", tests, NULL, NULL);
 }
