@@ -321,9 +321,35 @@ static void test_no_descriptors(void **state)
 	test_vm_close(&vm);
 }
 
+/* More entries than are copied at once. */
+static void test_many_routes(void **state)
+{
+	static struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry entry[144];
+	} in = { { .nr = 144 }, { { 0 } } };
+	struct test_vm vm;
+
+	(void)state;
+	test_vm_open(&vm);
+	assert_int_equal(test_ioctl(vm.fd, KVM_CREATE_IRQCHIP, NULL), 0);
+	for (uint32_t i = 0; i < 144; i++)
+		in.entry[i] = (struct kvm_irq_routing_entry){ .gsi = i, .type = KVM_IRQ_ROUTING_MSI };
+	for (uint32_t pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++) {
+		in.entry[120 + pin].type = KVM_IRQ_ROUTING_IRQCHIP;
+		in.entry[120 + pin].u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
+		in.entry[120 + pin].u.irqchip.pin = pin;
+	}
+	assert_int_equal(test_ioctl(vm.fd, KVM_SET_GSI_ROUTING, &in), 0);
+	for (uint32_t pin = 0; pin < KVM_IOAPIC_NUM_PINS; pin++)
+		assert_int_equal(kvm_routing_gsi_of(vm.kvm, KVM_IRQCHIP_IOAPIC, pin), 120 + pin);
+	test_vm_close(&vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_many_routes),
 		cmocka_unit_test(test_noise),
 		cmocka_unit_test(test_other_process),
 		cmocka_unit_test(test_no_descriptors),

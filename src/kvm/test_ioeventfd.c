@@ -4,6 +4,7 @@
  * has been deassigned is signalled by none. What each call says is compared with the kernel in
  * tests/differential.
  */
+#include "kvm/ioeventfd_find.h"
 #include "kvm/test_util.h"
 
 #include <pthread.h>
@@ -330,11 +331,103 @@ static void test_handlers(void **state)
 	close(busy.fd);
 }
 
+/* ---- who takes something away waits for who is using it */
+
+struct removal {
+	struct test_vm vm;
+	struct kvm_io_device dev;
+	pthread_t thread;
+	int fd;
+	_Atomic uint32_t removed;
+	bool early;
+};
+
+static void *deassign_it(void *arg)
+{
+	struct removal *removal = arg;
+
+	assert_int_equal(test_ioeventfd(&removal->vm, 0x1000, 4, DEASSIGN, 0, removal->fd), 0);
+	atomic_store(&removal->removed, 1);
+	return NULL;
+}
+
+static void *unregister_it(void *arg)
+{
+	struct removal *removal = arg;
+
+	assert_int_equal(kvm_io_bus_unregister_dev(removal->vm.kvm, KVM_MMIO_BUS, &removal->dev), 0);
+	atomic_store(&removal->removed, 1);
+	return NULL;
+}
+
+static void test_deassign_waits(void **state)
+{
+	struct removal removal = { .fd = test_eventfd() };
+	const uint32_t data = 0;
+	struct ioeventfds *all;
+	struct ioeventfd *e;
+	uint64_t changes;
+
+	(void)state;
+	test_vm_open(&removal.vm);
+	assert_int_equal(test_ioeventfd(&removal.vm, 0x1000, 4, 0, 0, removal.fd), 0);
+	all = &removal.vm.kvm->buses[KVM_MMIO_BUS].ioeventfds;
+	changes = atomic_load(&all->changes);
+	e = ioeventfd_find(all, 0x1000, 4, &data);
+	assert_non_null(e);
+	assert_int_equal(pthread_create(&removal.thread, NULL, deassign_it, &removal), 0);
+	while (test_write(&removal.vm, 0x1000, 4, 0)) /* until it is out of the table */
+		usleep(1000);
+	usleep(20000);
+	assert_int_equal(removal.removed, 0);
+	test_take(removal.fd);
+	eventfd_signal(e->ctx, 1);
+	ioeventfd_put(e);
+	pthread_join(removal.thread, NULL);
+	assert_int_equal(test_take(removal.fd), 1);
+	assert_true(atomic_load(&all->changes) > changes); /* who was on the way through it begins anew */
+	test_vm_close(&removal.vm);
+	close(removal.fd);
+}
+
+/* Its device is being unregistered by another thread, and is not found any more. */
+static int slow_write(struct kvm_io_device *dev, struct kvm_vcpu *vcpu, uint64_t addr, unsigned int len,
+		      const void *data)
+{
+	struct removal *removal = container_of(dev, struct removal, dev);
+
+	(void)vcpu, (void)addr, (void)len, (void)data;
+	assert_int_equal(pthread_create(&removal->thread, NULL, unregister_it, removal), 0);
+	while (atomic_load(&removal->vm.kvm->buses[KVM_MMIO_BUS].ranges))
+		usleep(1000);
+	usleep(20000);
+	removal->early = atomic_load(&removal->removed);
+	return 0;
+}
+
+static void test_unregister_waits(void **state)
+{
+	static const struct kvm_io_device_ops ops = { .write = slow_write };
+	struct removal removal = { .dev.ops = &ops };
+
+	(void)state;
+	test_vm_open(&removal.vm);
+	assert_int_equal(kvm_io_bus_register_dev(removal.vm.kvm, KVM_MMIO_BUS, 0x1000, 4, &removal.dev), 0);
+	assert_true(test_write(&removal.vm, 0x1000, 4, 0));
+	pthread_join(removal.thread, NULL);
+	assert_false(removal.early);
+	assert_int_equal(removal.removed, 1);
+	test_vm_close(&removal.vm);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model), cmocka_unit_test(test_many),    cmocka_unit_test(test_lifetime),
-		cmocka_unit_test(test_race),  cmocka_unit_test(test_devices), cmocka_unit_test(test_handlers),
+		cmocka_unit_test(test_model),          cmocka_unit_test(test_many),
+		cmocka_unit_test(test_lifetime),       cmocka_unit_test(test_race),
+		cmocka_unit_test(test_devices),        cmocka_unit_test(test_handlers),
+
+		cmocka_unit_test(test_deassign_waits), cmocka_unit_test(test_unregister_waits),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
  * interrupt. What the calls say, and the registers, are compared with the kernel in tests/differential; here
  * the vCPU is ours.
  */
+#include "kvm/irqfd.h"
 #include "kvm/test_util.h"
 
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #define APIC_SPIV (APIC + 0xf0)
 #define APIC_ICR  (APIC + 0x300)
 #define APIC_ICR2 (APIC + 0x310)
+#define APIC_LVT0 (APIC + 0x350)
 #define IOAPIC    0xfec00000u
 #define MSI       0xfee00000u /* to APIC 0 */
 #define LEVEL     0x8000u
@@ -265,6 +267,50 @@ static void test_resample(void **state)
 	close(done_b);
 }
 
+/*
+ * One that leaves a line, or does not get to it, takes nothing from the others. The line has fallen when the
+ * resamplefd is signalled: who raises it again in that moment is heard.
+ */
+static void test_resamplers(void **state)
+{
+	const uint32_t flags = KVM_IRQFD_FLAG_RESAMPLE;
+	int a = test_eventfd(), b = test_eventfd(), done = test_eventfd();
+	struct test_vm vm;
+	struct cpu cpu;
+
+	(void)state;
+	open_all(&vm, &cpu);
+	ioapic_entry(&cpu, 20, LEVEL | 0x10061);
+	assert_int_equal(irqfd(&vm, a, 20, flags, b), 0);
+	assert_int_equal(irqfd(&vm, b, 20, flags, done), 0);
+	assert_int_equal(irqfd(&vm, a, 21, flags, done), -EBUSY);
+	assert_false(kvm_irqfds_resamples(vm.kvm, KVM_IRQCHIP_IOAPIC, 21));
+	signal_inside(b);
+	ioapic_entry(&cpu, 20, LEVEL | 0x10062);
+	assert_int_equal(test_take(done), 0);
+	assert_int_equal(irqfd(&vm, a, 20, KVM_IRQFD_FLAG_DEASSIGN, -1), 0);
+	ioapic_entry(&cpu, 20, LEVEL | 0x61);
+	assert_int_equal(test_take(done), 1);
+	assert_int_equal(irqfd(&vm, a, 20, flags, b), 0);
+	signal_inside(a);
+	assert_int_equal(take(&cpu), 0x61);
+	assert_int_equal(take(&cpu), 0x61);
+	assert_int_equal(test_take(done), 2);
+	/* ICW1 ends what is pending, if somebody listens to the PIC */
+	assert_int_equal(irqfd(&vm, b, 20, KVM_IRQFD_FLAG_DEASSIGN, -1), 0);
+	assert_int_equal(irqfd(&vm, b, 5, flags, done), 0);
+	for (uint32_t listens = 0; listens < 2; listens++) {
+		store(&cpu, KVM_MMIO_BUS, APIC_LVT0, 4, listens ? 0x700 : 0x10700);
+		signal_inside(b);
+		store(&cpu, KVM_PIO_BUS, 0x20, 1, 0x11);
+		assert_int_equal(test_take(done), listens);
+	}
+	close_all(&vm, &cpu);
+	close(a);
+	close(b);
+	close(done);
+}
+
 /* Controllers for which a bus has no room leave nothing behind. */
 static void test_no_room(void **state)
 {
@@ -395,6 +441,9 @@ static void test_processors(void **state)
 	store(&a, KVM_MMIO_BUS, APIC_ICR, 4, 0xc4400); /* NMI to all others */
 	assert_int_equal(a.nmis, 0);
 	assert_int_equal(b.nmis, 1);
+	assert_int_equal(kvm_send_msi(vm.kvm, MSI | 4 << 12 | 4, 0x46), 0); /* nobody */
+	store(&b, KVM_MMIO_BUS, APIC_LDR, 4, 1u << 24);
+	assert_int_equal(kvm_send_msi(vm.kvm, MSI | 4 << 12 | 4, 0x46), -1); /* IDs are not one's own */
 	kvm_vcpu_del(&b.vcpu);
 	assert_int_equal(kvm_send_msi(vm.kvm, MSI | 1 << 12, 0x41), 0);
 	close_all(&vm, &a);
@@ -517,6 +566,8 @@ int main(void)
 		cmocka_unit_test(test_loop),       cmocka_unit_test(test_resample),
 		cmocka_unit_test(test_levels),     cmocka_unit_test(test_pic),
 		cmocka_unit_test(test_processors), cmocka_unit_test(test_irqfd_race),
+		cmocka_unit_test(test_resamplers),
+
 		cmocka_unit_test(test_no_room),    cmocka_unit_test(test_slots_and_processors),
 	};
 

@@ -58,12 +58,22 @@ static void test_descriptors(void **state)
 }
 
 /* Which parts of a wide access are whose. */
+static bool refuse(void *arg, uint64_t addr, unsigned int len, const void *data)
+{
+	(void)addr, (void)len, (void)data;
+	++*(int *)arg;
+	return false;
+}
+
 static void test_pieces(void **state)
 {
+	static const struct uvfio_kvm_io_ops refuses = { .write = refuse };
+	struct uvfio_kvm_range *range;
 	struct uvfio_kvm *vm;
 	int kvm, fd = new_vm(&kvm, &vm), event = eventfd(0, EFD_NONBLOCK);
 	struct kvm_ioeventfd io = { .addr = 0x1ff8, .len = 8, .fd = event };
 	unsigned char data[64] = { 0 };
+	int refused = 0;
 
 	(void)state;
 	assert_int_equal(uvfio_ioctl(fd, KVM_IOEVENTFD, &io), 0);
@@ -79,6 +89,11 @@ static void test_pieces(void **state)
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_MMIO, true, 0x1ff8, 40, data), 16);
 	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_MMIO, true, 0x1ff8, 0, data), 0);
 	assert_int_equal(count_of(event), 6);
+	/* who refuses a piece is not asked again */
+	assert_int_equal(uvfio_kvm_register(vm, UVFIO_KVM_MMIO, 0x2008, 8, &refuses, &refused, &range), 0);
+	assert_int_equal(uvfio_kvm_io(vm, UVFIO_KVM_MMIO, true, 0x2000, 16, data), 8);
+	assert_int_equal(refused, 1);
+	uvfio_kvm_unregister(range);
 	uvfio_kvm_put(vm);
 	uvfio_close(fd);
 	uvfio_close(kvm);
@@ -219,6 +234,9 @@ static void test_memory(void **state)
 	uvfio_kvm_mark_dirty(vm, 0x11fff, 100);
 	assert_int_equal(uvfio_ioctl(fd, KVM_GET_DIRTY_LOG, &log), 0);
 	assert_int_equal(bits, 2);
+	uvfio_kvm_mark_dirty(vm, 0x10ff0, 16);
+	assert_int_equal(uvfio_ioctl(fd, KVM_GET_DIRTY_LOG, &log), 0);
+	assert_int_equal(bits, 1);
 	munmap(memory, 8192);
 	assert_int_equal(uvfio_kvm_read_memory(vm, 0x10000, text, 1), -EFAULT);
 	assert_int_equal(uvfio_ioctl(fd, KVM_REGISTER_COALESCED_MMIO, &zone), 0);

@@ -282,6 +282,11 @@ static void test_coherency(void **state)
 	must(!is_noncoherent(&vm));
 	must(!change(&vm, KVM_DEV_VFIO_FILE_ADD, r->group));
 	must(is_noncoherent(&vm));
+	/* whichever is the last */
+	must(!change(&vm, KVM_DEV_VFIO_FILE_DEL, real));
+	must(is_noncoherent(&vm));
+	must(!change(&vm, KVM_DEV_VFIO_FILE_ADD, real));
+	must(is_noncoherent(&vm));
 	must(!change(&vm, KVM_DEV_VFIO_FILE_DEL, r->group));
 	must(!is_noncoherent(&vm));
 	r->b->params.coherent = false;

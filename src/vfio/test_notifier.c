@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Notifiers: what is told to whom and when, and what may be done in a callback. */
+#include "vfio/internal.h"
 #include "vfio/test_kvm_rig.h"
 
 #include <pthread.h>
@@ -198,6 +199,53 @@ static void test_register_inside(void **state)
 	close_fd(group);
 }
 
+static void leave_twice(struct vfio_notifier *notifier, struct kvm *kvm)
+{
+	struct recorder *rec = container_of(notifier, struct recorder, notifier);
+
+	note(rec->told, kvm);
+	if (rec->rc++)
+		return;
+	assert_int_equal(leave(rec), 0);
+	assert_int_equal(enrol(rec), 0);
+	assert_int_equal(leave(rec), 0);
+}
+
+/* The call that it has left is none of what it is registered for anew. */
+static void test_register_again_inside(void **state)
+{
+	struct rig *r = *state;
+	struct recorder rec;
+	int group = open_group(r->b, 20);
+
+	recorder_init(&rec, r);
+	rec.notifier.set_kvm = leave_twice;
+	assert_int_equal(enrol(&rec), 0);
+	set_kvm(group, &vm_a);
+	assert_string_equal(rec.told, "AA-");
+	set_kvm(group, NULL);
+	assert_string_equal(rec.told, "AA-");
+	close_fd(group);
+}
+
+/* Two devices of a group: an unmap is told to the notifiers of its device. */
+static void test_unmap_of_device(void **state)
+{
+	struct rig *r = *state;
+	struct recorder rec[2];
+
+	for (int i = 0; i < 2; i++) {
+		recorder_init(&rec[i], r);
+		rec[i].notifier.dma_unmap = record_unmap;
+		assert_int_equal(vfio_register_notifier(&r->mdevs[i].vdev, &rec[i].notifier), 0);
+	}
+	vfio_notify_unmap(&r->mdevs[1].vdev, 0x10000, 0x1000);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(vfio_unregister_notifier(&r->mdevs[i].vdev, &rec[i].notifier), 0);
+	assert_int_equal(rec[0].unmaps, 0);
+	assert_int_equal(rec[1].unmaps, 1);
+}
+
 static void take_away(struct vfio_notifier *notifier, struct kvm *kvm)
 {
 	struct recorder *rec = container_of(notifier, struct recorder, notifier);
@@ -231,6 +279,45 @@ static void test_change_inside(void **state)
 	assert_int_equal(leave(&second), 0);
 	assert_int_equal(leave(&third), 0);
 	close_fd(group);
+}
+
+static void end_the_old(struct vfio_notifier *notifier, struct kvm *kvm)
+{
+	struct recorder *rec = container_of(notifier, struct recorder, notifier);
+
+	note(rec->told, kvm);
+	if (kvm)
+		return;
+	unset_kvm(rec->fd, rec->kvm);
+	rec->rc = !strchr(rec->enroll->told, '-');
+}
+
+/* The same of one VM, while the group is on its way to another. */
+static void test_end_during_move(void **state)
+{
+	struct rig *r = *state;
+	struct recorder first, second;
+	int group = open_group(r->b, 20);
+
+	recorder_init(&first, r);
+	recorder_init(&second, r);
+	first.notifier.set_kvm = end_the_old;
+	first.fd = group;
+	first.kvm = &vm_a;
+	first.enroll = &second;
+	assert_int_equal(enrol(&first), 0);
+	assert_int_equal(enrol(&second), 0);
+	set_kvm(group, &vm_a);
+	set_kvm(group, &vm_b);
+	first.notifier.set_kvm = record;
+	first.enroll = NULL;
+	assert_int_equal(leave(&first), 0);
+	assert_int_equal(leave(&second), 0);
+	set_kvm(group, NULL);
+	close_fd(group);
+	assert_int_equal(first.rc, 0);
+	assert_string_equal(first.told, "A-B-");
+	assert_string_equal(second.told, "A-B-");
 }
 
 /* ---- threads */
@@ -464,7 +551,10 @@ int main(void)
 		RIG_TEST(test_refused),
 		RIG_TEST(test_hardware),
 		RIG_TEST(test_unregister_inside),
+		RIG_TEST(test_register_again_inside),
+		RIG_TEST(test_unmap_of_device),
 		RIG_TEST(test_register_inside),
+		RIG_TEST(test_end_during_move),
 		RIG_TEST(test_change_inside),
 		RIG_TEST(test_unregister_waits),
 		RIG_TEST(test_end_waits),

@@ -33,7 +33,10 @@ static int new_device(int vm, uint32_t flags)
 
 	if (ioctl(vm, KVM_CREATE_DEVICE, &create))
 		return -1;
-	return flags & KVM_CREATE_DEVICE_TEST ? 0 : (int)create.fd;
+	if (!(flags & KVM_CREATE_DEVICE_TEST))
+		return (int)create.fd;
+	CHECK(create.fd == 12345);
+	return 0;
 }
 
 static int attr(int device, unsigned long request, uint32_t group, uint64_t which, const void *addr)
@@ -112,6 +115,7 @@ static void no_files_of_vfio(void)
 			 vm,
 			 device };
 	int closed = dup(vm);
+	struct rlimit limit, low;
 
 	close(closed);
 	FAILS(attr(device, KVM_SET_DEVICE_ATTR, KVM_DEV_VFIO_GROUP, ADD, NULL), EFAULT);
@@ -123,8 +127,32 @@ static void no_files_of_vfio(void)
 		for (size_t i = 0; i < sizeof(others) / sizeof(*others); i++)
 			FAILS(change(device, (uint64_t)which, others[i]), which == ADD ? EINVAL : ENOENT);
 	}
+	/* nothing of them is kept */
+	CHECK(!getrlimit(RLIMIT_NOFILE, &limit));
+	low = (struct rlimit){ .rlim_cur = 256, .rlim_max = limit.rlim_max };
+	CHECK(!setrlimit(RLIMIT_NOFILE, &low));
+	for (int i = 0; i < 1000; i++)
+		FAILS(change(device, ADD, others[0]), EINVAL);
+	CHECK(!setrlimit(RLIMIT_NOFILE, &limit));
 	for (int i = 0; i < 4; i++)
 		close(others[i]);
+	close(device);
+	close(vm);
+}
+
+/* A process that has inherited the descriptors. */
+static void child(void)
+{
+	int vm = new_vm(), device = new_device(vm, 0), status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		FAILS(attr(device, KVM_SET_DEVICE_ATTR, KVM_DEV_VFIO_GROUP, ADD, &vm), EIO);
+		FAILS(attr(device, KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_GROUP, ADD, NULL), EIO);
+		_exit(0);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && !status);
+	CHECK(!attr(device, KVM_HAS_DEVICE_ATTR, KVM_DEV_VFIO_GROUP, ADD, NULL));
 	close(device);
 	close(vm);
 }
@@ -360,6 +388,7 @@ int main(void)
 	registers_of_a_guest(true);
 	attributes();
 	no_files_of_vfio();
+	child();
 	files();
 	closed_in_any_order();
 	two_vms();

@@ -128,6 +128,28 @@ static void both(void)
 	unmake(&m);
 }
 
+/* With interrupt controllers, HLT waits in KVM_RUN. */
+static void halted(void)
+{
+	static const uint8_t hlt[] = { 0xf4 };
+	struct kvm_mp_state state;
+	struct machine m = { .vm = ioctl(kvm, KVM_CREATE_VM, 0), .vcpu = { -1, -1 } };
+
+	m.ram = mmap(NULL, MEMORY, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (m.vm < 0 || m.ram == MAP_FAILED || ioctl(m.vm, KVM_CREATE_IRQCHIP, 0))
+		err(1, "a VM with interrupt controllers");
+	memcpy(m.ram + CODE, hlt, sizeof(hlt));
+	set_memory(&m, 0, 0, 0, 0x10000);
+	add_vcpu(&m, 0);
+	make_handlers(&m);
+	result(run_a_little(&m) == -EINTR && !call(&m, KVM_GET_MP_STATE, &state) &&
+		       state.mp_state == KVM_MP_STATE_HALTED,
+	       "HLT waits for an interrupt");
+	result(!call(&m, KVM_NMI, NULL) && run_a_little(&m) == KVM_EXIT_IO && regs(&m).rcx == 1,
+	       "an NMI wakes it");
+	unmake(&m);
+}
+
 static void masked(void)
 {
 	struct machine m;
@@ -250,6 +272,7 @@ int main(void)
 	replaced();
 	exception_stays();
 	both();
+	halted();
 	masked();
 	cr8();
 	split();

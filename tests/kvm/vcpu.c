@@ -100,6 +100,28 @@ static void immediate_exit(void)
 	unmake(&m);
 }
 
+/* What an IN leaves behind, once it is complete. */
+static void after_in(void)
+{
+	static const uint8_t code[] = { 0xfb, 0x66, 0xed, 0xf4 }; /* sti; in eax, dx; hlt */
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct machine m;
+
+	make(&m, code, sizeof(code));
+	ioctl(m.vcpu[0], KVM_GET_REGS, &regs);
+	regs.rax = UINT64_MAX;
+	ioctl(m.vcpu[0], KVM_SET_REGS, &regs);
+	result(run(&m, 0) == KVM_EXIT_IO && m.run[0]->io.size == 4, "an IN of 4 bytes behind STI");
+	*(uint32_t *)((char *)m.run[0] + m.run[0]->io.data_offset) = 0x12345678;
+	m.run[0]->immediate_exit = 1;
+	result(run(&m, 0) == -EINTR && !ioctl(m.vcpu[0], KVM_GET_REGS, &regs) && regs.rax == 0x12345678,
+	       "all of RAX is written");
+	result(!ioctl(m.vcpu[0], KVM_GET_VCPU_EVENTS, &events) && !events.interrupt.shadow,
+	       "and STI's shadow has gone");
+	unmake(&m);
+}
+
 /* ---- memory */
 
 static uint16_t dirty_pages(const struct machine *m)
@@ -403,6 +425,7 @@ int main(void)
 	signal_mask();
 	from_a_thread();
 	immediate_exit();
+	after_in();
 	dirty_log();
 	code_changes();
 	no_memory();

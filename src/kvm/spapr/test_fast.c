@@ -98,6 +98,7 @@ static void test_first_use(void **state)
 {
 	struct rig *r = *state;
 	struct client *t = r->t;
+	uint64_t tce;
 	int fd = (int)create_table(r, LIOBN, 12, 0, BIT64(24));
 
 	for (uint64_t i = 0; i < 100; i++) {
@@ -116,6 +117,10 @@ static void test_first_use(void **state)
 	assert_int_equal(in_tier(r, TCE_SLOW), 101);
 	assert_int_equal(fast(r, UVFIO_H_PUT_TCE_INDIRECT, (BIT64(23) - 100) * PG, GPA, 200), 0);
 	assert_int_equal(translated(t, BIT64(35) + 99 * PG, RW), (uintptr_t)t->memory + 199 * PG);
+	assert_int_equal(fast_get(r, BIT64(35) + 99 * PG, &tce), 0);
+	assert_int_equal(tce, (GPA + 199 * PG) | R | W);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 512), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE_INDIRECT, 0, GPA, 513), UVFIO_H_PARAMETER);
 	close_fd(fd);
 }
 
@@ -249,14 +254,42 @@ static void test_no_memory(void **state)
 	assert_int_equal(failed, 2 + 2 + 2);
 	close_fd((int)fd);
 }
+
+/* The same for the second part of a list, which is in other arrays of the window's: the first part goes. */
+static void test_no_memory_for_list(void **state)
+{
+	struct rig *r = *state;
+	const uint64_t at = BIT64(35) - 100 * PG;
+	unsigned int failed = 0;
+	int fd = (int)create_table(r, LIOBN, 12, 0, BIT64(24));
+	long rc;
+
+	assert_int_equal(remove_at(r->t, 0), 0);
+	assert_int_equal(create(r->t, 12, BIT64(36), 3, NULL), 0);
+	assert_int_equal(add_group(r, r->t->g), 0);
+	assert_int_equal(tie(r, r->t->g, fd), 0);
+	write_list(r, 0);
+	for (unsigned int nth = 1;
+	     failpoint_set(nth), (rc = hcall(r, UVFIO_H_PUT_TCE_INDIRECT, at, GPA, 200)) && nth < 20;
+	     nth++, failed++) {
+		assert_int_equal(rc, UVFIO_H_TOO_HARD);
+		if (!translated(r->t, BIT64(35), IOMMU_READ))
+			assert_int_equal(translated(r->t, at, IOMMU_READ), 0);
+	}
+	failpoint_set(0);
+	assert_int_equal(rc, 0);
+	assert_true(failed > 2);
+	assert_int_equal(translated(r->t, at, IOMMU_READ), (uintptr_t)r->t->memory);
+	close_fd(fd);
+}
 #endif
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		RIG(test_fast),      RIG(test_first_use), RIG(test_waits), RIG(test_counters),
+		RIG(test_fast),      RIG(test_first_use),          RIG(test_waits), RIG(test_counters),
 #ifdef UVFIO_IOMMUFD_TEST
-		RIG(test_no_memory),
+		RIG(test_no_memory), RIG(test_no_memory_for_list),
 #endif
 	};
 

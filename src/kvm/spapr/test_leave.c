@@ -3,6 +3,7 @@
 #include "kvm/spapr/test_rig.h"
 
 #include "iommu/dma.h"
+#include "vfio/spapr.h"
 
 #include <pthread.h>
 
@@ -35,9 +36,12 @@ static int read_byte(struct uvfio_dma *dma)
 	return dma_read(dma, 0, &byte, 1, "test");
 }
 
+static atomic_bool stuffed;
+
 static void *stuff(void *arg)
 {
 	assert_int_equal(hcall(arg, UVFIO_H_STUFF_TCE, 0, 0, TG), 0);
+	atomic_store(&stuffed, true);
 	return NULL;
 }
 
@@ -61,6 +65,7 @@ static void test_detached_meanwhile(void **state)
 	struct uvfio_dma *first = device(r, 0), *second = device(r, 2);
 	struct iommu_translation to;
 	pthread_t vcpu, monitor;
+	bool waits;
 
 	assert_int_equal(add_group(r, r->t->g), 0);
 	assert_int_equal(add_group(r, other.g), 0);
@@ -75,7 +80,8 @@ static void test_detached_meanwhile(void **state)
 	assert_int_equal(pthread_create(&vcpu, NULL, stuff, r), 0);
 	while (!iommu_domain_translate(domain_of(r->t->bench, 2), 0, IOMMU_READ, &to))
 		usleep(1000);
-	usleep(50000); /* it waits */
+	usleep(50000);
+	waits = !atomic_load(&stuffed);
 	assert_int_equal(pthread_create(&monitor, NULL, unplug, r), 0);
 	while (atomic_load(&atomic_load(&atomic_load(&spapr_of(r)->tables)->hw)->next))
 		usleep(1000);
@@ -91,6 +97,7 @@ static void test_detached_meanwhile(void **state)
 	assert_int_equal(del_group(r, other.g), 0);
 	close_fd(other.g);
 	close_fd(other.c);
+	assert_true(waits);
 }
 
 /* ---- who is tied, and how often */
@@ -115,7 +122,9 @@ static void test_one_container(void **state)
 	assert_int_equal(add_group(r, g2), 0);
 	assert_int_equal(tie(r, r->t->g, fd), 0);
 	assert_int_equal(tie(r, g2, fd), 0);
+	assert_int_equal(tie(r, g2, fd), 0); /* once more */
 	assert_int_equal(nr_hw(r), 1);
+	assert_int_equal(atomic_load(&atomic_load(&spapr_of(r)->tables)->hw)->attachments, 2);
 	assert_int_equal(del_group(r, r->t->g), 0);
 	assert_int_equal(nr_hw(r), 1);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, GPA | R, 0), 0);
@@ -151,6 +160,22 @@ static void test_window_anew(void **state)
 	close_fd(fd);
 }
 
+/* The window is that of a container that another process has made. */
+static void tie_as_another_process(const struct rig *r, int fd)
+{
+	struct file *file = fdtable_get(r->t->g);
+	struct tce_table *window = vfio_spapr_get_table(file, 0, MIB, 12);
+	struct mm *mm = window->mm, other = { .self = false };
+	long rc;
+
+	window->mm = &other;
+	rc = tie(r, r->t->g, fd);
+	window->mm = mm;
+	tce_table_put(window);
+	file_put(file);
+	assert_int_equal(rc, -EINVAL);
+}
+
 /* A device's file has no table; nor has another VM this one's. */
 static void test_not_ours(void **state)
 {
@@ -170,13 +195,50 @@ static void test_not_ours(void **state)
 	assert_int_equal(tie(r, r->t->g, fd), -ENOENT);
 	close_fd(other.kv);
 	close_fd(other.vm);
+	assert_int_equal(add_group(r, r->t->g), 0);
+	tie_as_another_process(r, fd);
 	close_fd(fd);
+}
+
+/* One group in two tables leaves both. */
+static void test_two_tables(void **state)
+{
+	struct rig *r = *state;
+	int fds[] = { (int)create_table(r, LIOBN, 12, 0, TG), (int)create_table(r, LIOBN + 1, 12, 0, TG) };
+
+	assert_int_equal(add_group(r, r->t->g), 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(tie(r, r->t->g, fds[i]), 0);
+	assert_int_equal(del_group(r, r->t->g), 0);
+	for (struct guest_table *table = atomic_load(&spapr_of(r)->tables); table; table = table->next) {
+		assert_null(atomic_load(&table->hw));
+		assert_true(cds_list_empty(&table->attachments));
+	}
+	close_fd(fds[0]);
+	close_fd(fds[1]);
+}
+
+/* Memory of a container that has gone is given back when nothing of another one points there any more. */
+static void test_memory_left(void **state)
+{
+	struct rig *r = *state;
+	struct client other = second_container(r);
+	uint64_t locked, size = PG;
+
+	assert_int_equal(reg(&other, r->t->memory + 20 * MIB, MIB, true), 0);
+	assert_int_equal(map(r->t->c, 0, r->t->memory + 20 * MIB, PG, RW), 0);
+	close_fd(other.g);
+	close_fd(other.c);
+	locked = r->t->mm->locked_pages;
+	assert_int_equal(unmap(r->t->c, 0, &size, 0), 0);
+	assert_int_equal(locked - r->t->mm->locked_pages, MIB / PG);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = { RIG(test_detached_meanwhile), RIG(test_one_container),
-					    RIG(test_window_anew), RIG(test_not_ours) };
+					    RIG(test_two_tables),         RIG(test_memory_left),
+					    RIG(test_window_anew),        RIG(test_not_ours) };
 
 	return cmocka_run_group_tests_name("kvm_spapr_leave", tests, NULL, NULL);
 }

@@ -291,6 +291,10 @@ static void test_sizes(void **state)
 	assert_int_equal(kvm_hcall(kvm_of(r), UVFIO_H_PUT_TCE, args, NULL), UVFIO_H_TOO_HARD);
 	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, args[2], 0), 0);
 	assert_int_equal(translated(r->t, 5 * PG, IOMMU_READ), (uintptr_t)r->t->memory + 16 * MIB + 21 * PG);
+	/* Where a part of the guest's page is not registered, what was there stays. */
+	assert_int_equal(reg(r->t, r->t->memory + 18 * MIB, 5 * PG, true), 0);
+	assert_int_equal(hcall(r, UVFIO_H_PUT_TCE, 0, (GPA + 18 * MIB) | R, 0), UVFIO_H_TOO_HARD);
+	assert_int_equal(translated(r->t, 4 * PG, IOMMU_READ), (uintptr_t)r->t->memory + 16 * MIB + 20 * PG);
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 0, 0, 1), 0);
 	args[2] = (GPA + 65536) | R | W;
 	assert_int_equal(hcall(r, UVFIO_H_STUFF_TCE, 65536, 0, 1), 0);
