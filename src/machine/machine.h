@@ -151,7 +151,6 @@ const char *machine_mdev_why(int rc);
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);
 
 /* For `uvfio devices`. */
-const struct uvfio_option *machine_iommu_options(unsigned int type);
 const struct uvfio_option *
 machine_common_device_options(void);                       /* addr, group, noiommu: every device has them */
 const struct uvfio_option *machine_instance_options(void); /* type, uuid: of mediated devices */
