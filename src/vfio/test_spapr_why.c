@@ -4,6 +4,11 @@
 #include "vfio/test_spapr.h"
 
 #include "base/why.h"
+#include "file/fdtable.h"
+
+#include <fcntl.h>
+
+static char trace[] = "/tmp/spapr-why-XXXXXX";
 
 static const struct vfio_device_ops mdev_ops = { .name = "test" };
 
@@ -17,14 +22,47 @@ static long wrong(long rc, long error)
 
 static int traced(void **state)
 {
+	int fd = mkstemp(strcpy(trace, "/tmp/spapr-why-XXXXXX"));
+
+	assert_true(fd >= 0);
+	close(fd);
 	setup_v2(state);
-	return trace_start(0, TRACE_IOCTL, "/dev/null");
+	return trace_start(0, TRACE_IOCTL, trace);
+}
+
+static int traced_v1(void **state)
+{
+	int rc = traced(state);
+	struct client *t = *state;
+
+	close_fd(t->g);
+	close_fd(t->c);
+	open_all(t->bench, 1, VFIO_SPAPR_TCE_IOMMU, &t->c, &t->g);
+	return rc;
 }
 
 static int untraced(void **state)
 {
 	trace_start(0, 0, NULL);
+	unlink(trace);
 	return teardown(state);
+}
+
+/* What the last call was refused with was traced with its name here, which other requests have the number of.
+ */
+static void named(long rc, long error, const char *name, const char *why)
+{
+	static char text[1 << 16];
+	int fd = open(trace, O_RDWR);
+	ssize_t n = read(fd, text, sizeof(text) - 1);
+
+	assert_int_equal(rc, error);
+	assert_true(n > 0);
+	text[n] = 0;
+	if (!strstr(text, name) || !strstr(text, why))
+		fail_msg("neither %s nor %s in %s", name, why, text);
+	assert_int_equal(ftruncate(fd, 0), 0);
+	close(fd);
 }
 
 static void test_memory(void **state)
@@ -88,12 +126,67 @@ static void test_mediated(void **state)
 	vfio_unregister_device(&mdev);
 }
 
+#define REGISTER "VFIO_IOMMU_SPAPR_REGISTER_MEMORY"
+
+static void test_v1_has_no_v2_requests(void **state)
+{
+	static const char why[] = "_MEMORY is for SPAPR_TCE_v2_IOMMU; this container is v1: ";
+	struct client *t = *state;
+
+	named(reg(t, t->memory, PG, true), -ENOTTY, "\"" REGISTER, why);
+	named(reg(t, t->memory, PG, false), -ENOTTY, "\"VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY", why);
+	named(create(t, 12, MIB, 1, NULL), -ENOTTY, "\"VFIO_IOMMU_SPAPR_TCE_CREATE",
+	      "TCE_CREATE is for SPAPR_TCE_v2_IOMMU; this");
+	named(remove_at(t, 0), -ENOTTY, "\"VFIO_IOMMU_SPAPR_TCE_REMOVE", "whose default window stays");
+}
+
+static void test_v2_has_no_v1_requests(void **state)
+{
+	struct client *t = *state;
+
+	named(call(t->c, VFIO_IOMMU_ENABLE, 0), -ENOTTY, "\"VFIO_IOMMU_ENABLE",
+	      " is for SPAPR_TCE_IOMMU (v1); this container is v2, which registers memory instead");
+	named(call(t->c, VFIO_IOMMU_DISABLE, 0), -ENOTTY, "\"VFIO_IOMMU_DISABLE", "this container is v2");
+}
+
+static void test_too_early(void **state)
+{
+	struct client *t = *state, early = *t;
+
+	early.c = open_container(t->bench);
+	named(reg(&early, t->memory, PG, true), -EINVAL, "\"" REGISTER, "VFIO_SET_IOMMU comes first");
+	named(create(&early, 12, MIB, 1, NULL), -EINVAL, "\"VFIO_IOMMU_SPAPR_TCE_CREATE", "no IOMMU is set");
+	named(call(early.c, VFIO_IOMMU_SPAPR_TCE_GET_INFO, 0), -EINVAL, "\"VFIO_IOMMU_SPAPR_TCE_GET_INFO",
+	      "no IOMMU is set");
+	close_fd(early.c);
+}
+
+static void test_other_process(void **state)
+{
+	struct client *t = *state;
+	struct mm *mm = self_caller.mm;
+
+	assert_int_equal(reg(t, t->memory, PG, true), 0);
+	assert_int_equal(mm_of_pid(getppid(), &self_caller.mm), 0);
+	named(reg(t, t->memory, PG, true), -EPERM, "\"" REGISTER, "the container serves another process");
+	named(remove_at(t, 0), -EPERM, "\"VFIO_IOMMU_SPAPR_TCE_REMOVE", "serves another process");
+	mm_put(self_caller.mm);
+	self_caller.mm = mm;
+}
+
 #define TRACED(test) cmocka_unit_test_setup_teardown(test, traced, untraced)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TRACED(test_memory), TRACED(test_windows),
-					    TRACED(test_mediated) };
+	const struct CMUnitTest tests[] = {
+		TRACED(test_memory),
+		TRACED(test_windows),
+		TRACED(test_mediated),
+		cmocka_unit_test_setup_teardown(test_v1_has_no_v2_requests, traced_v1, untraced),
+		TRACED(test_v2_has_no_v1_requests),
+		TRACED(test_too_early),
+		TRACED(test_other_process),
+	};
 
 	return cmocka_run_group_tests_name("spapr_why", tests, NULL, NULL);
 }
