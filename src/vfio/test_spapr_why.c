@@ -126,6 +126,69 @@ static void test_mediated(void **state)
 	vfio_unregister_device(&mdev);
 }
 
+/* What is printed about a device's access. */
+static void faults(struct client *t, uint64_t iova, bool write, const char *line)
+{
+	struct iommu_dev *dev = &t->bench->fake[0].iommu_dev;
+	struct uvfio_dma *dma = dma_user_new(dev, NULL);
+	int fd = memfd_create("stderr", 0), err = dup(STDERR_FILENO);
+	char text[1024] = "", byte = 0;
+
+	atomic_store(&dev->enabled, true);
+	assert_true(fd >= 0 && err >= 0 && dup2(fd, STDERR_FILENO) >= 0);
+	dma_begin(dma);
+	assert_int_equal(write ? dma_write(dma, iova, &byte, 1, "test") : dma_read(dma, iova, &byte, 1, NULL),
+			 -EFAULT);
+	dma_end(dma);
+	dup2(err, STDERR_FILENO);
+	assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
+	if (!strstr(text, line))
+		fail_msg("%s, not %s", text, line);
+	close(fd);
+	close(err);
+	dma_user_free(dma);
+}
+
+static void test_faults(void **state)
+{
+	struct client *t = *state;
+
+	faults(t, 0x1000, false,
+	       "DMA fault: read of 1 bytes at IOVA 0x1000 failed at 0x1000: nothing is mapped there; map it "
+	       "with VFIO_IOMMU_MAP_DMA or H_PUT_TCE, and unmap it only when the device is done with it; no "
+	       "DMA window has been made yet: the default one is made by the first VFIO_IOMMU_MAP_DMA or "
+	       "VFIO_IOMMU_SPAPR_TCE_CREATE\n");
+	assert_int_equal(reg(t, t->memory, PG, true), 0);
+	assert_int_equal(map(t->c, 0x2000, t->memory, PG, VFIO_DMA_MAP_FLAG_READ), 0);
+	faults(t, 0x2008, true,
+	       "(test): the mapping does not allow it; map with VFIO_DMA_MAP_FLAG_WRITE, or bit 1 of the "
+	       "TCE; "
+	       "the entry [0x2000-0x2fff] of its DMA window is for reading only\n");
+	faults(t, 0x3000, false, "; it is in the DMA window [0-0x7fffffff], which has no entry for it\n");
+	assert_int_equal(remove_at(t, 0), 0);
+	faults(t, 0x4000, false, "; there is no DMA window: all have been removed\n");
+}
+
+static void test_words(void **state)
+{
+	struct client *t = *state;
+
+	assert_int_equal(reg(t, t->memory, 2 * PG, true), 0);
+	assert_int_equal(map(t->c, 0, t->memory, PG, RW), 0);
+	wrong(reg(t, t->memory, 2 * PG, false), -EBUSY);
+	assert_string_equal(why_text(), "1 entry of a TCE table points into it");
+	assert_int_equal(map(t->c, PG, t->memory, PG, RW), 0);
+	wrong(reg(t, t->memory, 2 * PG, false), -EBUSY);
+	assert_string_equal(why_text(), "2 entries of TCE tables point into it");
+	wrong(create(t, 12, PG / 2, 1, NULL), -EINVAL);
+	assert_non_null(strstr(why_text(), "no table has 1 level for 0x800 bytes"));
+	assert_int_equal(create(t, 16, MIB, 1, NULL), 0);
+	assert_int_equal(reg(t, t->memory + 16 * PG, 17 * PG, true), 0);
+	wrong(map(t->c, HIGH, t->memory + 16 * PG, 16 * PG, RW), -EINVAL);
+	assert_non_null(strstr(why_text(), "is for pages of 2^12, the window has 2^16: larger ones take "
+					   "--iommu ram-page=, and memory that is aligned so"));
+}
+
 #define REGISTER "VFIO_IOMMU_SPAPR_REGISTER_MEMORY"
 
 static void test_v1_has_no_v2_requests(void **state)
@@ -186,6 +249,8 @@ int main(void)
 		TRACED(test_v2_has_no_v1_requests),
 		TRACED(test_too_early),
 		TRACED(test_other_process),
+		TRACED(test_faults),
+		TRACED(test_words),
 	};
 
 	return cmocka_run_group_tests_name("spapr_why", tests, NULL, NULL);

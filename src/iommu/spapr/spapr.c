@@ -129,10 +129,11 @@ static int new_table(struct spapr *spapr, unsigned int number, uint32_t page_shi
 
 	if (!bytes)
 		return WHY(-EINVAL,
-			   "no table has %u levels for 0x%llx bytes in pages of 2^%u: 1 to %u levels, a "
+			   "no table has %u level%s for 0x%llx bytes in pages of 2^%u: 1 to %u levels, a "
 			   "power of "
 			   "two of pages, at most 54 bits",
-			   levels, (unsigned long long)size, page_shift, TCE_MAX_LEVELS);
+			   levels, levels == 1 ? "" : "s", (unsigned long long)size, page_shift,
+			   TCE_MAX_LEVELS);
 	rc = tce_charge(spapr->mm, spapr->params, bytes / UVFIO_PAGE_SIZE);
 	if (rc)
 		return rc;
@@ -258,11 +259,18 @@ static int make_domain(struct spapr *spapr)
 {
 	struct iommu_domain *domain = iommu_domain_alloc(spapr->params);
 
+	static const struct iommu_advice advice = {
+		.map = "VFIO_IOMMU_MAP_DMA or H_PUT_TCE",
+		.unmap = "VFIO_IOMMU_UNMAP_DMA or H_PUT_TCE",
+		.read = "VFIO_DMA_MAP_FLAG_READ, or bit 0 of the TCE",
+		.write = "VFIO_DMA_MAP_FLAG_WRITE, or bit 1 of the TCE",
+	};
 	if (!domain)
 		return -ENOMEM;
 	iommu_domain_set_walk(domain, walk, spapr);
 	spapr->domain = domain;
 	return 0;
+	iommu_domain_set_advice(domain, &advice);
 }
 
 static int check_attach(const struct spapr *spapr)

@@ -218,7 +218,12 @@ void spapr_describe(void *owner, uint64_t iova, char *buf, size_t len)
 				n ? ", " : "it is in no DMA window: ", (unsigned long long)other->start,
 				(unsigned long long)(other->start + (other->size << other->page_shift) - 1));
 	}
-	if (!*buf)
-		snprintf(buf, len, "there is no DMA window at all");
+	if (!*buf && spapr->default_pending)
+		snprintf(buf, len,
+			 "no DMA window has been made yet: the default one is made by the first "
+			 "VFIO_IOMMU_MAP_DMA%s",
+			 spapr->v2 ? " or VFIO_IOMMU_SPAPR_TCE_CREATE" : "");
+	else if (!*buf)
+		snprintf(buf, len, "there is no DMA window: all have been removed");
 	pthread_mutex_unlock(&spapr->lock);
 }
