@@ -138,6 +138,14 @@ static void report_window(unsigned int number, struct tce_table *table,
 	line(arg, text);
 }
 
+/* That of windows whose pages are no larger than memory's. */
+static uint64_t largest_page(const struct spapr *spapr, unsigned int page_shift)
+{
+	const uint64_t sizes = spapr->hw.pgsizes & (BIT64(page_shift) | (BIT64(page_shift) - 1));
+
+	return sizes ? BIT64(63 - __builtin_clzll(sizes)) : 0;
+}
+
 static void report_memory(const struct spapr *spapr, void (*line)(void *arg, const char *text), void *arg)
 {
 	char whose[64], text[200];
@@ -152,7 +160,7 @@ static void report_memory(const struct spapr *spapr, void (*line)(void *arg, con
 			 "it: %llu",
 			 (unsigned long long)mem->ua, (unsigned long long)(mem->ua + mem->size - 1), whose,
 			 (unsigned long long)mem->size / 1024,
-			 (unsigned long long)BIT64(mem->page_shift) / 1024,
+			 (unsigned long long)largest_page(spapr, mem->page_shift) / 1024,
 			 (unsigned long long)tce_memory_entries(mem));
 		line(arg, text);
 	}
