@@ -329,12 +329,12 @@ int iommu_config_parse(const char *text, struct iommu_params *params, char *err,
 
 int iommu_config_nodes(const struct iommu_params *params, struct vfio_config *vfio, char *err, size_t err_len)
 {
-	const struct iommu_type *type = iommu_types[0];
+	const struct iommu_type *type = NULL;
 
 	for (const struct iommu_type *const *t = iommu_types; *t; t++)
 		if (!strcmp((*t)->name, params->type))
 			type = *t;
-	if (type->iommufd)
+	if (!type || type->iommufd)
 		return 0;
 	if (!vfio->legacy || vfio->iommufd_container) {
 		snprintf(err, err_len,
