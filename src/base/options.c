@@ -170,8 +170,24 @@ static bool next_word(const char **text, char *word, size_t size, bool *too_long
 	return true;
 }
 
-static int parse_word(const struct uvfio_option *table, const char *what, char *word, void *opts, char *err,
-		      size_t len)
+/* Does key have a value in text, too? */
+static bool is_given(const char *text, const char *key)
+{
+	const size_t len = strlen(key);
+
+	while (*text) {
+		if (!strncmp(text, key, len) && text[len] == '=')
+			return true;
+		while (*text && (*text != ',' || text[1] == ','))
+			text += *text == ',' ? 2 : 1;
+		text += *text == ',';
+	}
+	return false;
+}
+
+/* rest: what comes behind the word. */
+static int parse_word(const struct uvfio_option *table, const char *what, char *word, const char *rest,
+		      void *opts, char *err, size_t len)
 {
 	char *eq = strchr(word, '=');
 	const struct uvfio_option *opt;
@@ -184,10 +200,15 @@ static int parse_word(const struct uvfio_option *table, const char *what, char *
 		return -EINVAL;
 	}
 	*eq = 0;
-	for (opt = table; opt->key; opt++)
-		if (!strcmp(opt->key, word))
-			return set_option(opt, what, eq + 1, opts, err, len);
-	return unknown_option(table, what, word, err, len);
+	for (opt = table; opt->key && strcmp(opt->key, word); opt++)
+		;
+	if (!opt->key)
+		return unknown_option(table, what, word, err, len);
+	if (is_given(rest, word)) {
+		snprintf(err, len, "%s: %s= is given twice: leave one of the two out", what, word);
+		return -EINVAL;
+	}
+	return set_option(opt, what, eq + 1, opts, err, len);
 }
 
 int options_parse(const struct uvfio_option *table, const char *what, const char *text, void *opts, char *err,
@@ -214,7 +235,7 @@ int options_parse(const struct uvfio_option *table, const char *what, const char
 				 sizeof(word) - 1);
 			rc = -EINVAL;
 		} else if (*word) {
-			rc = parse_word(table, what, word, opts, err, err_len);
+			rc = parse_word(table, what, word, text, opts, err, err_len);
 		}
 	}
 	if (rc)

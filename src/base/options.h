@@ -8,10 +8,10 @@
 #include <uvfio/option.h>
 
 /*
- * Set every field of *opts to its default, then parse text ("key=value,..."; may be empty or NULL).
- * On error returns -EINVAL (or -ENOMEM), frees what was set, and writes one line without newline to err that
- * names the option and what would be right. what: whose options ("nvme"), for the message.
- * The table ends with a NULL key.
+ * Set every field of *opts to its default, then parse text ("key=value,..."; may be empty or NULL; a key
+ * once). On error returns -EINVAL (or -ENOMEM), frees what was set, and writes one line without newline to
+ * err that names the option and what would be right. what: whose options ("nvme"), for the message. The table
+ * ends with a NULL key.
  */
 int options_parse(const struct uvfio_option *table, const char *what, const char *text, void *opts, char *err,
 		  size_t err_len);

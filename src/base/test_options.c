@@ -117,6 +117,8 @@ static void test_errors_name_the_option(void **state)
 	expect_error("size=big", "nvme: size=big is not possible: use a size like 4096, 512K, 64M or 1G");
 	expect_error("file", "nvme: \"file\" has no value: write it as key=value; a comma within a value is "
 			     "written twice");
+	expect_error("size=1M,lba=512,size=2M", "nvme: size= is given twice: leave one of the two out");
+	expect_error("file=a,,size=b,file=", "nvme: file= is given twice: leave one of the two out");
 	expect_error("file=x,size=", "nvme: size= is not possible: use a size like 4096, 512K, 64M or 1G");
 }
 

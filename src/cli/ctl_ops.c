@@ -144,6 +144,8 @@ static void send_list(struct ctl_server *server, struct op *op)
 		send_merged(server, op, what);
 		return;
 	}
+	if (machine_list_none(what) && (!line || !*line))
+		peer_printf(server, op->client, "= %s\n", machine_list_none(what));
 	for (; line && *line; line = strchr(line, '\n') + 1)
 		peer_printf(server, op->client, "= %.*s\n", (int)strcspn(line, "\n"), line);
 }

@@ -171,9 +171,9 @@ int devices_command(int argc, char **argv)
 	print_common(false);
 	printf("\n");
 	print_common(true);
-	for (unsigned int type = 0; machine_iommu_options(type); type++) {
-		printf("\n--iommu:\n");
-		print_options(machine_iommu_options(type));
+	for (const struct iommu_type *const *t = iommu_types; *t; t++) {
+		printf("\n--iommu type=%s:\n", (*t)->name);
+		print_options((*t)->options);
 	}
 	return 0;
 }

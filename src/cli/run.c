@@ -3,6 +3,7 @@
 #include "base/trace.h"
 #include "cli/cli.h"
 #include "kvm/soft.h"
+#include "machine/config.h"
 #include "machine/machine.h"
 
 #include <fcntl.h>
@@ -34,8 +35,8 @@ static const struct cli_option run_options[] = {
 	  "Without --device: one NVMe controller with 256 MiB of RAM behind it at 0000:00:01.0.\n"
 	  "A comma within a value or a path is written twice." },
 	{ "iommu", "KEY=VALUE[,KEY=VALUE...]", OPT_IOMMU,
-	  "what the IOMMU is like: width, reserved, pgsizes, dma-entries, memlock, coherent,\n"
-	  "dirty-tracking; uvfio devices shows their meaning and defaults" },
+	  "what the IOMMU is like: its type, and what types have (below); uvfio devices shows\n"
+	  "their meaning and defaults" },
 	{ "legacy-only", NULL, OPT_LEGACY_ONLY,
 	  "only VFIO's groups and containers: no /dev/iommu, no /dev/vfio/devices" },
 	{ "iommufd-only", NULL, OPT_IOMMUFD_ONLY,
@@ -74,6 +75,24 @@ struct run {
 	bool help;
 };
 
+/* Of each type. */
+static void print_iommu_keys(void)
+{
+	printf("\nkeys of --iommu:\n");
+	for (const struct iommu_type *const *t = iommu_types; *t; t++) {
+		const char *before = t == iommu_types ? " (the default): " : ": ";
+
+		printf("  type=%s", (*t)->name);
+		for (const struct uvfio_option *opt = (*t)->options; opt->key; opt++) {
+			if (!strcmp(opt->key, "type"))
+				continue;
+			printf("%s%s", before, opt->key);
+			before = ", ";
+		}
+		printf("\n");
+	}
+}
+
 static int run_help(void)
 {
 	printf("usage: uvfio run [OPTIONS] -- PROGRAM [ARGS...]\n"
@@ -83,6 +102,7 @@ static int run_help(void)
 	       "\n"
 	       "options:\n");
 	cli_print_options(run_options);
+	print_iommu_keys();
 	printf("\n"
 	       "exit status:\n"
 	       "  the program's; 128 + n when signal n ended it; before it runs: 1 something is wrong with\n"

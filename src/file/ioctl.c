@@ -178,7 +178,7 @@ static const struct vfio_request *find_request(const struct file *file, uint32_t
 void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, long rc, const char *why)
 {
 	const struct vfio_request *request = find_request(file, cmd), *each = NULL;
-	char kinds[160] = "", what[32];
+	char kinds[256] = "", what[32];
 	size_t n = 0;
 
 	why_clear();
@@ -195,6 +195,18 @@ void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, 
 	else if (request)
 		why_say("%s; this is %s", kinds, *file->path == '/' ? file->path : file->ops->name);
 	emit(file, request ? request->name : "ioctl", start, what, rc);
+}
+
+void ioctl_trace_refused(const struct file *file, const char *name, uint32_t cmd, uint64_t start, long rc,
+			 const char *why)
+{
+	char what[32];
+
+	why_clear();
+	if (why)
+		why_say("%s", why);
+	snprintf(what, sizeof(what), "request=0x%x", cmd);
+	emit(file, name, start, what, rc);
 }
 
 static inline long run(struct ioctl_call *call, unsigned char *buf)

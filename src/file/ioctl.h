@@ -73,5 +73,8 @@ long ioctl_dispatch(const struct ioctl_row *rows, size_t nr, struct file *file, 
  * what kind of descriptor takes it. why: a better reason, when the request is for this kind of file; or NULL.
  */
 void ioctl_trace_foreign(const struct file *file, uint32_t cmd, uint64_t start, long rc, const char *why);
+/* The same for one whose name is known. */
+void ioctl_trace_refused(const struct file *file, const char *name, uint32_t cmd, uint64_t start, long rc,
+			 const char *why);
 
 #endif

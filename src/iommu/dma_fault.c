@@ -43,16 +43,24 @@ static void describe_nearby(struct iommu_domain *domain, uint64_t iova, char *bu
 	pthread_mutex_unlock(&domain->describe_lock);
 }
 
+static const struct iommu_advice usual = {
+	.map = "VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP",
+	.unmap = "IOMMU_IOAS_UNMAP or VFIO_IOMMU_UNMAP_DMA",
+	.read = "VFIO_DMA_MAP_FLAG_READ or IOMMU_IOAS_MAP_READABLE",
+	.write = "VFIO_DMA_MAP_FLAG_WRITE or IOMMU_IOAS_MAP_WRITEABLE",
+};
+
 /* What is wrong, and what the program should have done. */
 static void explain(const struct dma_fault *fault, char *buf, size_t len)
 {
-	const char *op = fault->write && !fault->lacks_read ? "WRITE" : "READ";
+	const struct iommu_advice *own = fault->domain ? fault->domain->advice : NULL;
+	const struct iommu_advice *advice = own ? own : &usual;
 
 	switch (fault->kind) {
 	case DMA_NO_DOMAIN:
 		snprintf(buf, len,
-			 "the device is in no container; attach its group, or the device to an IOAS, and "
-			 "map the memory first");
+			 "the device is in no container; attach its group, or the device to an IOAS of "
+			 "/dev/iommu, and map the memory first");
 		break;
 	case DMA_NO_IOMMU:
 		snprintf(buf, len,
@@ -64,20 +72,19 @@ static void explain(const struct dma_fault *fault, char *buf, size_t len)
 		break;
 	case DMA_NOT_MAPPED:
 		snprintf(buf, len,
-			 "nothing is mapped there; map it with VFIO_IOMMU_MAP_DMA or IOMMU_IOAS_MAP, and "
-			 "unmap it only when the device is done with it");
+			 "nothing is mapped there; map it with %s, and unmap it only when the device is done "
+			 "with it",
+			 advice->map);
 		break;
 	case DMA_NO_PERMISSION:
-		snprintf(buf, len,
-			 "the mapping does not allow it; map with VFIO_DMA_MAP_FLAG_%s or "
-			 "IOMMU_IOAS_MAP_%sABLE",
-			 op, op);
+		snprintf(buf, len, "the mapping does not allow it; map with %s",
+			 fault->write && !fault->lacks_read ? advice->write : advice->read);
 		break;
 	case DMA_LOST:
 		snprintf(buf, len,
 			 "the memory behind the mapping, at %#llx, was unmapped or protected by the process; "
-			 "use IOMMU_IOAS_UNMAP or VFIO_IOMMU_UNMAP_DMA before munmap",
-			 (unsigned long long)fault->va);
+			 "use %s before munmap",
+			 (unsigned long long)fault->va, advice->unmap);
 		break;
 	case DMA_EXITED:
 		snprintf(buf, len,

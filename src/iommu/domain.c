@@ -235,6 +235,11 @@ int iommu_domain_translate(struct iommu_domain *domain, uint64_t iova, unsigned 
 	return ret;
 }
 
+void iommu_domain_set_advice(struct iommu_domain *domain, const struct iommu_advice *advice)
+{
+	domain->advice = advice;
+}
+
 void iommu_domain_set_describe(struct iommu_domain *domain,
 			       void (*describe)(void *owner, uint64_t iova, char *buf, size_t len),
 			       void *owner)

@@ -121,4 +121,12 @@ void iommu_domain_set_describe(struct iommu_domain *domain,
 			       void (*describe)(void *owner, uint64_t iova, char *buf, size_t len),
 			       void *owner);
 
+/* What those should have done who caused a fault: the calls that map, and what they give for permissions. */
+struct iommu_advice {
+	const char *map, *unmap;
+	const char *read, *write;
+};
+/* Instead of those of VFIO and IOMMUFD, for as long as there is the domain. Before it is attached to. */
+void iommu_domain_set_advice(struct iommu_domain *domain, const struct iommu_advice *advice);
+
 #endif

@@ -40,6 +40,7 @@ struct iommu_domain {
 	pthread_mutex_t describe_lock; /* outermost: held while the owner's function takes the owner's lock */
 	void (*describe)(void *owner, uint64_t iova, char *buf, size_t len);
 	void *owner;
+	const struct iommu_advice *advice; /* for fault reports; NULL: the usual one */
 };
 
 static inline bool iommu_domain_walk(const struct iommu_domain *domain, uint64_t iova, struct pt_leaf *leaf)

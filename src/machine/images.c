@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The value of key, doubled commas undone; the last one counts. */
+/* The value of key, doubled commas undone. */
 static bool option_value(const char *text, const char *key, char *buf, size_t size)
 {
 	size_t key_len = strlen(key), len, n;

@@ -272,7 +272,7 @@ static void no_type(const char *name, size_t len, char *err, size_t err_len)
 				      (*t)->name);
 }
 
-/* Of the last type= in text, or the first type. NULL, and a line in err: there is no such type. */
+/* Of type= in text, or the first type. NULL, and a line in err: there is no such type. */
 static const struct iommu_type *type_of(const char *text, char *err, size_t err_len)
 {
 	static const char key[] = "type=";
@@ -295,26 +295,46 @@ static const struct iommu_type *type_of(const char *text, char *err, size_t err_
 	return type;
 }
 
-const struct uvfio_option *machine_iommu_options(unsigned int type)
+/* Keys that only another type has. */
+static int check_keys(const struct iommu_type *type, const char *text, char *err, size_t err_len)
 {
-	return type < ARRAY_SIZE(iommu_types) - 1 ? iommu_types[type]->options : NULL;
+	const char *item;
+	size_t len;
+
+	while (option_item(&text, &item, &len)) {
+		const char *eq = memchr(item, '=', len);
+		const size_t key = eq ? (size_t)(eq - item) : len;
+
+		if (option_find(type->options, item, key))
+			continue;
+		for (const struct iommu_type *const *t = iommu_types; *t; t++) {
+			if (!option_find((*t)->options, item, key))
+				continue;
+			snprintf(err, err_len, "--iommu: %.*s= goes with type=%s, and this is type=%s",
+				 (int)key, item, (*t)->name, type->name);
+			return -EINVAL;
+		}
+	}
+	return 0;
 }
 
 int iommu_config_parse(const char *text, struct iommu_params *params, char *err, size_t err_len)
 {
 	const struct iommu_type *type = type_of(text, err, err_len);
 
-	return type ? type->parse(text, params, err, err_len) : -EINVAL;
+	if (!type || check_keys(type, text, err, err_len))
+		return -EINVAL;
+	return type->parse(text, params, err, err_len);
 }
 
 int iommu_config_nodes(const struct iommu_params *params, struct vfio_config *vfio, char *err, size_t err_len)
 {
-	const struct iommu_type *type = iommu_types[0];
+	const struct iommu_type *type = NULL;
 
 	for (const struct iommu_type *const *t = iommu_types; *t; t++)
 		if (!strcmp((*t)->name, params->type))
 			type = *t;
-	if (type->iommufd)
+	if (!type || type->iommufd)
 		return 0;
 	if (!vfio->legacy || vfio->iommufd_container) {
 		snprintf(err, err_len,

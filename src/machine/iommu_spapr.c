@@ -8,6 +8,8 @@
 #include "base/options.h"
 #include "iommu/spapr/spapr.h"
 
+#include <stdio.h>
+
 struct spapr_options {
 	char *type;
 	uint64_t version;
@@ -67,9 +69,13 @@ static int fill(const struct spapr_options *opts, struct iommu_params *params, c
 	if (opts->version == 1)
 		hw.max_windows = 0;
 	rc = iommu_parse_pgsizes(opts->pgsizes, &hw.pgsizes, err, err_len);
-	if (!rc && !(hw.pgsizes & UVFIO_PAGE_SIZE))
-		rc = iommu_bad_value("pgsizes", opts->pgsizes, "4K and others: the default window has it",
-				     err, err_len);
+	if (!rc && !(hw.pgsizes & UVFIO_PAGE_SIZE)) {
+		snprintf(err, err_len,
+			 "--iommu: pgsizes=%s is not possible: add 4K, as in 4K+%s: the default window has "
+			 "such pages",
+			 opts->pgsizes, opts->pgsizes);
+		rc = -EINVAL;
+	}
 	spapr_params_set(params, &hw);
 	return rc;
 }

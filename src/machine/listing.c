@@ -212,14 +212,14 @@ static int list_all_mappings(struct uvfio_machine *machine, FILE *out)
 /* ---- all of them */
 
 static const struct {
-	const char *what, *heading;
+	const char *what, *heading, *none;
 } kinds[] = {
-	{ "devices", "ADDRESS       MODEL     GROUP  NODE    STATE" },
-	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES" },
-	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES" },
-	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS" },
-	{ "memory", "CONTAINER    MAPPED       BY-DOMAINS   BY-DRIVERS   CHARGED      MEMORY-OF" },
-	{ "tce", "CONTAINER    DMA WINDOWS, REGISTERED MEMORY, CALLS" },
+	{ "devices", "ADDRESS       MODEL     GROUP  NODE    STATE", NULL },
+	{ "groups", "GROUP  VIABLE  STATE, CONTAINER, DEVICES", NULL },
+	{ "containers", "CONTAINER    TYPE     GROUPS       MAPPINGS  BYTES", NULL },
+	{ "mappings", "CONTAINER    IOVA               SIZE               ADDRESS            ACCESS", NULL },
+	{ "memory", "CONTAINER    MAPPED       BY-DOMAINS   BY-DRIVERS   CHARGED      MEMORY-OF", NULL },
+	{ "tce", "CONTAINER    DMA WINDOWS, REGISTERED MEMORY, CALLS", "no sPAPR TCE containers" },
 };
 
 const char *machine_list_heading(const char *what)
@@ -227,6 +227,14 @@ const char *machine_list_heading(const char *what)
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(kinds[i].what, what))
 			return kinds[i].heading;
+	return NULL;
+}
+
+const char *machine_list_none(const char *what)
+{
+	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i].what, what))
+			return kinds[i].none;
 	return NULL;
 }
 

@@ -111,6 +111,8 @@ int machine_tree_remove(struct uvfio_machine *machine, const char *dir, const ch
  */
 int machine_list(struct uvfio_machine *machine, const char *what, FILE *out);
 const char *machine_list_heading(const char *what); /* NULL: something else */
+/* What is said when there is none of these. NULL: nothing. */
+const char *machine_list_none(const char *what);
 /* Pages that VmLck of mm's process has for devices: all that containers charge, and IOMMUFDs in VFIO's mode.
  */
 uint64_t machine_locked_pages(struct uvfio_machine *machine, struct mm *mm);
@@ -151,7 +153,6 @@ const char *machine_mdev_why(int rc);
 void machine_mdev_list(struct uvfio_machine *machine, bool types, FILE *out);
 
 /* For `uvfio devices`. */
-const struct uvfio_option *machine_iommu_options(unsigned int type);
 const struct uvfio_option *
 machine_common_device_options(void);                       /* addr, group, noiommu: every device has them */
 const struct uvfio_option *machine_instance_options(void); /* type, uuid: of mediated devices */

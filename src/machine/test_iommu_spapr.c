@@ -83,14 +83,24 @@ static void test_wrong(void **state)
 	assert_wrong("iommu type=smmu", "--iommu: type=smmu is not possible: use type1 or spapr");
 	assert_wrong("iommu type=", "--iommu: type= is not possible: use type1 or spapr");
 	assert_wrong("iommu type=spapr,width=48",
-		     "--iommu: there is no option width: known are type, version, "
-		     "pgsizes, window, ram-page, memlock");
+		     "--iommu: width= goes with type=type1, and this is type=spapr");
+	assert_wrong("iommu version=1", "--iommu: version= goes with type=spapr, and this is type=type1");
+	assert_wrong("iommu window=1G,type=type1",
+		     "--iommu: window= goes with type=spapr, and this is type=type1");
+	assert_wrong("iommu ram-page", "--iommu: ram-page= goes with type=spapr, and this is type=type1");
+	assert_wrong("iommu type=spapr,foo=1", "--iommu: there is no option foo: known are type, version, "
+					       "pgsizes, window, ram-page, memlock");
+	assert_wrong("iommu type=spapr,type=type1",
+		     "--iommu: type= is given twice: leave one of the two out");
+	assert_wrong("iommu type=spapr\niommu type=spapr",
+		     "--iommu: type= is given twice: leave one of the two out");
 	assert_wrong("iommu type=spapr,version=3",
 		     "--iommu: version=3 is not possible: use a number from 1 to 2");
 	assert_wrong("iommu type=spapr,window=3G",
 		     "--iommu: window=3G is not possible: use one of 64M|128M|256M|512M|1G|2G");
 	assert_wrong("iommu type=spapr,pgsizes=64K",
-		     "--iommu: pgsizes=64K is not possible: use 4K and others: the default window has it");
+		     "--iommu: pgsizes=64K is not possible: add 4K, as in 4K+64K: the default window has "
+		     "such pages");
 	assert_wrong(
 		"iommu type=spapr\nvfio nodes=iommufd",
 		"--iommu: type=spapr has groups and containers of its own only: leave --iommufd-only and "

@@ -179,7 +179,7 @@ static void test_iommu(void **state)
 	assert_string_equal(c.iommu.reserved_type[0], "msi");
 	machine_config_free(&c);
 
-	c = parse("iommu width=39,memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n"
+	c = parse("iommu memlock=64M,pgsizes=4K\niommu dma-entries=65535,coherent=on,width=40\n"
 		  "iommu dirty-tracking=off\n");
 	assert_int_equal(c.iommu.width, 40);
 	assert_int_equal(c.iommu.pgsizes, 4096);

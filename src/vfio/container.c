@@ -249,12 +249,20 @@ static int try_driver(struct vfio_container *container, const struct vfio_iommu_
 	return 0;
 }
 
-static const char *allowed_types(struct vfio_container *container)
+/* The first that SET_IOMMU may ask for, or NULL. */
+static const struct vfio_iommu_driver *allowed_driver(struct vfio_container *container)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++)
 		if (driver_allowed(container, drivers[i]))
-			return drivers[i]->types;
-	return "none";
+			return drivers[i];
+	return NULL;
+}
+
+static const char *allowed_types(struct vfio_container *container)
+{
+	const struct vfio_iommu_driver *driver = allowed_driver(container);
+
+	return driver ? driver->types : "none";
 }
 
 static long ioctl_set_iommu(struct ioctl_call *call, void *arg)
@@ -310,6 +318,19 @@ static const struct ioctl_row rows[] = {
 
 /* ---- the file */
 
+/* A request for the back end, while there is none. */
+static void trace_too_early(struct vfio_container *container, const struct file *file, uint32_t cmd, long rc)
+{
+	static const char why[] = "no IOMMU is set: VFIO_SET_IOMMU comes first";
+	const struct vfio_iommu_driver *driver = allowed_driver(container);
+	const char *name = driver && driver->request ? driver->request(cmd) : NULL;
+
+	if (name)
+		ioctl_trace_refused(file, name, cmd, trace_now(), rc, why);
+	else
+		ioctl_trace_foreign(file, cmd, trace_now(), rc, why);
+}
+
 static long to_back_end(struct vfio_container *container, struct file *file, const struct caller *caller,
 			uint32_t cmd, uint64_t arg)
 {
@@ -321,8 +342,7 @@ static long to_back_end(struct vfio_container *container, struct file *file, con
 	} else {
 		rc = -EINVAL;
 		if (trace_on(TRACE_IOCTL))
-			ioctl_trace_foreign(file, cmd, trace_now(), rc,
-					    "no IOMMU is set: VFIO_SET_IOMMU comes first");
+			trace_too_early(container, file, cmd, rc);
 	}
 	pthread_rwlock_unlock(&container->lock);
 	return rc;

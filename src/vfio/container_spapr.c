@@ -341,45 +341,103 @@ static const struct ioctl_row early_rows[] = {
 	{ VALUE(VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, ioctl_unregister_early) },
 };
 
-static bool has(const struct ioctl_row *rows, size_t nr, uint32_t cmd)
+/* What is for containers of the other version, with what would be right. */
+static long ioctl_other_version(struct ioctl_call *call, void *arg)
 {
-	while (nr--)
-		if (rows[nr].cmd == cmd)
-			return true;
-	return false;
+	(void)arg;
+	return WHY(-ENOTTY, "%s %s", call->row->name, (const char *)call->row->data);
+}
+
+#define NOT_HERE(request, what)                                                                              \
+	{                                                                                                    \
+		.cmd = request, .name = #request, .row_flags = IOC_VALUE, .handler = ioctl_other_version,    \
+		.data = what                                                                                 \
+	}
+#define FOR_V2 "is for SPAPR_TCE_v2_IOMMU; this container is v1"
+#define FOR_V1 "is for SPAPR_TCE_IOMMU (v1); this container is v2"
+
+static const struct ioctl_row not_v1_rows[] = {
+	NOT_HERE(VFIO_IOMMU_SPAPR_REGISTER_MEMORY, FOR_V2 ": VFIO_IOMMU_ENABLE does instead"),
+	NOT_HERE(VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, FOR_V2 ": VFIO_IOMMU_DISABLE does instead"),
+	NOT_HERE(VFIO_IOMMU_SPAPR_TCE_CREATE, FOR_V2 ", which has the default window only"),
+	NOT_HERE(VFIO_IOMMU_SPAPR_TCE_REMOVE, FOR_V2 ", whose default window stays"),
+};
+
+static const struct ioctl_row not_v2_rows[] = {
+	NOT_HERE(VFIO_IOMMU_ENABLE, FOR_V1 ", which registers memory instead"),
+	NOT_HERE(VFIO_IOMMU_DISABLE, FOR_V1 ", which unregisters memory instead"),
+};
+
+/* ---- which of them */
+
+struct rows {
+	const struct ioctl_row *rows;
+	size_t nr;
+};
+
+#define ROWS(array)                                                                                          \
+	{                                                                                                    \
+		array, ARRAY_SIZE(array)                                                                     \
+	}
+
+static const struct rows common = ROWS(common_rows), disabled = ROWS(disabled_rows), early = ROWS(early_rows),
+			 own[] = { ROWS(v1_rows), ROWS(v2_rows) },
+			 others[] = { ROWS(not_v1_rows), ROWS(not_v2_rows) };
+
+static const struct ioctl_row *find(const struct rows *in, uint32_t cmd)
+{
+	for (const struct ioctl_row *row = in->rows; row < in->rows + in->nr; row++)
+		if (row->cmd == cmd)
+			return row;
+	return NULL;
+}
+
+static const struct rows *rows_for(struct spapr_container *sc, uint32_t cmd)
+{
+	if (sc->v2 && find(&early, cmd) && !spapr_has_mm(sc->iommu))
+		return &early;
+	if (find(&disabled, cmd) && !spapr_is_enabled(sc->iommu))
+		return &disabled;
+	if (find(&own[sc->v2], cmd))
+		return &own[sc->v2];
+	return find(&others[sc->v2], cmd) ? &others[sc->v2] : &common;
+}
+
+static const char *spapr_request(uint32_t cmd)
+{
+	const struct ioctl_row *row = find(&common, cmd);
+
+	for (unsigned int v = 0; v < ARRAY_SIZE(own) && !row; v++)
+		row = find(&own[v], cmd);
+	return row ? row->name : NULL;
+}
+
+static void trace_refused(const struct file *file, uint32_t cmd, int rc)
+{
+	const char *name = spapr_request(cmd);
+	const char *why = rc == -EPERM ? "the container serves another process" : NULL;
+
+	if (name)
+		ioctl_trace_refused(file, name, cmd, trace_now(), rc, why);
+	else
+		ioctl_trace_foreign(file, cmd, trace_now(), rc, why);
 }
 
 static long spapr_ioctl(void *data, struct file *file, const struct caller *caller, uint32_t cmd,
 			uint64_t arg)
 {
 	struct spapr_container *sc = data;
-	const struct ioctl_row *rows = common_rows;
-	size_t nr = ARRAY_SIZE(common_rows);
+	const struct rows *rows = rows_for(sc, cmd);
 	int rc = spapr_check_mm(sc->iommu, caller->mm);
 
-	if (!sc->v2 && has(v1_rows, ARRAY_SIZE(v1_rows), cmd)) {
-		rows = v1_rows;
-		nr = ARRAY_SIZE(v1_rows);
-	} else if (sc->v2 && has(v2_rows, ARRAY_SIZE(v2_rows), cmd)) {
-		rows = v2_rows;
-		nr = ARRAY_SIZE(v2_rows);
-	}
-	if (sc->v2 && has(early_rows, ARRAY_SIZE(early_rows), cmd) && !spapr_has_mm(sc->iommu)) {
-		rows = early_rows;
-		nr = ARRAY_SIZE(early_rows);
-	} else if (has(disabled_rows, ARRAY_SIZE(disabled_rows), cmd) && !spapr_is_enabled(sc->iommu)) {
-		rows = disabled_rows;
-		nr = ARRAY_SIZE(disabled_rows);
-	}
-	if (!rc && rows == v2_rows)
+	if (!rc && rows == &own[1])
 		rc = spapr_serve(sc->iommu, caller->mm);
 	if (rc) {
 		if (trace_on(TRACE_IOCTL))
-			ioctl_trace_foreign(file, cmd, trace_now(), rc,
-					    rc == -EPERM ? "the container serves another process" : NULL);
+			trace_refused(file, cmd, rc);
 		return rc;
 	}
-	return ioctl_dispatch(rows, nr, file, caller, cmd, arg);
+	return ioctl_dispatch(rows->rows, rows->nr, file, caller, cmd, arg);
 }
 
 /* ---- the driver */
@@ -498,6 +556,7 @@ const struct vfio_iommu_driver vfio_spapr_driver = {
 	.attach_group = spapr_attach_group,
 	.detach_group = spapr_detach_group,
 	.ioctl = spapr_ioctl,
+	.request = spapr_request,
 	.forked = spapr_container_forked,
 	.type = spapr_type,
 	.list = spapr_list,

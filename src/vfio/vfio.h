@@ -336,6 +336,8 @@ struct vfio_iommu_driver {
 	/* Everything but the container's own three. file is the container's. */
 	long (*ioctl)(void *data, struct file *file, const struct caller *caller, uint32_t cmd, uint64_t arg);
 	void (*forked)(void *data); /* this is the child of a fork */
+	/* What cmd is for files with this back end, where the number has other names. NULL: nothing. */
+	const char *(*request)(uint32_t cmd);
 	/* What SET_IOMMU asked for, as a word. NULL: the name says it. */
 	const char *(*type)(void *data);
 	/* Fill *list, which is empty, with up to max of the mappings; their number and bytes. NULL: none. */

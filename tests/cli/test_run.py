@@ -324,7 +324,8 @@ def help_is_complete():
         expect(run, 0, '')
         assert option_names(run.stdout) == {'device', 'iommu', 'legacy-only', 'iommufd-only', 'container', 'kvm',
                                              'trace', 'trace-out', 'summary', 'ctl', 'help'}
-        for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB'):
+        for word in ('TMPDIR', 'UVFIO_PRELOAD', 'exit status', '256 MiB', 'type=spapr: version, pgsizes, window, ram-page, memlock\n',
+                     'type=type1 (the default): width, reserved, pgsizes, dma-entries, memlock, coherent, dirty-tracking\n'):
             assert word in run.stdout
         expect(place.run('devices', '--help'), 0, '')
         ctl = place.run('ctl', '--help')
@@ -350,7 +351,8 @@ def devices_list():
         assert '\n  types of instances:\n    mtty-1               Single port serial\n' in everything.stdout
         one = place.run('devices', 'nvme')
         expect(one, 0, '')
-        assert '\n--iommu:' not in one.stdout and '  lba=' in one.stdout
+        assert '\n--iommu' not in one.stdout and '  lba=' in one.stdout
+        assert re.findall(r'^--iommu.*', everything.stdout, re.M) == ['--iommu type=type1:', '--iommu type=spapr:']
 
 
 @test

@@ -87,6 +87,12 @@ def wrong_models_and_options():
     run_refused('--iommu: width=64 is not possible: use a number from 12 to 57', '--iommu', 'width=64')
     run_refused('--iommu: there is no option foo: known are type, width, reserved, pgsizes, dma-entries, memlock, coherent, '
                 'dirty-tracking', '--iommu', 'foo=1')
+    run_refused('--iommu: version= goes with type=spapr, and this is type=type1', '--iommu', 'version=1')
+    run_refused('--iommu: width= goes with type=type1, and this is type=spapr', '--iommu', 'type=spapr', '--iommu', 'width=39')
+    run_refused('--iommu: type= is given twice: leave one of the two out', '--iommu', 'type=spapr,type=type1')
+    run_refused('--iommu: width= is given twice: leave one of the two out', '--iommu', 'width=39', '--iommu', 'width=40')
+    run_refused('nvme: size= is given twice: leave one of the two out', '--device', 'nvme,size=1M,addr=00:02.0,size=2M')
+    run_refused('nvme: addr= is given twice: leave one of the two out', '--device', 'nvme,addr=00:02.0,addr=00:03.0')
 
 
 @test

@@ -69,13 +69,21 @@ static void version_2(int container)
 		.argsz = sizeof(create), .page_shift = 16, .window_size = 1 << 30, .levels = 2
 	};
 	struct vfio_iommu_spapr_tce_remove remove = { sizeof(remove), 0, 0 };
+	struct vfio_iommu_spapr_register_memory small = { sizeof(small), 0,
+							  (uintptr_t)memory + 17 * PAGE + 16384, 16384 };
 
 	say("set");
 	CHECK(!reg(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, 16));
+	CHECK(!ioctl(container, VFIO_IOMMU_SPAPR_REGISTER_MEMORY, &small));
 	say("registered");
+	CHECK(!ioctl(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, &small));
 	CHECK(!ioctl(container, VFIO_IOMMU_SPAPR_TCE_REMOVE, &remove));
+	CHECK(ioctl(container, VFIO_IOMMU_SPAPR_TCE_REMOVE, &remove) == -1 && errno == EINVAL);
 	CHECK(!ioctl(container, VFIO_IOMMU_SPAPR_TCE_CREATE, &create) && !create.start_addr);
 	CHECK(!ioctl(container, VFIO_IOMMU_SPAPR_TCE_CREATE, &create) && create.start_addr == HIGH);
+	CHECK(ioctl(container, VFIO_IOMMU_SPAPR_TCE_CREATE, &create) == -1 && errno == ENOSPC);
+	CHECK(map(container, HIGH + PAGE, 17) == -1 && errno == EINVAL); /* not registered */
+	CHECK(map(container, HIGH + 1, 1) == -1 && errno == EINVAL);
 	CHECK(!map(container, HIGH + PAGE, 8) && !map(container, HIGH + 20 * PAGE, 1));
 	CHECK(!unmap(container, HIGH + PAGE, 2));
 	CHECK(reg(container, VFIO_IOMMU_SPAPR_UNREGISTER_MEMORY, 16) == -1 && errno == EBUSY);

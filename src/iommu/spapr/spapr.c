@@ -129,10 +129,11 @@ static int new_table(struct spapr *spapr, unsigned int number, uint32_t page_shi
 
 	if (!bytes)
 		return WHY(-EINVAL,
-			   "no table has %u levels for 0x%llx bytes in pages of 2^%u: 1 to %u levels, a "
+			   "no table has %u level%s for 0x%llx bytes in pages of 2^%u: 1 to %u levels, a "
 			   "power of "
 			   "two of pages, at most 54 bits",
-			   levels, (unsigned long long)size, page_shift, TCE_MAX_LEVELS);
+			   levels, levels == 1 ? "" : "s", (unsigned long long)size, page_shift,
+			   TCE_MAX_LEVELS);
 	rc = tce_charge(spapr->mm, spapr->params, bytes / UVFIO_PAGE_SIZE);
 	if (rc)
 		return rc;
@@ -143,7 +144,6 @@ static int new_table(struct spapr *spapr, unsigned int number, uint32_t page_shi
 	}
 	tce_table_set_domain(table, spapr->domain);
 	atomic_store_explicit(&spapr->tables[number], table, memory_order_release);
-	spapr->windows_made++;
 	return 0;
 }
 
@@ -190,6 +190,7 @@ int spapr_create(struct spapr *spapr, struct mm *mm, uint32_t page_shift, uint64
 		rc = create(spapr, page_shift, size, levels);
 	if (rc >= 0) {
 		*start = spapr->tables[rc]->start;
+		spapr->windows_made++;
 		rc = 0;
 	}
 	pthread_mutex_unlock(&spapr->lock);
@@ -206,8 +207,8 @@ static void remove_window(struct spapr *spapr, unsigned int number)
 		trace_emit(TRACE_DMA, NULL, "unmap", 0, "the rest of the window at 0x%llx",
 			   (unsigned long long)table->start);
 	tce_finish(table);
+	spapr_mappings_gone(table, table->mappings);
 	mm_uncharge(spapr->mm, table->bytes / UVFIO_PAGE_SIZE);
-	spapr->windows_removed++;
 	tce_table_put(table);
 }
 
@@ -232,6 +233,8 @@ int spapr_remove(struct spapr *spapr, struct mm *mm, uint64_t address)
 	else
 		rc = WHY(-EINVAL, "0x%llx is in no window", (unsigned long long)address);
 unlock:
+	if (!rc)
+		spapr->windows_removed++;
 	pthread_mutex_unlock(&spapr->lock);
 	return rc;
 }
@@ -256,11 +259,18 @@ struct tce_table *spapr_get_table(struct spapr *spapr, uint64_t start, uint64_t 
 
 static int make_domain(struct spapr *spapr)
 {
+	static const struct iommu_advice advice = {
+		.map = "VFIO_IOMMU_MAP_DMA or H_PUT_TCE",
+		.unmap = "VFIO_IOMMU_UNMAP_DMA or H_PUT_TCE",
+		.read = "VFIO_DMA_MAP_FLAG_READ, or bit 0 of the TCE",
+		.write = "VFIO_DMA_MAP_FLAG_WRITE, or bit 1 of the TCE",
+	};
 	struct iommu_domain *domain = iommu_domain_alloc(spapr->params);
 
 	if (!domain)
 		return -ENOMEM;
 	iommu_domain_set_walk(domain, walk, spapr);
+	iommu_domain_set_advice(domain, &advice);
 	spapr->domain = domain;
 	return 0;
 }
@@ -326,8 +336,10 @@ void spapr_free(struct spapr *spapr)
 		return;
 	pthread_mutex_lock(&spapr->lock);
 	for (unsigned int i = 0; i < SPAPR_WINDOWS; i++)
-		if (spapr->tables[i])
+		if (spapr->tables[i]) {
+			stat_add(STAT_LEFT_MAPPINGS, spapr->tables[i]->mappings);
 			remove_window(spapr, i);
+		}
 	pthread_mutex_unlock(&spapr->lock);
 	for (unsigned int i = 0; i < spapr->nr_registered; i++) {
 		tce_memory_pays_no_more(spapr->registered[i], spapr);

@@ -138,6 +138,14 @@ static void report_window(unsigned int number, struct tce_table *table,
 	line(arg, text);
 }
 
+/* That of windows whose pages are no larger than memory's. */
+static uint64_t largest_page(const struct spapr *spapr, unsigned int page_shift)
+{
+	const uint64_t sizes = spapr->hw.pgsizes & (BIT64(page_shift) | (BIT64(page_shift) - 1));
+
+	return sizes ? BIT64(63 - __builtin_clzll(sizes)) : 0;
+}
+
 static void report_memory(const struct spapr *spapr, void (*line)(void *arg, const char *text), void *arg)
 {
 	char whose[64], text[200];
@@ -152,7 +160,7 @@ static void report_memory(const struct spapr *spapr, void (*line)(void *arg, con
 			 "it: %llu",
 			 (unsigned long long)mem->ua, (unsigned long long)(mem->ua + mem->size - 1), whose,
 			 (unsigned long long)mem->size / 1024,
-			 (unsigned long long)BIT64(mem->page_shift) / 1024,
+			 (unsigned long long)largest_page(spapr, mem->page_shift) / 1024,
 			 (unsigned long long)tce_memory_entries(mem));
 		line(arg, text);
 	}
@@ -218,7 +226,12 @@ void spapr_describe(void *owner, uint64_t iova, char *buf, size_t len)
 				n ? ", " : "it is in no DMA window: ", (unsigned long long)other->start,
 				(unsigned long long)(other->start + (other->size << other->page_shift) - 1));
 	}
-	if (!*buf)
-		snprintf(buf, len, "there is no DMA window at all");
+	if (!*buf && spapr->default_pending)
+		snprintf(buf, len,
+			 "no DMA window has been made yet: the default one is made by the first "
+			 "VFIO_IOMMU_MAP_DMA%s",
+			 spapr->v2 ? " or VFIO_IOMMU_SPAPR_TCE_CREATE" : "");
+	else if (!*buf)
+		snprintf(buf, len, "there is no DMA window: all have been removed");
 	pthread_mutex_unlock(&spapr->lock);
 }

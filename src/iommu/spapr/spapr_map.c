@@ -28,13 +28,33 @@ static void finish(const struct change *change)
 		tce_finish(change->table);
 }
 
-static void clear(struct change *change, uint64_t count)
+/* For statistics entries are mappings, but for those by hypercalls: nobody counts them, who takes them out.
+ */
+void spapr_mappings_gone(struct tce_table *table, uint64_t n)
+{
+	n = MIN(n, table->mappings);
+	table->mappings -= n;
+	stat_add(STAT_UNMAPS, n);
+	stat_sub(STAT_MAPPINGS, n);
+}
+
+static void mapped(struct tce_table *table, uint64_t n)
+{
+	table->puts += n;
+	table->mappings += n;
+	stat_add(STAT_MAPS, n);
+	stat_add(STAT_MAPPINGS, n);
+}
+
+/* How many there were. */
+static uint64_t clear(struct change *change, uint64_t count)
 {
 	const uint64_t cleared = tce_table_clear(change->table, change->first, count);
 
 	change->table->clears += cleared;
 	if (cleared)
 		change->taken = true;
+	return cleared;
 }
 
 /* ---- v1: any memory */
@@ -62,24 +82,30 @@ static int put_all(struct change *change, uint64_t ua, unsigned int prot)
 {
 	const uint64_t page = page_size(change->table);
 	const bool v2 = change->spapr->v2;
-	uint64_t good = v2 ? change->count : good_pages(change, ua, prot & IOMMU_WRITE), i;
+	uint64_t good = v2 ? change->count : good_pages(change, ua, prot & IOMMU_WRITE), i, replaced = 0;
 	struct tce_memory *hint = NULL;
 	int rc = 0;
 
 	for (i = 0; i < good && !rc; i++, ua += page) {
-		rc = v2 ? tce_put_registered(change->table, change->first + i, ua, prot, true, &hint,
-					     &change->taken)
-			: tce_put(change->table, change->first + i, ua, prot, true, &change->taken);
+		bool taken = false;
+
+		rc = v2 ? tce_put_registered(change->table, change->first + i, ua, prot, true, &hint, &taken)
+			: tce_put(change->table, change->first + i, ua, prot, true, &taken);
+		replaced += taken;
 		if (rc)
 			break;
 	}
 	if (!rc && i < change->count)
 		rc = WHY(-EFAULT, "the memory at vaddr 0x%llx is not there, or not writable, or a BAR",
 			 (unsigned long long)ua);
-	if (rc)
-		clear(change, i);
-	else
-		change->table->puts += i;
+	spapr_mappings_gone(change->table, replaced);
+	change->taken = replaced || (rc && i);
+	if (rc) {
+		tce_table_clear(change->table, change->first, i);
+		change->table->clears += replaced;
+	} else {
+		mapped(change->table, i);
+	}
 	finish(change);
 	return rc;
 }
@@ -108,7 +134,6 @@ static int find_entries(struct spapr *spapr, uint64_t iova, uint64_t va, uint64_
 	if (change->count > table->size - change->first)
 		return WHY(-EINVAL, "the window ends at 0x%llx",
 			   (unsigned long long)(table->start + (table->size << table->page_shift) - 1));
-	table->calls.own.calls[TCE_USER]++;
 	return 0;
 }
 
@@ -126,8 +151,10 @@ int spapr_map(struct spapr *spapr, struct mm *mm, uint64_t iova, uint64_t va, ui
 		rc = WHY(-EINVAL, "neither READ nor WRITE");
 	if (!rc)
 		rc = put_all(&change, va, prot);
-	if (!rc)
+	if (!rc) {
+		change.table->calls.own.calls[TCE_USER]++;
 		spapr->maps++;
+	}
 	pthread_mutex_unlock(&spapr->lock);
 	if (!rc && trace_on(TRACE_DMA))
 		trace_emit(TRACE_DMA, NULL, "map", 0, "iova=0x%llx size=0x%llx vaddr=0x%llx%s%s",
@@ -144,8 +171,9 @@ int spapr_unmap(struct spapr *spapr, uint64_t iova, uint64_t size)
 	pthread_mutex_lock(&spapr->lock);
 	rc = find_entries(spapr, iova, 0, size, &change);
 	if (!rc) {
-		clear(&change, change.count);
+		spapr_mappings_gone(change.table, clear(&change, change.count));
 		finish(&change);
+		change.table->calls.own.calls[TCE_USER]++;
 		spapr->unmaps++;
 	}
 	pthread_mutex_unlock(&spapr->lock);

@@ -26,7 +26,7 @@ struct spapr {
 	uint64_t locked;                /* pages that ENABLE has charged */
 	struct tce_memory **registered; /* by this container */
 	unsigned int nr_registered, room;
-	uint64_t maps, unmaps, windows_made, windows_removed; /* calls, so far */
+	uint64_t maps, unmaps, windows_made, windows_removed; /* calls that have done it, so far */
 };
 
 /* Under the lock: calls are for mm from now on. 0, -EPERM, -ENOMEM. */
@@ -35,6 +35,8 @@ int spapr_set_mm(struct spapr *spapr, struct mm *mm);
 int spapr_default_window(struct spapr *spapr);
 /* Under the lock, or in a DMA section. */
 struct tce_table *spapr_find_table(struct spapr *spapr, uint64_t address);
+/* spapr_map.c: n mappings of the table are there no more; statistics know. Under the lock. */
+void spapr_mappings_gone(struct tce_table *table, uint64_t n);
 /* spapr_list.c: for fault reports. */
 void spapr_describe(void *owner, uint64_t iova, char *buf, size_t len);
 

@@ -444,7 +444,8 @@ int tce_memory_unregister(struct tce_mm *tmm, struct tce_memory *mem)
 
 	pthread_mutex_lock(&tmm->lock);
 	if (mem->used == 1 && !release(tmm, mem, &entries))
-		rc = WHY(-EBUSY, "%llu entries of TCE tables point into it", (unsigned long long)entries);
+		rc = WHY(-EBUSY, "%llu %s into it", (unsigned long long)entries,
+			 entries == 1 ? "entry of a TCE table points" : "entries of TCE tables point");
 	else
 		mem->used--;
 	pthread_mutex_unlock(&tmm->lock);

@@ -68,7 +68,9 @@ static int not_registered(const struct tce_table *table, uint64_t ua, const stru
 	if (!mem)
 		return WHY(-EINVAL, "the memory at vaddr 0x%llx is not registered for a whole page of 2^%u",
 			   (unsigned long long)ua, table->page_shift);
-	return WHY(-EINVAL, "the memory at vaddr 0x%llx is for pages of 2^%u, the window has 2^%u",
+	return WHY(-EINVAL,
+		   "the memory at vaddr 0x%llx is for pages of 2^%u, the window has 2^%u: larger ones take "
+		   "--iommu ram-page=, and memory that is aligned so",
 		   (unsigned long long)ua, mem->page_shift, table->page_shift);
 }
 

@@ -61,6 +61,7 @@ struct tce_table {
 	_Alignas(64) _Atomic uint32_t refs;
 	_Atomic uint64_t arrays; /* bytes that there really are */
 	uint64_t puts, clears;   /* entries, by the owner's calls so far; under the owner's lock */
+	uint64_t mappings;       /* of them, what statistics have as existing; under that lock */
 	struct tce_sources calls;
 };
 
