@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -357,9 +358,9 @@ static void test_charge(void **state)
 	assert_int_equal(mm_charge(mm, 1, UINT64_MAX), 0);
 	assert_int_equal(mm_memlock_room(mm, 15), 4);
 	assert_int_equal(mm_memlock_room(mm, 5), 0);
-	if (!mlock(&limit, 1)) { /* counts, too */
+	if (!syscall(SYS_mlock, &limit, 1)) { /* counts, too; sanitizers make nothing of mlock() */
 		assert_int_equal(mm_memlock_room(mm, 15), 3);
-		munlock(&limit, 1);
+		syscall(SYS_munlock, &limit, 1);
 	}
 	mm_uncharge(mm, 11);
 	assert_int_equal(mm->locked_pages, 0);
